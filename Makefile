@@ -1,0 +1,67 @@
+# Every command that a person or CI runs. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+BUF    := $(BIN)/buf
+STAMP  := $(VENV)/.installed
+RUST   := $(shell find grader_core -path grader_core/target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print 2>/dev/null)
+
+.PHONY: help
+help: ## Show this list.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+.PHONY: setup
+setup: $(STAMP) ## Install everything into .venv; the other targets call it.
+
+$(STAMP): pyproject.toml $(RUST)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "pinetune needs Python 3.11 or newer; try make PYTHON=python3.12"; exit 1; }
+	@command -v cargo >/dev/null || { echo "pinetune needs a Rust toolchain: https://rustup.rs"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $(STAMP)
+
+.PHONY: protos
+protos: setup ## Make services/pinetune/api again from protos/.
+	$(BIN)/python tools/gen_protos.py
+
+.PHONY: lint
+lint: setup ## Formatting, types, import walls, Rust lints, proto lints.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m mypy.stubtest pinetune.grading._core
+	cargo fmt --manifest-path grader_core/Cargo.toml --check
+	cargo clippy --manifest-path grader_core/Cargo.toml --all-targets -- -D warnings
+	cargo clippy --manifest-path grader_core/Cargo.toml --features python -- -D warnings
+
+.PHONY: test
+test: setup ## Rust and Python tests.
+	cargo test --quiet --manifest-path grader_core/Cargo.toml
+	$(BIN)/pytest -m "not slow and not gpu"
+
+.PHONY: test-slow
+test-slow: setup ## The tests that train for minutes.
+	$(BIN)/pytest -m slow --timeout 1800
+
+.PHONY: bench
+bench: setup ## Benchmarks against named peers, as ratios.
+	$(BIN)/python -m benchmarks
+
+.PHONY: demo
+demo: setup ## The main job on one machine: warm-up, PPO, the comparison; writes out/demo.
+	$(BIN)/python examples/word_problems/demo.py --out out/demo
+
+.PHONY: format
+format: setup ## Rewrite Python and Rust in the house format.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	cargo fmt --manifest-path grader_core/Cargo.toml
+
+.PHONY: clean
+clean: ## Remove what the other targets made.
+	rm -rf $(VENV) out grader_core/target

@@ -1,0 +1,1 @@
+"""pinetune: reinforcement fine-tuning on your own cluster."""
