@@ -1,0 +1,158 @@
+"""The manifest of a policy: what a folder of weights consists of, with the SHA-256 of every tensor.
+
+Learning writes it last, next to the weights it names, and generation reads it first: no manifest, no policy. This file
+knows names and hashes only. It never opens the weights, so it needs no torch; whoever holds the tensors hashes them.
+
+A policy folder holds the weights and their manifest:
+
+    model.safetensors
+    manifest.json       {"policy_version": 7,
+                         "content_hash": "5f1c…",
+                         "tensors": [{"name": "lm_head.weight", "dtype": "float32", "shape": [512, 32],
+                                      "sha256": "90aa…", "file": "model.safetensors"}, …],
+                         "kind": "full",
+                         "base_content_hash": "",
+                         "create_time": "2026-01-31T12:00:00Z"}
+"""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
+from typing import Annotated, ClassVar, Literal
+
+import fsspec
+from fsspec import AbstractFileSystem
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from pinetune.pod.errors import InvalidInput, NotFound
+
+MANIFEST_FILE = "manifest.json"
+
+_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_Count = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class TensorEntry:
+    """One tensor of a policy."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    name: str
+    """Its name in the model's state."""
+    dtype: str
+    """float32, bfloat16, float16 …, as torch spells it."""
+    shape: tuple[_Count, ...]
+    """Its shape; empty for a scalar."""
+    sha256: _Sha256
+    """SHA-256 of its bytes in row-major order, in hexadecimal."""
+    file: str
+    """File that holds it, relative to the manifest."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A policy: its version and all its tensors."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    policy_version: _Count
+    """Version of the policy; 0 is the base model."""
+    content_hash: _Sha256
+    """`content_hash` of the tensors."""
+    tensors: tuple[TensorEntry, ...]
+    """All tensors, each name once."""
+    kind: Literal["full", "lora"]
+    """Whether the tensors are a whole model or an adapter."""
+    base_content_hash: str
+    """Content hash of the base model an adapter belongs to; empty for a whole model."""
+    create_time: str
+    """When it was written, RFC 3339."""
+
+
+_ADAPTER = TypeAdapter(Manifest)
+
+
+def content_hash(tensors: Iterable[TensorEntry]) -> str:
+    """Return the SHA-256 over names, dtypes, shapes and tensor hashes, in order of the names.
+
+    Neither the files nor the policy version count, so two policies with equal weights have equal content hashes.
+    """
+    rows = sorted((entry.name, entry.dtype, entry.shape, entry.sha256) for entry in tensors)
+    # JSON separates the fields whatever characters a name has; joined text would let two tensor lists collide.
+    return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
+
+
+def read_manifest(uri: str) -> Manifest:
+    """Read and check the manifest of the policy folder `uri`, any address that fsspec reads.
+
+    Raises NotFound where the folder holds no manifest, InvalidInput where it is malformed, names a tensor twice or a
+    file outside the folder, or where its content hash is not that of its tensors.
+    """
+    filesystem, folder = _open(uri)
+    try:
+        text = filesystem.cat_file(f"{folder}/{MANIFEST_FILE}")
+    except FileNotFoundError as error:
+        raise NotFound(
+            f"{uri} holds no {MANIFEST_FILE}; a policy folder without it is unfinished or not a policy",
+            reason="MANIFEST_NOT_FOUND",
+            policy_uri=uri,
+        ) from error
+    try:
+        manifest = _ADAPTER.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise _malformed(uri, f"{place}: {first['msg']}" if place else first["msg"]) from error
+    _check(uri, manifest)
+    return manifest
+
+
+def write_manifest(uri: str, manifest: Manifest) -> None:
+    """Write the manifest of the policy folder `uri`, whole or not at all; it replaces an older one.
+
+    Raises InvalidInput for a manifest that `read_manifest` would refuse.
+    """
+    _check(uri, manifest)
+    filesystem, folder = _open(uri)
+    filesystem.makedirs(folder, exist_ok=True)
+    # A reader sees the old manifest or the new one: rename is atomic on local files, and object stores publish whole
+    # objects.
+    temporary = f"{folder}/.{MANIFEST_FILE}.{uuid.uuid4().hex}"
+    filesystem.pipe_file(temporary, json.dumps(asdict(manifest), indent=1).encode())
+    filesystem.mv(temporary, f"{folder}/{MANIFEST_FILE}")
+
+
+def _open(uri: str) -> tuple[AbstractFileSystem, str]:
+    try:
+        filesystem, folder = fsspec.core.url_to_fs(uri)
+    except (ValueError, ImportError) as error:
+        raise InvalidInput(
+            f"policy_uri {uri!r} is no address that fsspec reads: {error}",
+            reason="POLICY_URI_INVALID",
+            policy_uri=uri,
+        ) from error
+    return filesystem, folder.rstrip("/")
+
+
+def _check(uri: str, manifest: Manifest) -> None:
+    names = [entry.name for entry in manifest.tensors]
+    if not names:
+        raise _malformed(uri, "tensors: a policy has at least one tensor")
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _malformed(uri, f"tensors: {twice!r} is there more than once")
+    for entry in manifest.tensors:
+        path = PurePosixPath(entry.file)
+        if not entry.file or path.is_absolute() or ".." in path.parts:
+            raise _malformed(uri, f"tensors: {entry.name!r} lies in {entry.file!r}, no file below the manifest")
+    held = content_hash(manifest.tensors)
+    if held != manifest.content_hash:
+        raise _malformed(uri, f"content_hash: {manifest.content_hash} is written, its tensors have {held}")
+
+
+def _malformed(uri: str, what: str) -> InvalidInput:
+    return InvalidInput(f"{MANIFEST_FILE} of {uri} is malformed: {what}", reason="MANIFEST_MALFORMED", policy_uri=uri)
