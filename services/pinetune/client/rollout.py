@@ -1,0 +1,182 @@
+"""The words of `rollout.proto` as Python values: what a service's answer becomes on the caller's side.
+
+A completion and its grade for one prompt, as the loop sees them:
+
+    Completion(completion_id="s12-i3-0", index=0, text="3 + 4 = 7. The answer is 7.",
+               prompt_token_ids=(5, 81, 9), token_ids=(12, 40, 2), logprobs=(-0.1, -0.7, -0.0),
+               finish_reason="stop", policy_spans=(PolicySpan(policy_version=12, token_count=3),))
+    Grade(score=1.0, extracted_answer="7")
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pinetune.api.rollout.v1 import rollout_pb2 as wire
+
+
+class FinishReason(enum.StrEnum):
+    """Why sampling of a completion stopped."""
+
+    STOP = "stop"
+    """The end-of-turn token or a stop text came."""
+    LENGTH = "length"
+    """The token limit was reached."""
+    CANCELLED = "cancelled"
+    """The caller gave up."""
+
+
+class RewardSource(enum.StrEnum):
+    """Where a rollout's reward came from."""
+
+    GRADE = "grade"
+    """The grade's score."""
+    EXCLUDED = "excluded"
+    """No reward: the grade was an error and the job leaves those out."""
+    PENALTY = "penalty"
+    """The job's penalty, because the grade was an error."""
+    ZERO = "zero"
+    """Zero, because the grade was an error and the job says so."""
+
+
+class Purpose(enum.StrEnum):
+    """What a rollout was sampled for."""
+
+    TRAINING = "training"
+    """To learn from."""
+    VALIDATION = "validation"
+    """To measure the policy while it trains."""
+    EVALUATION = "evaluation"
+    """To measure a model."""
+
+
+@dataclass(frozen=True)
+class PolicySpan:
+    """A run of sampled tokens that one policy version wrote."""
+
+    policy_version: int
+    """The version; 0 is the base model."""
+    token_count: int
+    """How many tokens belong to the run."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One sampled answer, with all that learning needs."""
+
+    completion_id: str
+    """Unique inside its job."""
+    index: int
+    """Position in its group, from 0."""
+    text: str
+    """The decoded answer, special tokens left out."""
+    prompt_token_ids: tuple[int, ...]
+    """[P] ids of the prompt."""
+    token_ids: tuple[int, ...]
+    """[T] sampled ids, the end-of-turn token included."""
+    logprobs: tuple[float, ...]
+    """[T] log-probability of each sampled token under the raw policy."""
+    finish_reason: FinishReason
+    """Why sampling stopped."""
+    policy_spans: tuple[PolicySpan, ...]
+    """Which version wrote which tokens; the counts add up to T."""
+
+    def to_wire(self) -> wire.Completion:
+        """Spell as a message."""
+        return wire.Completion(
+            completion_id=self.completion_id,
+            index=self.index,
+            text=self.text,
+            prompt_token_ids=self.prompt_token_ids,
+            token_ids=self.token_ids,
+            logprobs=self.logprobs,
+            finish_reason=FINISH_REASON_TO_WIRE[self.finish_reason],
+            policy_spans=[
+                wire.PolicySpan(policy_version=s.policy_version, token_count=s.token_count) for s in self.policy_spans
+            ],
+        )
+
+
+@dataclass(frozen=True)
+class GradeError:
+    """Why a completion could not be graded."""
+
+    error_class: str
+    """The kind of failure: the name of the wire's enum value without its prefix, e.g. `INVALID_VARIABLE`."""
+    detail: str
+    """One sentence: what failed and on what input."""
+    retryable: bool = False
+    """True where the same grade may succeed when asked for again."""
+    part: str = ""
+    """Name of the failing part of a composed grader."""
+
+
+@dataclass(frozen=True)
+class Grade:
+    """A score or an error, never both and never a number in place of an error."""
+
+    score: float | None = None
+    """The score; None where there is an error."""
+    error: GradeError | None = None
+    """The error; None where there is a score."""
+    part_scores: Mapping[str, float] = field(default_factory=dict)
+    """Scores of a composed grader's parts, by name."""
+    extracted_answer: str = ""
+    """The answer found in the text, normalised; empty where none was found."""
+    matched_rank: int = 0
+    """For ranked answers: 1-based rank of the reference, 0 where it is not listed."""
+    listed_count: int = 0
+    """For ranked answers: how many were listed."""
+
+    def __post_init__(self) -> None:
+        if (self.score is None) == (self.error is None):
+            raise ValueError("a grade has a score or an error, exactly one of them")
+
+    @classmethod
+    def from_wire(cls, message: wire.Grade) -> "Grade":
+        """Read a message."""
+        error = None
+        if message.WhichOneof("outcome") == "error":
+            error = GradeError(
+                error_class=wire.GradeErrorClass.Name(message.error.error_class).removeprefix("GRADE_ERROR_CLASS_"),
+                detail=message.error.detail,
+                retryable=message.error.retryable,
+                part=message.error.part,
+            )
+        return cls(
+            score=message.score if error is None else None,
+            error=error,
+            part_scores=dict(message.part_scores),
+            extracted_answer=message.extracted_answer,
+            matched_rank=message.matched_rank,
+            listed_count=message.listed_count,
+        )
+
+    def to_wire(self) -> wire.Grade:
+        """Spell as a message."""
+        message = wire.Grade(
+            part_scores=self.part_scores,
+            extracted_answer=self.extracted_answer,
+            matched_rank=self.matched_rank,
+            listed_count=self.listed_count,
+        )
+        if self.error is None:
+            message.score = self.score if self.score is not None else 0.0
+        else:
+            message.error.CopyFrom(
+                wire.GradeError(
+                    error_class=wire.GradeErrorClass.Value(f"GRADE_ERROR_CLASS_{self.error.error_class}"),
+                    detail=self.error.detail,
+                    retryable=self.error.retryable,
+                    part=self.error.part,
+                )
+            )
+        return message
+
+
+FINISH_REASON_TO_WIRE = {
+    FinishReason.STOP: wire.FINISH_REASON_STOP,
+    FinishReason.LENGTH: wire.FINISH_REASON_LENGTH,
+    FinishReason.CANCELLED: wire.FINISH_REASON_CANCELLED,
+}
+FINISH_REASON_FROM_WIRE = {value: key for key, value in FINISH_REASON_TO_WIRE.items()}

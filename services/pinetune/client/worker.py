@@ -1,0 +1,79 @@
+"""Client of the worker service: what a job's worker tells the jobs service, each call under the worker's lease."""
+
+from collections.abc import Sequence
+
+import grpc
+
+from pinetune.api.jobs.v1 import jobs_pb2, worker_pb2
+from pinetune.api.jobs.v1.worker_pb2_grpc import WorkerServiceStub
+from pinetune.client.calls import call
+
+CALL_DEADLINE_SECONDS = 60.0
+HEARTBEAT_DEADLINE_SECONDS = 10.0
+
+
+class WorkerClient:
+    """One worker's line to the jobs service. Raises Conflict STALE_ATTEMPT once another worker has taken its work."""
+
+    def __init__(self, channel: grpc.Channel, *, work_id: str, attempt: int) -> None:
+        self._stub = WorkerServiceStub(channel)
+        self._lease = worker_pb2.Lease(work_id=work_id, attempt=attempt)
+
+    def claim(self) -> worker_pb2.ClaimWorkResponse:
+        """Take the work."""
+        request = worker_pb2.ClaimWorkRequest(work_id=self._lease.work_id, attempt=self._lease.attempt)
+        return call(self._stub.ClaimWork, request, deadline_seconds=CALL_DEADLINE_SECONDS)
+
+    def heartbeat(
+        self, *, waiting_for: str, phase: jobs_pb2.JobPhase, total_steps: int, total_warm_up_steps: int
+    ) -> worker_pb2.WorkerAction:
+        """Say that the worker is alive; returns what the user wants."""
+        request = worker_pb2.HeartbeatRequest(
+            lease=self._lease,
+            waiting_for=waiting_for,
+            phase=phase,
+            total_steps=total_steps,
+            total_warm_up_steps=total_warm_up_steps,
+        )
+        return call(self._stub.Heartbeat, request, deadline_seconds=HEARTBEAT_DEADLINE_SECONDS).action
+
+    def commit_step(self, step: jobs_pb2.Step, usage: jobs_pb2.Usage) -> worker_pb2.WorkerAction:
+        """Commit a step; returns what the user wants."""
+        request = worker_pb2.CommitStepRequest(lease=self._lease, step=step, usage=usage)
+        return call(self._stub.CommitStep, request, deadline_seconds=CALL_DEADLINE_SECONDS).action
+
+    def commit_checkpoint(self, checkpoint: jobs_pb2.Checkpoint) -> tuple[jobs_pb2.Checkpoint, list[str]]:
+        """Record a checkpoint; returns it with its id, and the folders that may be deleted."""
+        request = worker_pb2.CommitCheckpointRequest(lease=self._lease, checkpoint=checkpoint)
+        response = call(self._stub.CommitCheckpoint, request, deadline_seconds=CALL_DEADLINE_SECONDS)
+        return response.checkpoint, list(response.deletable_uris)
+
+    def append_events(self, events: Sequence[jobs_pb2.Event]) -> None:
+        """Add events to the job's history."""
+        request = worker_pb2.AppendEventsRequest(lease=self._lease, events=events)
+        call(self._stub.AppendEvents, request, deadline_seconds=CALL_DEADLINE_SECONDS)
+
+    def commit_evaluation(self, evaluation: jobs_pb2.Evaluation) -> jobs_pb2.Evaluation:
+        """Record a finished evaluation; returns it with its id."""
+        request = worker_pb2.CommitEvaluationRequest(lease=self._lease, evaluation=evaluation)
+        return call(self._stub.CommitEvaluation, request, deadline_seconds=CALL_DEADLINE_SECONDS).evaluation
+
+    def finish(
+        self,
+        state: jobs_pb2.JobState,
+        *,
+        error: jobs_pb2.JobError | None = None,
+        model_uri: str = "",
+        best_checkpoint_id: str = "",
+        usage: jobs_pb2.Usage | None = None,
+    ) -> None:
+        """End the work."""
+        request = worker_pb2.FinishWorkRequest(
+            lease=self._lease,
+            state=state,
+            error=error,
+            model_uri=model_uri,
+            best_checkpoint_id=best_checkpoint_id,
+            usage=usage,
+        )
+        call(self._stub.FinishWork, request, deadline_seconds=CALL_DEADLINE_SECONDS)
