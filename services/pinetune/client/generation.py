@@ -30,6 +30,18 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class ToolCall:
+    """One call of a tool in an earlier turn."""
+
+    call_id: str
+    """Identifies the call inside its turn."""
+    name: str
+    """Name of the called function."""
+    arguments_json: str
+    """The arguments, as JSON text."""
+
+
+@dataclass(frozen=True)
 class Message:
     """One turn of a conversation."""
 
@@ -37,10 +49,44 @@ class Message:
     """system, developer, user, assistant or tool."""
     content: str
     """Its text."""
+    name: str = ""
+    """Name of the tool that answers."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Calls that the assistant made."""
+    tool_call_id: str = ""
+    """The call that a tool's turn answers."""
+    reasoning_content: str = ""
+    """The chain of thought, kept apart from the content."""
 
     def to_wire(self) -> rollout_pb2.Message:
         """Spell as a message."""
-        return rollout_pb2.Message(role=rollout_pb2.Role.Value(f"ROLE_{self.role.upper()}"), content=self.content)
+        return rollout_pb2.Message(
+            role=rollout_pb2.Role.Value(f"ROLE_{self.role.upper()}"),
+            content=self.content,
+            name=self.name,
+            tool_calls=[
+                rollout_pb2.ToolCall(id=call.call_id, name=call.name, arguments_json=call.arguments_json)
+                for call in self.tool_calls
+            ],
+            tool_call_id=self.tool_call_id,
+            reasoning_content=self.reasoning_content,
+        )
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A function that the model may call."""
+
+    name: str
+    """The function's name."""
+    description: str
+    """What it does, in words for the model."""
+    parameters_json: str
+    """JSON Schema of its arguments, as JSON text; empty for none."""
+
+    def to_wire(self) -> rollout_pb2.Tool:
+        """Spell as a message."""
+        return rollout_pb2.Tool(name=self.name, description=self.description, parameters_json=self.parameters_json)
 
 
 @dataclass(frozen=True)
@@ -51,6 +97,16 @@ class Prompt:
     """Comes back with its completions."""
     messages: tuple[Message, ...]
     """The conversation."""
+    tools: tuple[Tool, ...] = ()
+    """Tools that the model may call."""
+
+    def to_wire(self) -> wire.Prompt:
+        """Spell as a message."""
+        return wire.Prompt(
+            prompt_id=self.prompt_id,
+            messages=[message.to_wire() for message in self.messages],
+            tools=[tool.to_wire() for tool in self.tools],
+        )
 
 
 @dataclass(frozen=True)
@@ -109,7 +165,9 @@ class GenerationClient:
         for start in range(0, len(examples), PROMPTS_PER_CALL):
             part = examples[start : start + PROMPTS_PER_CALL]
             request = wire.TokenizeRequest(
-                examples=[wire.Example(messages=[m.to_wire() for m in messages], answer=text) for messages, text in part]
+                examples=[
+                    wire.Example(messages=[m.to_wire() for m in messages], answer=text) for messages, text in part
+                ]
             )
             response = call(self._stub.Tokenize, request, deadline_seconds=TOKENIZE_DEADLINE_SECONDS)
             found += [
@@ -129,7 +187,7 @@ class GenerationClient:
         for start in range(0, len(prompts), PROMPTS_PER_CALL):
             part = prompts[start : start + PROMPTS_PER_CALL]
             request = wire.GenerateRequest(
-                prompts=[wire.Prompt(prompt_id=p.prompt_id, messages=[m.to_wire() for m in p.messages]) for p in part],
+                prompts=[prompt.to_wire() for prompt in part],
                 sample_count=sampling.sample_count,
                 sampling=_sampling_to_wire(sampling),
                 min_policy_version=min_policy_version,
