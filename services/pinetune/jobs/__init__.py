@@ -1,0 +1,1 @@
+"""What users ask for: data sets, jobs, evaluations; their state, their queue and the loop that does the work."""
