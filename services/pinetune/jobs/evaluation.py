@@ -1,0 +1,127 @@
+"""What rollouts say about a model: its statistics, and its difference to another, paired per item. No I/O.
+
+A measurement samples each item once (greedily unless told otherwise); for a majority vote it samples `vote_samples`
+more. Single answers get accuracy (grade 1), mean grade and majority vote. Ranked answers get mean grade, Top-1, Top-5
+and Top-max: the share of items whose reference is first, among the first five, anywhere in the list.
+Ungraded completions are left out of every statistic and counted apart.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from pinetune.client.rollout import Grade
+from pinetune.jobs.rollout_files import Rollout
+from pinetune.jobs.statistics import Statistic, mean_statistic, paired_difference
+from pinetune.pod.errors import InvalidInput
+
+VOTE_SUFFIX = "vote"
+"""The completions of a vote have this in their ids: `<evaluation>-<item>-vote-<index>`."""
+RIGHT = 1.0 - 1e-9
+"""A grade from here on counts as right."""
+
+
+def gives_ranks(grader: Mapping[str, object]) -> bool:
+    """Return whether a grader (openai JSON) judges ranked answers: a ranked list, alone or as a part of a formula."""
+    parts = grader.get("graders")
+    kinds = [grader, *(parts.values() if isinstance(parts, Mapping) else [])]
+    return any(isinstance(kind, Mapping) and kind.get("type") == "ranked_list" for kind in kinds)
+
+
+def measure(rollouts: Sequence[Rollout], *, ranked: bool) -> list[Statistic]:
+    """Return the statistics of a measurement, each with its 95% interval; `ranked` as `gives_ranks` says."""
+    first = list(_per_item(rollouts).values())
+    if ranked:
+        statistics = [
+            mean_statistic("top_1", [_within(grade, 1) for grade in first]),
+            mean_statistic("top_5", [_within(grade, 5) for grade in first]),
+            mean_statistic("top_max", [_within(grade, None) for grade in first]),
+        ]
+    else:
+        statistics = [mean_statistic("accuracy", [float(_score(grade) >= RIGHT) for grade in first])]
+    statistics.append(mean_statistic("mean_grade", [_score(grade) for grade in first]))
+    votes = majority_votes(rollouts)
+    if votes:
+        statistics.append(mean_statistic("majority_vote", [float(right) for right in votes.values()]))
+    return statistics
+
+
+def majority_votes(rollouts: Sequence[Rollout]) -> dict[str, bool]:
+    """Return for each item that was voted on whether the commonest extracted answer is right.
+
+    Answers that could not be extracted have no vote; of equally common answers the one sampled first wins; an item
+    without any vote is wrong.
+    """
+    ballots: dict[str, list[Grade]] = defaultdict(list)
+    for rollout in rollouts:
+        if _is_vote(rollout):
+            ballots[rollout.item_id].append(rollout.grade)
+    outcome = {}
+    for item_id, grades in ballots.items():
+        answers = [grade for grade in grades if grade.score is not None and grade.extracted_answer]
+        # Counter keeps the order of first sight, and most_common is stable.
+        commonest = Counter(grade.extracted_answer for grade in answers).most_common(1)
+        outcome[item_id] = any(
+            grade.extracted_answer == commonest[0][0] and _score(grade) >= RIGHT for grade in answers if commonest
+        )
+    return outcome
+
+
+def compare(
+    rollouts: Sequence[Rollout], baseline: Sequence[Rollout], *, ranked: bool
+) -> list[tuple[Statistic, int, int]]:
+    """Return (difference to the baseline, items better, items worse) per statistic, over the items both graded.
+
+    Raises InvalidInput DIFFERENT_ITEMS where the two measured different items.
+    """
+    ours, theirs = _per_item(rollouts, graded_only=False), _per_item(baseline, graded_only=False)
+    if ours.keys() != theirs.keys():
+        raise InvalidInput(
+            f"the evaluations measured different items: {len(ours)} and {len(theirs)}, "
+            f"{len(ours.keys() & theirs.keys())} of them shared; compare evaluations of one data set",
+            reason="DIFFERENT_ITEMS",
+        )
+    items = [key for key in ours if ours[key].score is not None and theirs[key].score is not None]
+    found = []
+    for name, values in _comparable(rollouts, ours, items, ranked).items():
+        base = _comparable(baseline, theirs, items, ranked).get(name)
+        if base is not None and values:
+            better = sum(value > other for value, other in zip(values, base, strict=True))
+            worse = sum(value < other for value, other in zip(values, base, strict=True))
+            found.append((paired_difference(name, values, base), better, worse))
+    return found
+
+
+def _comparable(
+    rollouts: Sequence[Rollout], grades: Mapping[str, Grade], items: Sequence[str], ranked: bool
+) -> dict[str, list[float]]:
+    """Return each statistic's values per item, in the order of `items`."""
+    values: dict[str, list[float]] = {}
+    if ranked:
+        for name, rank in (("top_1", 1), ("top_5", 5), ("top_max", None)):
+            values[name] = [_within(grades[item], rank) for item in items]
+    else:
+        values["accuracy"] = [float(_score(grades[item]) >= RIGHT) for item in items]
+    values["mean_grade"] = [_score(grades[item]) for item in items]
+    votes = majority_votes(rollouts)
+    if votes:
+        values["majority_vote"] = [float(votes[item]) for item in items]
+    return values
+
+
+def _per_item(rollouts: Sequence[Rollout], *, graded_only: bool = True) -> dict[str, Grade]:
+    """Return the grade of each item's one measured completion."""
+    grades = {rollout.item_id: rollout.grade for rollout in rollouts if not _is_vote(rollout)}
+    return {item: grade for item, grade in grades.items() if grade.score is not None or not graded_only}
+
+
+def _is_vote(rollout: Rollout) -> bool:
+    return rollout.completion.completion_id.rsplit("-", 2)[-2:-1] == [VOTE_SUFFIX]
+
+
+def _within(grade: Grade, rank: int | None) -> float:
+    return float(grade.matched_rank > 0 and (rank is None or grade.matched_rank <= rank))
+
+
+def _score(grade: Grade) -> float:
+    assert grade.score is not None
+    return grade.score

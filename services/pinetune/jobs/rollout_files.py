@@ -1,0 +1,215 @@
+"""Every rollout kept: one Parquet file a step, which pandas and DuckDB read as it is; its hash is in the database.
+
+A file has one row a completion, in the order of sampling. Texts are columns of their own so that a query needs no JSON;
+`messages`, `fields` and `part_scores` are JSON text. A file appears whole or not at all: it is written under another
+name and then renamed.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pinetune.client.generation import Message
+from pinetune.client.rollout import Completion, FinishReason, Grade, GradeError, PolicySpan, Purpose, RewardSource
+from pinetune.pod.errors import NotFound
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """An item, one completion of its prompt, and the grade of that completion."""
+
+    item_id: str
+    """The row of the data set."""
+    messages: tuple[Message, ...]
+    """The prompt."""
+    fields_json: str
+    """The item's fields that graders read, hidden from the model."""
+    completion: Completion
+    """The sampled answer."""
+    grade: Grade
+    """What the grader said of it."""
+    step: int
+    """The step that sampled it, or after which it was measured."""
+    purpose: Purpose
+    """Whether it trained or measured."""
+    reward: float | None = None
+    """What the learner saw; None where it was left out or only measured."""
+    reward_source: RewardSource | None = None
+    """Where the reward came from; None where the rollout only measured."""
+
+
+SCHEMA = pa.schema(
+    [
+        pa.field("step", pa.int64(), nullable=False),
+        pa.field("purpose", pa.string(), nullable=False),
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field("completion_id", pa.string(), nullable=False),
+        pa.field("index", pa.int32(), nullable=False),
+        pa.field("messages", pa.string(), nullable=False),
+        pa.field("fields", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("finish_reason", pa.string(), nullable=False),
+        pa.field("score", pa.float64()),
+        pa.field("error_class", pa.string()),
+        pa.field("error_detail", pa.string()),
+        pa.field("error_part", pa.string()),
+        pa.field("error_retryable", pa.bool_()),
+        pa.field("part_scores", pa.string(), nullable=False),
+        pa.field("extracted_answer", pa.string(), nullable=False),
+        pa.field("matched_rank", pa.int32(), nullable=False),
+        pa.field("listed_count", pa.int32(), nullable=False),
+        pa.field("reward", pa.float64()),
+        pa.field("reward_source", pa.string()),
+        pa.field("prompt_token_ids", pa.list_(pa.int32()), nullable=False),
+        pa.field("token_ids", pa.list_(pa.int32()), nullable=False),
+        # float32, as they came over the wire.
+        pa.field("logprobs", pa.list_(pa.float32()), nullable=False),
+        pa.field("policy_versions", pa.list_(pa.int64()), nullable=False),
+        pa.field("policy_token_counts", pa.list_(pa.int32()), nullable=False),
+    ]
+)
+
+
+def write_rollouts(uri: str, rollouts: Sequence[Rollout]) -> str:
+    """Write a step's rollouts to `uri` (any address fsspec writes); returns the file's SHA-256 in hexadecimal."""
+    table = pa.Table.from_pylist([_to_row(rollout) for rollout in rollouts], schema=SCHEMA)
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    content = buffer.getvalue()
+    filesystem, path = fsspec.core.url_to_fs(uri)
+    filesystem.makedirs(filesystem._parent(path), exist_ok=True)
+    temporary = f"{path}.partial"
+    filesystem.pipe_file(temporary, content)
+    filesystem.mv(temporary, path)
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_rollouts(uri: str) -> list[Rollout]:
+    """Read a step's rollouts, in the order of sampling. Raises NotFound where there is no such file."""
+    try:
+        with fsspec.open(uri, "rb") as file:
+            table = pq.read_table(io.BytesIO(file.read()))
+    except FileNotFoundError as error:
+        raise NotFound(f"the rollouts at {uri} are not there any more", reason="ROLLOUTS_NOT_FOUND", uri=uri) from error
+    return [_from_row(row) for row in table.to_pylist()]
+
+
+def _to_row(rollout: Rollout) -> dict[str, object]:
+    completion, grade = rollout.completion, rollout.grade
+    return {
+        "step": rollout.step,
+        "purpose": rollout.purpose.value,
+        "item_id": rollout.item_id,
+        "completion_id": completion.completion_id,
+        "index": completion.index,
+        "messages": json.dumps([_message_to_dict(message) for message in rollout.messages], ensure_ascii=False),
+        "fields": rollout.fields_json,
+        "text": completion.text,
+        "finish_reason": completion.finish_reason.value,
+        "score": grade.score,
+        "error_class": grade.error and grade.error.error_class,
+        "error_detail": grade.error and grade.error.detail,
+        "error_part": grade.error and grade.error.part,
+        "error_retryable": grade.error and grade.error.retryable,
+        "part_scores": json.dumps(dict(grade.part_scores), sort_keys=True),
+        "extracted_answer": grade.extracted_answer,
+        "matched_rank": grade.matched_rank,
+        "listed_count": grade.listed_count,
+        "reward": rollout.reward,
+        "reward_source": rollout.reward_source and rollout.reward_source.value,
+        "prompt_token_ids": completion.prompt_token_ids,
+        "token_ids": completion.token_ids,
+        "logprobs": completion.logprobs,
+        "policy_versions": [span.policy_version for span in completion.policy_spans],
+        "policy_token_counts": [span.token_count for span in completion.policy_spans],
+    }
+
+
+def _from_row(row: dict[str, object]) -> Rollout:
+    values = _Row(row)
+    spans = zip(values.ints("policy_versions"), values.ints("policy_token_counts"), strict=True)
+    completion = Completion(
+        completion_id=values.text("completion_id"),
+        index=values.integer("index"),
+        text=values.text("text"),
+        prompt_token_ids=values.ints("prompt_token_ids"),
+        token_ids=values.ints("token_ids"),
+        logprobs=values.floats("logprobs"),
+        finish_reason=FinishReason(values.text("finish_reason")),
+        policy_spans=tuple(PolicySpan(version, count) for version, count in spans),
+    )
+    reward_source = row["reward_source"]
+    return Rollout(
+        item_id=values.text("item_id"),
+        messages=tuple(Message(**message) for message in json.loads(values.text("messages"))),
+        fields_json=values.text("fields"),
+        completion=completion,
+        grade=_grade_from_row(values),
+        step=values.integer("step"),
+        purpose=Purpose(values.text("purpose")),
+        reward=values.number("reward"),
+        reward_source=None if reward_source is None else RewardSource(values.text("reward_source")),
+    )
+
+
+def _grade_from_row(values: "_Row") -> Grade:
+    score = values.number("score")
+    error = None
+    if score is None:
+        error = GradeError(
+            error_class=values.text("error_class"),
+            detail=values.text("error_detail"),
+            part=values.text("error_part"),
+            retryable=bool(values.row["error_retryable"]),
+        )
+    return Grade(
+        score=score,
+        error=error,
+        part_scores=json.loads(values.text("part_scores")),
+        extracted_answer=values.text("extracted_answer"),
+        matched_rank=values.integer("matched_rank"),
+        listed_count=values.integer("listed_count"),
+    )
+
+
+def _message_to_dict(message: Message) -> dict[str, str]:
+    # Tools' turns are kept by their text; calls stand in the text of the assistant's turn as the template wrote them.
+    return {"role": message.role, "content": message.content, **({"name": message.name} if message.name else {})}
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of a file, read by type: pyarrow hands out plain objects."""
+
+    row: dict[str, object]
+
+    def text(self, name: str) -> str:
+        value = self.row[name]
+        assert isinstance(value, str), name
+        return value
+
+    def integer(self, name: str) -> int:
+        value = self.row[name]
+        assert isinstance(value, int), name
+        return value
+
+    def number(self, name: str) -> float | None:
+        value = self.row[name]
+        assert value is None or isinstance(value, float), name
+        return value
+
+    def ints(self, name: str) -> tuple[int, ...]:
+        value = self.row[name]
+        assert isinstance(value, list), name
+        return tuple(value)
+
+    def floats(self, name: str) -> tuple[float, ...]:
+        value = self.row[name]
+        assert isinstance(value, list), name
+        return tuple(value)

@@ -1,0 +1,91 @@
+"""What rollouts say about a model."""
+
+import pytest
+
+from pinetune.client.rollout import Completion, FinishReason, Grade, GradeError, Purpose
+from pinetune.jobs.evaluation import compare, gives_ranks, majority_votes, measure
+from pinetune.jobs.rollout_files import Rollout
+from pinetune.pod.errors import InvalidInput
+
+
+def rollout(item: str, grade: Grade, vote: int | None = None) -> Rollout:
+    completion_id = f"final-{item}-0" if vote is None else f"final-{item}-vote-{vote}"
+    completion = Completion(completion_id, vote or 0, "text", (1,), (2,), (-0.5,), FinishReason.STOP, ())
+    return Rollout(item, (), "{}", completion, grade, 0, Purpose.EVALUATION)
+
+
+def right(answer: str = "7") -> Grade:
+    return Grade(score=1.0, extracted_answer=answer)
+
+
+def wrong(answer: str = "8") -> Grade:
+    return Grade(score=0.0, extracted_answer=answer)
+
+
+def ranked(rank: int, listed: int = 8) -> Grade:
+    return Grade(score={1: 1.0, 2: 0.7}.get(rank, 0.0), matched_rank=rank, listed_count=listed)
+
+
+FAILED = Grade(error=GradeError("OTHER", "no"))
+
+
+def values(rollouts: list[Rollout], *, is_ranked: bool = False) -> dict[str, tuple[float, int]]:
+    return {s.name: (s.value, s.count) for s in measure(rollouts, ranked=is_ranked)}
+
+
+def test_single_answers_get_accuracy_and_mean_grade() -> None:
+    measured = values([rollout("a", right()), rollout("b", Grade(score=0.1)), rollout("c", wrong())])
+    assert measured == {
+        "accuracy": (pytest.approx(1 / 3), 3),
+        "mean_grade": (pytest.approx(1.1 / 3), 3),
+    }
+
+
+def test_ungraded_completions_are_in_no_statistic() -> None:
+    assert values([rollout("a", right()), rollout("b", FAILED)])["accuracy"] == (1.0, 1)
+
+
+def test_ranked_answers_get_top_1_top_5_and_top_max() -> None:
+    measured = values(
+        [rollout("a", ranked(1)), rollout("b", ranked(2)), rollout("c", ranked(7)), rollout("d", ranked(0))],
+        is_ranked=True,
+    )
+    assert [measured[name][0] for name in ("top_1", "top_5", "top_max")] == [0.25, 0.5, 0.75]
+
+
+def test_a_model_that_lists_nothing_still_gets_rank_statistics() -> None:
+    assert values([rollout("a", ranked(0, listed=0))], is_ranked=True)["top_1"] == (0.0, 1)
+
+
+def test_the_commonest_answer_wins_the_vote_and_the_first_of_equals() -> None:
+    votes = [rollout("a", right(), 0), rollout("a", wrong("8"), 1), rollout("a", wrong("8"), 2)]
+    tie = [rollout("b", right(), 0), rollout("b", wrong(), 1)]
+    none = [rollout("c", Grade(score=0.0), 0)]
+    assert majority_votes([*votes, *tie, *none]) == {"a": False, "b": True, "c": False}
+
+
+def test_votes_do_not_count_as_measured_completions() -> None:
+    measured = values([rollout("a", wrong()), rollout("a", right(), 0), rollout("a", right(), 1)])
+    assert (measured["accuracy"], measured["majority_vote"]) == ((0.0, 1), (1.0, 1))
+
+
+def test_an_item_id_with_dashes_is_not_taken_for_a_vote() -> None:
+    assert values([rollout("case-vote-1-x", right())])["accuracy"] == (1.0, 1)
+
+
+def test_a_comparison_is_paired_over_items_that_both_graded() -> None:
+    ours = [rollout("a", right()), rollout("b", right()), rollout("c", FAILED), rollout("d", wrong())]
+    theirs = [rollout("d", right()), rollout("a", wrong()), rollout("b", wrong()), rollout("c", right())]
+    difference, better, worse = compare(ours, theirs, ranked=False)[0]
+    assert (difference.name, difference.value, difference.count) == ("accuracy", pytest.approx(1 / 3), 3)
+    assert (better, worse) == (2, 1)
+
+
+def test_evaluations_of_different_items_are_not_compared() -> None:
+    with pytest.raises(InvalidInput, match="1 and 1, 0 of them shared"):
+        compare([rollout("a", right())], [rollout("b", right())], ranked=False)
+
+
+def test_a_ranked_part_makes_a_composed_grader_ranked() -> None:
+    assert gives_ranks({"type": "multi", "graders": {"genes": {"type": "ranked_list"}}})
+    assert not gives_ranks({"type": "multi", "graders": {"number": {"type": "number"}}})

@@ -1,0 +1,56 @@
+"""Rollouts go to Parquet and come back as they were."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from pinetune.client.generation import Message
+from pinetune.client.rollout import Completion, FinishReason, Grade, GradeError, PolicySpan, Purpose, RewardSource
+from pinetune.jobs.rollout_files import Rollout, read_rollouts, write_rollouts
+from pinetune.pod.errors import NotFound
+
+GRADED = Rollout(
+    item_id="a",
+    messages=(Message("system", "Be brief."), Message("user", "3 + 4 = ? ✓")),
+    fields_json='{"answer":"7"}',
+    completion=Completion(
+        "s1-a-0", 0, "The answer is 7.", (5, 6), (7, 8), (-0.5, -0.25), FinishReason.STOP, (PolicySpan(3, 2),)
+    ),
+    grade=Grade(score=0.8, part_scores={"number": 1.0, "shape": 0.6}, extracted_answer="7"),
+    step=1,
+    purpose=Purpose.TRAINING,
+    reward=0.8,
+    reward_source=RewardSource.GRADE,
+)
+UNGRADED = replace(
+    GRADED,
+    grade=Grade(error=GradeError("DEADLINE", "no answer in 2 s", retryable=True, part="judge")),
+    reward=None,
+    reward_source=RewardSource.EXCLUDED,
+)
+
+
+def test_rollouts_come_back_as_they_were(tmp_path: Path) -> None:
+    uri = str(tmp_path / "rollouts" / "training-000001.parquet")
+    write_rollouts(uri, [GRADED, UNGRADED])
+    assert read_rollouts(uri) == [GRADED, UNGRADED]
+
+
+def test_equal_rollouts_make_equal_files(tmp_path: Path) -> None:
+    first = write_rollouts(str(tmp_path / "a.parquet"), [GRADED])
+    assert first == write_rollouts(str(tmp_path / "b.parquet"), [GRADED])
+    assert first != write_rollouts(str(tmp_path / "c.parquet"), [UNGRADED])
+
+
+def test_an_ungraded_completion_has_no_score_in_the_file(tmp_path: Path) -> None:
+    uri = tmp_path / "a.parquet"
+    write_rollouts(str(uri), [UNGRADED])
+    row = pq.read_table(uri).to_pylist()[0]
+    assert (row["score"], row["reward"], row["error_class"]) == (None, None, "DEADLINE")
+
+
+def test_a_file_that_is_gone_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="not there any more"):
+        read_rollouts(str(tmp_path / "gone.parquet"))
