@@ -15,6 +15,7 @@ change. Everything variable in the message belongs into the metadata as well (AI
     │   └── Unavailable   UNAVAILABLE          nobody there, or not ready yet
     ├── TimedOut          DEADLINE_EXCEEDED    no answer in time; whether the call took effect is not known
     ├── Cancelled         CANCELLED            the caller gave up
+    ├── Corrupt           DATA_LOSS            bytes are not what their hash says
     └── Broken            INTERNAL             our fault
 
 `Conflict` covers what gRPC spells in three ways. A pod always sends FAILED_PRECONDITION and leaves the difference to
@@ -138,6 +139,12 @@ class Cancelled(PinetuneError):
     code = grpc.StatusCode.CANCELLED
 
 
+class Corrupt(PinetuneError):
+    """What was read is not what was written: a hash, a name, a shape or a length is wrong."""
+
+    code = grpc.StatusCode.DATA_LOSS
+
+
 class Broken(PinetuneError):
     """A fault of ours; the pod's log has the details."""
 
@@ -160,7 +167,7 @@ CLASS_OF_CODE: dict[grpc.StatusCode, type[PinetuneError]] = {
     grpc.StatusCode.CANCELLED: Cancelled,
     grpc.StatusCode.INTERNAL: Broken,
     grpc.StatusCode.UNKNOWN: Broken,
-    grpc.StatusCode.DATA_LOSS: Broken,
+    grpc.StatusCode.DATA_LOSS: Corrupt,
 }
 """Every code but OK, and the error a client raises for it."""
 

@@ -27,7 +27,7 @@ import fsspec
 from fsspec import AbstractFileSystem
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from pinetune.pod.errors import InvalidInput, NotFound
+from pinetune.pod.errors import Corrupt, InvalidInput, NotFound
 
 MANIFEST_FILE = "manifest.json"
 
@@ -90,7 +90,7 @@ def read_manifest(uri: str) -> Manifest:
     """Read and check the manifest of the policy folder `uri`, any address that fsspec reads.
 
     Raises NotFound where the folder holds no manifest, InvalidInput where it is malformed, names a tensor twice or a
-    file outside the folder, or where its content hash is not that of its tensors.
+    file outside the folder, Corrupt where its content hash is not that of its tensors.
     """
     filesystem, folder = _open(uri)
     try:
@@ -114,7 +114,7 @@ def read_manifest(uri: str) -> Manifest:
 def write_manifest(uri: str, manifest: Manifest) -> None:
     """Write the manifest of the policy folder `uri`, whole or not at all; it replaces an older one.
 
-    Raises InvalidInput for a manifest that `read_manifest` would refuse.
+    Raises InvalidInput or Corrupt for a manifest that `read_manifest` would refuse.
     """
     _check(uri, manifest)
     filesystem, folder = _open(uri)
@@ -149,9 +149,13 @@ def _check(uri: str, manifest: Manifest) -> None:
         path = PurePosixPath(entry.file)
         if not entry.file or path.is_absolute() or ".." in path.parts:
             raise _malformed(uri, f"tensors: {entry.name!r} lies in {entry.file!r}, no file below the manifest")
-    held = content_hash(manifest.tensors)
-    if held != manifest.content_hash:
-        raise _malformed(uri, f"content_hash: {manifest.content_hash} is written, its tensors have {held}")
+    computed = content_hash(manifest.tensors)
+    if computed != manifest.content_hash:
+        raise Corrupt(
+            f"{MANIFEST_FILE} of {uri} says content hash {manifest.content_hash}, its tensors have {computed}",
+            reason="CONTENT_HASH_MISMATCH",
+            policy_uri=uri,
+        )
 
 
 def _malformed(uri: str, what: str) -> InvalidInput:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pinetune.pod.errors import InvalidInput, NotFound
+from pinetune.pod.errors import Corrupt, InvalidInput, NotFound
 from pinetune.pod.manifest import MANIFEST_FILE, Manifest, TensorEntry, content_hash, read_manifest, write_manifest
 
 
@@ -76,7 +76,6 @@ def test_an_address_that_fsspec_does_not_know_is_invalid() -> None:
     ("path", "value", "sentence"),
     [
         (("policy_version",), -1, "policy_version: Input should be greater than or equal to 0"),
-        (("content_hash",), _digest("other"), f"content_hash: {_digest('other')} is written, its tensors have"),
         (("content_hash",), "abc", "content_hash: String should match pattern"),
         (("kind",), "quantised", "kind: Input should be 'full' or 'lora'"),
         (("surplus",), 1, "surplus: Unexpected keyword argument"),
@@ -123,6 +122,15 @@ def test_a_half_written_manifest_is_malformed(tmp_path: Path) -> None:
 
 def test_a_manifest_that_could_not_be_read_is_not_written(tmp_path: Path) -> None:
     wrong = dataclasses.replace(_manifest(EMBEDDING), content_hash=_digest("other"))
-    with pytest.raises(InvalidInput, match="is malformed"):
+    with pytest.raises(Corrupt, match="says content hash"):
         write_manifest(str(tmp_path), wrong)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_content_hash_of_other_tensors_is_corrupt(tmp_path: Path) -> None:
+    write_manifest(str(tmp_path), _manifest(EMBEDDING))
+    path = tmp_path / MANIFEST_FILE
+    path.write_text(path.read_text().replace(EMBEDDING.sha256, HEAD.sha256))
+    with pytest.raises(Corrupt, match=f"says content hash {content_hash([EMBEDDING])}, its tensors have") as caught:
+        read_manifest(str(tmp_path))
+    assert caught.value.reason == "CONTENT_HASH_MISMATCH"
