@@ -1,1 +1,1 @@
-"""Typed clients of the services: deadlines, our errors, plain Python values. Used by jobs, gateway, cli and by users."""
+"""Typed clients of the services: deadlines, our errors, plain values. For jobs, gateway, cli and users' own code."""

@@ -1,11 +1,17 @@
 """How a client makes a call: always with a deadline, and with the server's error as one of ours."""
 
+import time
 from collections.abc import Iterator
 from typing import Protocol, TypeVar
 
 import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from pinetune.pod.errors import from_rpc_error
+from pinetune.pod.errors import TimedOut, Transient, Unavailable, from_rpc_error
+
+PROBE_SECONDS = 0.2
+"""Pause between two probes of a service that is starting."""
+PROBE_DEADLINE_SECONDS = 2.0
 
 Q = TypeVar("Q", contravariant=True)
 R = TypeVar("R", covariant=True)
@@ -43,3 +49,19 @@ def stream(method: Streaming[S, T], request: S, *, deadline_seconds: float) -> I
         yield from method(request, timeout=deadline_seconds)
     except grpc.RpcError as error:
         raise from_rpc_error(error) from error
+
+
+def wait_until_serving(channel: grpc.Channel, who: str, *, seconds: float) -> None:
+    """Return once the pod behind the channel says that it serves; raises Unavailable NOT_SERVING after `seconds`."""
+    health = health_pb2_grpc.HealthStub(channel)
+    give_up = time.monotonic() + seconds
+    while time.monotonic() < give_up:
+        try:
+            answer = call(health.Check, health_pb2.HealthCheckRequest(), deadline_seconds=PROBE_DEADLINE_SECONDS)
+        except (Transient, TimedOut):
+            pass
+        else:
+            if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                return
+        time.sleep(PROBE_SECONDS)
+    raise Unavailable(f"{who} did not start within {seconds:g} s; its log says why", reason="NOT_SERVING")

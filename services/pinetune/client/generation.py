@@ -7,6 +7,7 @@ replicas, sends what a dead one was given to the others, and loads a new policy 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 import grpc
@@ -153,6 +154,16 @@ class PolicyState:
     """Computed from the tensors it holds."""
 
 
+@dataclass(frozen=True)
+class EngineInfo:
+    """What a service holds."""
+
+    policy: PolicyState
+    """The held policy."""
+    parameter_count: int
+    """Number of weights."""
+
+
 class GenerationClient:
     """Samples from one generation service."""
 
@@ -216,12 +227,13 @@ class GenerationClient:
         response = call(self._stub.LoadPolicy, request, deadline_seconds=LOAD_DEADLINE_SECONDS)
         return PolicyState(response.policy.policy_version, response.policy.content_hash)
 
-    def describe(self) -> PolicyState:
-        """Return the held policy."""
+    def describe(self) -> EngineInfo:
+        """Return what the service holds."""
         response = call(
             self._stub.DescribeEngine, wire.DescribeEngineRequest(), deadline_seconds=DESCRIBE_DEADLINE_SECONDS
         )
-        return PolicyState(response.policy.policy_version, response.policy.content_hash)
+        policy = PolicyState(response.policy.policy_version, response.policy.content_hash)
+        return EngineInfo(policy, response.parameter_count)
 
 
 class GenerationReplicas:
@@ -268,7 +280,7 @@ class GenerationReplicas:
         with ThreadPoolExecutor(max_workers=len(self._replicas)) as pool:
             return list(pool.map(load, self._replicas))
 
-    def describe(self) -> list[PolicyState]:
+    def describe(self) -> list[EngineInfo]:
         """Return what each replica holds."""
         return [replica.describe() for replica in self._replicas]
 
@@ -291,7 +303,7 @@ def _deal(prompts: Sequence[Prompt], count: int) -> list[Sequence[Prompt]]:
     bounds = [0]
     for position in range(count):
         bounds.append(bounds[-1] + size + (position < rest))
-    return [prompts[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [prompts[start:end] for start, end in pairwise(bounds)]
 
 
 def _sampling_to_wire(sampling: Sampling) -> wire.SamplingParams:

@@ -1,9 +1,9 @@
 """What rollouts say about a model: its statistics, and its difference to another, paired per item. No I/O.
 
-A measurement samples each item once (greedily unless told otherwise); for a majority vote it samples `vote_samples`
-more. Single answers get accuracy (grade 1), mean grade and majority vote. Ranked answers get mean grade, Top-1, Top-5
-and Top-max: the share of items whose reference is first, among the first five, anywhere in the list.
-Ungraded completions are left out of every statistic and counted apart.
+A measurement samples each item once (greedily unless told otherwise), completion 0; the samples of a majority vote come
+beside it, from 1 on. Single answers get accuracy (grade 1), mean grade and majority vote. Ranked answers get mean
+grade, Top-1, Top-5 and Top-max: the share of items whose reference is first, among the first five, anywhere in the
+list. Ungraded completions are left out of every statistic and counted apart.
 """
 
 from collections import Counter, defaultdict
@@ -14,8 +14,6 @@ from pinetune.jobs.rollout_files import Rollout
 from pinetune.jobs.statistics import Statistic, mean_statistic, paired_difference
 from pinetune.pod.errors import InvalidInput
 
-VOTE_SUFFIX = "vote"
-"""The completions of a vote have this in their ids: `<evaluation>-<item>-vote-<index>`."""
 RIGHT = 1.0 - 1e-9
 """A grade from here on counts as right."""
 
@@ -115,7 +113,7 @@ def _per_item(rollouts: Sequence[Rollout], *, graded_only: bool = True) -> dict[
 
 
 def _is_vote(rollout: Rollout) -> bool:
-    return rollout.completion.completion_id.rsplit("-", 2)[-2:-1] == [VOTE_SUFFIX]
+    return rollout.completion.index > 0
 
 
 def _within(grade: Grade, rank: int | None) -> float:

@@ -1,0 +1,226 @@
+"""One job from its first step to its last: the loop of reinforcement fine-tuning, top to bottom.
+
+    warm-up    chain of thought ──► learning.warm_up                                (supervised; ReFT, section 3.1)
+    training   item ──► generation.generate ──► grading.grade ──► reward            (`Sampler`)
+                    ──► learning.update ──► policy v+1 ──► every sampler, attested  (`Policies`)
+                    ──► commit ──► checkpoint                                       (`Journal`, `Keeper`)
+    comparing  base, warmed-up and best policy, measured on the same items          (`Evaluator`)
+
+The components do not know the loop; it wires them and drives them. Who waits for whom:
+
+    the loop waits for   while it                    and no longer than
+    generation           samples, loads a policy     the call's deadline (client/generation.py)
+    grading              grades                      the call's deadline (client/grading.py)
+    learning             learns, saves               the call's deadline (client/learning.py)
+    jobs                 commits                     the call's deadline (client/worker.py)
+
+What it waits for stands in the job (`Job.waiting_for`). An error or a missed deadline ends the worker, and the job goes
+on from its last checkpoint with a new one. A step counts once it is committed; killed before, it is done again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pinetune.api.jobs.v1 import jobs_pb2 as wire
+from pinetune.client.learning import LearningClient, Trajectory
+from pinetune.client.rollout import Purpose
+from pinetune.jobs.clock import Clock
+from pinetune.jobs.evaluator import Evaluator
+from pinetune.jobs.journal import Journal, Measurement, StepRecord, StopAsked
+from pinetune.jobs.keeper import Keeper
+from pinetune.jobs.plan import Plan
+from pinetune.jobs.policies import Policies, Policy
+from pinetune.jobs.preparation import Prepared
+from pinetune.jobs.rewards import count_grades, refuse_too_many_ungraded
+from pinetune.jobs.rollout_files import Rollout, write_rollouts
+from pinetune.jobs.sampler import Sampler
+from pinetune.pod import trace
+
+
+@dataclass(frozen=True)
+class Components:
+    """What the loop drives."""
+
+    learning: LearningClient
+    """Trains the policy."""
+    sampler: Sampler
+    """Makes rollouts."""
+    policies: Policies
+    """Carries policies from learning to generation."""
+    evaluator: Evaluator | None
+    """Measures policies; None where the job has no grader."""
+    keeper: Keeper
+    """Keeps checkpoints."""
+    journal: Journal
+    """Reports to the jobs service."""
+    clock: Clock
+    """Knows where the time goes."""
+
+
+class Loop:
+    """Trains one policy."""
+
+    def __init__(self, plan: Plan, prepared: Prepared, components: Components) -> None:
+        self.plan, self.prepared = plan, prepared
+        self.learning, self.sampler, self.policies = components.learning, components.sampler, components.policies
+        self.evaluator, self.keeper = components.evaluator, components.keeper
+        self.journal, self.clock = components.journal, components.clock
+        self.warm_up_steps_done = prepared.learner.warm_up_step
+        self.steps_done = prepared.learner.update_step
+        self.policy = Policy(prepared.learner.policy_version, plan.model_uri, prepared.base_content_hash)
+
+    def run(self) -> str:
+        """Do all that is left to do; returns the folder of the final model."""
+        if not self.warm_up_steps_done and not self.prepared.learner.reference_frozen:
+            self.compare("base")
+        self.journal.phase = wire.JOB_PHASE_WARM_UP
+        for step in range(self.warm_up_steps_done + 1, self.prepared.warm_up_steps + 1):
+            with trace.within(step=step):
+                self.warm_up_step(step)
+        if not self.plan.supervised_only:
+            self.journal.phase = wire.JOB_PHASE_TRAINING
+            self.begin_training()
+            for step in range(self.steps_done + 1, self.plan.training_steps + 1):
+                if self.budget_is_spent():
+                    break
+                with trace.within(step=step):
+                    self.training_step(step)
+        self.journal.phase = wire.JOB_PHASE_COMPARING
+        return self.give_back_the_best()
+
+    def warm_up_step(self, step: int) -> None:
+        """Imitate one batch of chains of thought."""
+        batch = self.plan.warm_up_batch(self.prepared.sequences, step)
+        with self.journal.waiting("learning to warm up"), self.clock.part("learning"):
+            metrics = self.learning.warm_up(step, batch)
+        self.sampler.usage.add_warm_up(metrics.token_count, self.prepared.learner.parameter_count)
+        self.warm_up_steps_done = step
+        last = self.prepared.warm_up_steps
+        validation = None
+        if self.plan.supervised_only and self.plan.validates_after(step, last):
+            self.publish(self.policy.version + 1)
+            validation = self.validate(step)
+        self.commit(StepRecord(step, wire.JOB_PHASE_WARM_UP, self.policy, warm_up=metrics, validation=validation))
+        self.keep(validation, state=self.plan.checkpoints_after(step, last))
+
+    def begin_training(self) -> None:
+        """Make the warmed-up policy the reference and the samplers' first policy, and measure it as step 0."""
+        if self.prepared.learner.reference_frozen:  # Going on from a checkpoint: only the samplers are new.
+            self.publish(self.policy.version)
+            return
+        self.publish(self.policy.version + (self.prepared.warm_up_steps > 0))
+        with self.journal.waiting("learning to freeze the reference policy"):
+            self.learning.freeze_reference()
+        self.keeper.keep_policy(wire.CHECKPOINT_KIND_WARM_UP, self.policy, 0, self.warm_up_steps_done)
+        self.compare("warm_up")
+        validation = self.validate(0)
+        self.commit(StepRecord(0, wire.JOB_PHASE_TRAINING, self.policy, validation=validation))
+        self.keep(validation, state=True)
+
+    def training_step(self, step: int) -> None:
+        """Sample, grade, learn, publish, commit: one step of PPO."""
+        rollouts = self.collect(step)
+        grades = count_grades([rollout.grade for rollout in rollouts], self.plan.rewards)
+        refuse_too_many_ungraded(grades, self.plan.rewards)
+        with self.journal.waiting("learning to update the policy"), self.clock.part("learning"):
+            metrics = self.learning.update(step, trajectories_of(rollouts))
+        epochs = self.plan.spec.pinetune.algorithm.ppo_epochs
+        self.sampler.usage.add_update(metrics.token_count, epochs, self.prepared.learner.parameter_count)
+        self.steps_done = step
+        self.publish(self.policy.version + 1)
+        last = self.plan.training_steps
+        validation = self.validate(step) if self.plan.validates_after(step, last) else None
+        uri = f"{self.plan.rollouts_uri}/training-{step:06d}.parquet"
+        self.commit(
+            StepRecord(
+                step,
+                wire.JOB_PHASE_TRAINING,
+                self.policy,
+                update=metrics,
+                rollouts=rollouts,
+                rollouts_uri=uri,
+                rollouts_sha256=write_rollouts(uri, rollouts),
+                grades=grades,
+                validation=validation,
+            )
+        )
+        self.keep(validation, state=self.plan.checkpoints_after(step, last))
+
+    def give_back_the_best(self) -> str:
+        """Measure the best policy beside the others and copy it to where the user takes it from."""
+        if self.policies.current is None:  # Supervised without a grader, or nothing left to do after a restart.
+            self.publish(self.policy.version + (self.prepared.warm_up_steps > 0))
+        best = self.keeper.best() or self.policy
+        if best.content_hash != self.policy.content_hash:
+            self.policy = self.policies.load(best.uri, best.version, best.content_hash)
+        self.compare("fine_tuned")
+        return self.keeper.give_back(best)
+
+    # What the steps share.
+
+    def publish(self, version: int) -> None:
+        """Carry the learner's policy to every sampler, as `version`, and attest that it arrived."""
+        with self.journal.waiting(f"generation to load policy {version}"), self.clock.part("weights"):
+            self.policy = self.policies.publish(version, self.prepared.canary)
+
+    def collect(self, step: int) -> list[Rollout]:
+        """Make the step's rollouts with the samplers' policy."""
+        items, sampling = self.plan.training_batch(step), self.plan.training_sampling
+        with self.journal.waiting(f"{len(items) * sampling.sample_count} completions"):
+            return self.sampler.collect(
+                items,
+                sampling,
+                name=f"training-{step:06d}",
+                purpose=Purpose.TRAINING,
+                step=step,
+                policy_version=self.policy.version,
+            )
+
+    def validate(self, step: int) -> Measurement | None:
+        """Measure the samplers' policy on the validation items; None where there is no grader."""
+        if self.evaluator is None:
+            return None
+        name = f"validation-{step:06d}"
+        return self.evaluator.validate(self.plan.validated, name=name, step=step, policy_version=self.policy.version)
+
+    def compare(self, name: str) -> None:
+        """Measure the samplers' policy for the final comparison, under `name`."""
+        if self.evaluator is None or not self.plan.spec.pinetune.evaluation.final_comparison:
+            return
+        measurement = self.evaluator.evaluate(
+            self.plan.test, name=name, step=self.steps_done, policy_version=self.policy.version
+        )
+        self.journal.commit_evaluation(name, measurement, content_hash=self.policy.content_hash)
+
+    def commit(self, record: StepRecord) -> None:
+        """Report the step; it counts from here on."""
+        self.journal.commit_step(record, self.clock.lap())
+
+    def keep(self, validation: Measurement | None, *, state: bool) -> None:
+        """Keep the policy where it was measured, the state where it is due, and stop where the user asked for it."""
+        where = (self.steps_done, self.warm_up_steps_done)
+        if validation is not None:
+            self.keeper.keep_policy(wire.CHECKPOINT_KIND_BEST, self.policy, *where, validation=validation)
+        if state:
+            self.keeper.keep_state(wire.CHECKPOINT_KIND_LATEST, *where)
+        try:
+            self.journal.stop_if_asked()
+        except StopAsked as stop:
+            if stop.paused and not state:
+                self.keeper.keep_state(wire.CHECKPOINT_KIND_PAUSE, *where)
+            raise
+
+    def budget_is_spent(self) -> bool:
+        """Return whether the time or the compute that the order allows is used up."""
+        budget, usage = self.plan.spec.pinetune.budget, self.sampler.usage
+        seconds, flops = budget.max_seconds or float("inf"), budget.max_compute_flops or float("inf")
+        return usage.seconds >= seconds or usage.compute_flops >= flops
+
+
+def trajectories_of(rollouts: Sequence[Rollout]) -> list[Trajectory]:
+    """Return what the learner sees: the completions that have a reward, grouped by their items."""
+    return [
+        Trajectory(group_id=rollout.item_id, completion=rollout.completion, reward=rollout.reward)
+        for rollout in rollouts
+        if rollout.reward is not None
+    ]

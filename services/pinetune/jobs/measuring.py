@@ -1,0 +1,62 @@
+"""Puts one evaluation together: a model that is there already, a data set, a grader."""
+
+from dataclasses import replace
+
+from pinetune.api.jobs.v1 import jobs_pb2 as wire
+from pinetune.api.jobs.v1 import worker_pb2
+from pinetune.client.generation import Sampling
+from pinetune.jobs.clock import Clock
+from pinetune.jobs.dataset import read_items
+from pinetune.jobs.evaluation import gives_ranks
+from pinetune.jobs.evaluator import Evaluator
+from pinetune.jobs.journal import Journal
+from pinetune.jobs.rewards import RewardPolicy
+from pinetune.jobs.sampler import Sampler
+from pinetune.jobs.services import Services
+from pinetune.jobs.spec import EvaluationOrder, evaluation_order_from_message
+from pinetune.jobs.usage import Usage
+
+# An evaluation learns nothing: no ungraded completion gets a reward, and none stops it.
+MEASURING_ONLY = RewardPolicy(ungraded="exclude", penalty=0.0, max_ungraded_share=1.0)
+
+
+def measure_model(claim: worker_pb2.ClaimWorkResponse, services: Services, journal: Journal, usage: Usage) -> None:
+    """Do an evaluation, and report its end."""
+    order = evaluation_order_from_message(claim.evaluation.order)
+    items = read_items(claim.dataset_uris[order.dataset_id], order.dataset)
+    generation, grading = services.generation(), services.grading()
+    engine = generation.describe()[0]
+    sampler = Sampler(
+        generation=generation,
+        grading=grading,
+        grader=dict(order.grader),
+        rewards=MEASURING_ONLY,
+        clock=Clock(),
+        usage=usage,
+        parameter_count=engine.parameter_count,
+    )
+    sampling = _sampling(order)
+    vote = replace(sampling, sample_count=order.vote_samples, temperature=order.vote_temperature)
+    evaluator = Evaluator(
+        sampler=sampler,
+        journal=journal,
+        rollouts_folder=f"{claim.artifacts_uri}/rollouts",
+        sampling=sampling,
+        ranked=gives_ranks(order.grader),
+        vote=vote if order.vote_samples > 1 else None,
+    )
+    journal.phase = wire.JOB_PHASE_COMPARING
+    measurement = evaluator.evaluate(items, name=order.name, step=0, policy_version=engine.policy.policy_version)
+    journal.commit_evaluation(order.name, measurement, content_hash=engine.policy.content_hash)
+    journal.finish(wire.JOB_STATE_SUCCEEDED)
+
+
+def _sampling(order: EvaluationOrder) -> Sampling:
+    return Sampling(
+        temperature=order.sampling.temperature,
+        top_p=order.sampling.top_p,
+        top_k=order.sampling.top_k,
+        max_tokens=order.sampling.max_tokens,
+        stop=order.sampling.stop,
+        seed=order.seed,
+    )

@@ -1,0 +1,84 @@
+"""What happens before a job's first step: the base model, the tokens to imitate, the canary, the learner.
+
+For `nano` the order matters: the learner makes the model, generation waits for it, and only then can anybody tokenise.
+"""
+
+import json
+from dataclasses import dataclass
+
+import fsspec
+
+from pinetune.api.learning.v1 import learning_pb2
+from pinetune.client.generation import GenerationReplicas, Message, TokenSequence
+from pinetune.client.learning import LearnerState, LearningClient
+from pinetune.jobs.journal import Journal
+from pinetune.jobs.plan import Plan
+
+CANARY_TOKENS = 64
+"""Tokens of the canary's answer; enough for a mean, too few to cost time."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the loop starts from."""
+
+    learner: LearnerState
+    """How far the learner is; further than nowhere where a checkpoint was restored."""
+    sequences: tuple[TokenSequence, ...]
+    """The tokenised chains of thought."""
+    warm_up_steps: int
+    """Supervised steps in all."""
+    canary: TokenSequence
+    """What sampler and learner both score after every push."""
+    base_content_hash: str
+    """Hash of the base model's weights."""
+
+
+def make_base_model(plan: Plan, learning: LearningClient, journal: Journal) -> None:
+    """Make the `nano` model where the job wants one and it is not there yet; texts of training items only."""
+    if not plan.spec.is_nano:
+        return
+    corpus_uri = f"{plan.artifacts_uri}/corpus.jsonl"
+    with fsspec.open(corpus_uri, "w", encoding="utf-8") as file:
+        for item in plan.training:
+            for text in [*(message.content for message in item.messages), item.chain_of_thought]:
+                if text:
+                    file.write(json.dumps(text, ensure_ascii=False) + "\n")
+    nano = plan.spec.pinetune.nano
+    settings = learning_pb2.NanoSettings(
+        layer_count=nano.layer_count,
+        width=nano.width,
+        head_count=nano.head_count,
+        vocabulary_size=nano.vocabulary_size,
+        max_tokens=nano.max_tokens,
+    )
+    with journal.waiting("learning to make the nano model"):
+        learning.make_nano_model(settings, corpus_uri=corpus_uri, model_uri=plan.model_uri, seed=plan.spec.seed)
+
+
+def prepare(
+    plan: Plan, learning: LearningClient, generation: GenerationReplicas, journal: Journal, *, checkpoint_uri: str
+) -> Prepared:
+    """Tokenise what will be imitated, open the learner, and go back to the checkpoint where there is one."""
+    with journal.waiting("generation to tokenise"):
+        imitated = generation.tokenize([(item.messages, item.chain_of_thought) for item in plan.imitated])
+        canary = generation.tokenize([_canary_example(plan)])[0]
+        engine = generation.describe()[0]
+    warm_up_steps = plan.warm_up_steps(imitated, engine.parameter_count)
+    with journal.waiting("learning to load the model"):
+        learner = learning.open(plan.open_request(warm_up_steps))
+        if checkpoint_uri:
+            learner, _ = learning.restore_checkpoint(checkpoint_uri)
+    return Prepared(
+        learner=learner,
+        sequences=tuple(imitated),
+        warm_up_steps=warm_up_steps,
+        canary=TokenSequence(canary.prompt_token_ids, canary.token_ids[:CANARY_TOKENS]),
+        base_content_hash=engine.policy.content_hash,
+    )
+
+
+def _canary_example(plan: Plan) -> tuple[tuple[Message, ...], str]:
+    """Return the first training item with the answer to score: its chain of thought, or its own prompt said back."""
+    first = next(iter(plan.imitated), plan.training[0])
+    return first.messages, first.chain_of_thought or first.messages[-1].content

@@ -1,0 +1,40 @@
+"""The services that one worker works with, reached by address; each is waited for until it serves."""
+
+import grpc
+
+from pinetune.client.calls import wait_until_serving
+from pinetune.client.generation import GenerationClient, GenerationReplicas
+from pinetune.client.grading import GradingClient
+from pinetune.client.learning import LearningClient
+from pinetune.jobs.journal import Journal
+from pinetune.jobs.worker_config import WorkerSettings
+from pinetune.pod.channel import connect
+
+READY_SECONDS = 600.0
+"""How long a service may take to start: a large model is read in that time."""
+
+
+class Services:
+    """Clients of one worker's services."""
+
+    def __init__(self, settings: WorkerSettings, journal: Journal) -> None:
+        self._settings, self._journal = settings, journal
+
+    def learning(self) -> LearningClient:
+        """Return the learner once it serves."""
+        return LearningClient(self._channel("learning", self._settings.learning_address))
+
+    def generation(self) -> GenerationReplicas:
+        """Return the samplers once all serve."""
+        addresses = self._settings.generation_addresses.split(",")
+        return GenerationReplicas([GenerationClient(self._channel("generation", address)) for address in addresses])
+
+    def grading(self) -> GradingClient:
+        """Return the graders once they serve."""
+        return GradingClient(self._channel("grading", self._settings.grading_address))
+
+    def _channel(self, room: str, address: str) -> grpc.Channel:
+        channel = connect(address)
+        with self._journal.waiting(f"{room} at {address} to start"):
+            wait_until_serving(channel, f"{room} at {address}", seconds=READY_SECONDS)
+        return channel

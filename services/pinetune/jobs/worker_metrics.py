@@ -1,0 +1,43 @@
+"""What a worker shows at /metrics: the reward and the pace of the one job it works on."""
+
+from prometheus_client import Counter, Gauge
+
+from pinetune.api.jobs.v1 import jobs_pb2 as wire
+
+TRAIN_REWARD = Gauge(
+    "pinetune_worker_train_reward_mean", "Mean score of the last step's graded training completions, 0 to 1."
+)
+VALIDATION_REWARD = Gauge("pinetune_worker_validation_reward_mean", "Mean score of the last validation, 0 to 1.")
+SAMPLED_TOKENS_PER_SECOND = Gauge(
+    "pinetune_worker_sampled_tokens_per_second", "Tokens sampled per second of sampling in the last step."
+)
+CANARY_GAP = Gauge(
+    "pinetune_worker_canary_gap", "Mean gap of the canary's log-probabilities between sampler and learner, in nats."
+)
+STEP = Gauge("pinetune_worker_step", "Last committed step of the phase.", ["phase"])
+STEPS = Counter("pinetune_worker_steps_total", "Steps committed by this worker.", ["phase"])
+COMPLETIONS = Counter(
+    "pinetune_worker_completions_total",
+    "Training completions by what became of them; ungraded ones may also be penalised.",
+    ["outcome"],
+)
+STEP_PART_SECONDS = Counter("pinetune_worker_step_part_seconds_total", "Seconds of committed steps by part.", ["part"])
+
+
+def observe(step: wire.Step) -> None:
+    """Show a committed step."""
+    phase = wire.JobPhase.Name(step.phase).removeprefix("JOB_PHASE_").lower()
+    STEP.labels(phase).set(step.number)
+    STEPS.labels(phase).inc()
+    if step.HasField("train_reward_mean"):
+        TRAIN_REWARD.set(step.train_reward_mean)
+        SAMPLED_TOKENS_PER_SECOND.set(step.sampled_tokens_per_second)
+    if step.HasField("validation"):
+        VALIDATION_REWARD.set(step.validation.reward_mean)
+    if step.HasField("canary_gap"):
+        CANARY_GAP.set(step.canary_gap)
+    grades = step.training_grades
+    for outcome in ("sampled", "graded", "ungraded", "penalised"):
+        COMPLETIONS.labels(outcome).inc(getattr(grades, f"{outcome}_count"))
+    for part in ("sampling", "grading", "learning", "weights", "validation"):
+        STEP_PART_SECONDS.labels(part).inc(getattr(step.timing, f"{part}_seconds"))
