@@ -28,6 +28,10 @@ $(STAMP): pyproject.toml $(RUST)
 protos: setup ## Make services/pinetune/api again from protos/.
 	$(BIN)/python tools/gen_protos.py
 
+.PHONY: protos-released
+protos-released: setup ## At a release: make today's contract the one that `buf breaking` guards.
+	$(BUF) build --exclude-source-info -o protos/released.binpb
+
 .PHONY: lint
 lint: setup ## Formatting, types, import walls, Rust lints, proto lints.
 	$(BIN)/ruff format --check .
@@ -35,6 +39,8 @@ lint: setup ## Formatting, types, import walls, Rust lints, proto lints.
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m mypy.stubtest pinetune.grading._core
+	$(BUF) lint
+	$(BUF) breaking --against protos/released.binpb
 	cargo fmt --manifest-path grader_core/Cargo.toml --check
 	cargo clippy --manifest-path grader_core/Cargo.toml --all-targets -- -D warnings
 	cargo clippy --manifest-path grader_core/Cargo.toml --features python -- -D warnings
