@@ -1,5 +1,4 @@
 from pinetune.api.jobs.v1 import jobs_pb2 as _jobs_pb2
-from pinetune.api.jobs.v1 import spec_pb2 as _spec_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
