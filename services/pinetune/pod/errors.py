@@ -37,6 +37,8 @@ STATUS_DETAILS_KEY = "grpc-status-details-bin"
 # RESOURCE_EXHAUSTED instead of the error it describes. The message is in there twice.
 MESSAGE_CHARACTERS_MAX = 1500
 METADATA_CHARACTERS_MAX = 200
+# What our own servers and channels allow, for messages in scripts that take several bytes a character.
+TRAILER_BYTES_MAX = 64 * 1024
 REASON_PATTERN = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 
 

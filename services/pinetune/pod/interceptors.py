@@ -7,7 +7,6 @@ token, and a probe's open `Watch` would count as a call in flight for ever.
 
 from __future__ import annotations  # gRPC's handler type takes parameters in its stubs only.
 
-import hmac
 import logging
 import threading
 import time
@@ -17,8 +16,8 @@ from typing import NoReturn, Protocol, TypeAlias, TypeVar, cast
 
 import grpc
 
-from pinetune.pod import metrics, trace
-from pinetune.pod.errors import Broken, Denied, PinetuneError, Unavailable, to_status
+from pinetune.pod import metrics, tokens, trace
+from pinetune.pod.errors import Broken, PinetuneError, Unavailable, to_status
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +28,6 @@ Asked = TypeVar("Asked")
 Handler: TypeAlias = "grpc.RpcMethodHandler[Request, Response]"
 
 OPEN_SERVICES = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")
-AUTHORIZATION_KEY = "authorization"
 # Not a method's own name: a label per misspelt method would let a caller grow the metrics without end.
 UNKNOWN_METHOD = "unknown"
 
@@ -92,17 +90,10 @@ class PodInterceptor(grpc.ServerInterceptor):
             return handler
         return self._wrapped(handler, _Call(self, method.removeprefix("/"), handler_call_details))
 
-    def admit(self, metadata: tuple[tuple[str, str | bytes], ...]) -> None:
+    def admit(self, metadata: tokens.Metadata) -> None:
         """Raise Denied without the shared token, Unavailable while the pod starts."""
         if self._token is not None:
-            shown = dict(metadata).get(AUTHORIZATION_KEY)
-            if shown is None:
-                raise Denied(
-                    "this pod asks for a token: set PINETUNE_TOKEN on the calling side", reason="TOKEN_MISSING"
-                )
-            expected = f"Bearer {self._token}".encode()
-            if not hmac.compare_digest(shown.encode() if isinstance(shown, str) else shown, expected):
-                raise Denied("the token shown is not this pod's PINETUNE_TOKEN", reason="TOKEN_WRONG")
+            tokens.check(self._token, metadata)
         if not self._started.is_set():
             raise Unavailable("this pod is still starting; repeat the call", reason="POD_STARTING")
 

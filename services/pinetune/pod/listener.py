@@ -10,7 +10,7 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
 from pinetune.pod import health
-from pinetune.pod.errors import InvalidInput
+from pinetune.pod.errors import TRAILER_BYTES_MAX, InvalidInput
 from pinetune.pod.interceptors import PodInterceptor
 from pinetune.pod.scrape import ScrapePort
 from pinetune.pod.settings import PodSettings
@@ -19,7 +19,6 @@ from pinetune.pod.settings import PodSettings
 STRAGGLER_SECONDS = 1.0
 # Keepalive pings of `channel.connect` come every 30 s; without this a server answers them with "too many pings".
 PING_INTERVAL_MS_MIN = 10_000
-TRAILER_BYTES_MAX = 64 * 1024
 
 
 @dataclass(frozen=True)

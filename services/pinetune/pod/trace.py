@@ -25,7 +25,7 @@ class Trace:
     step: str = ""
     """Number of the step inside the job."""
     call: str = ""
-    """Id of the call, the same at its caller and its callee, kept over retries."""
+    """Id of the call that started it all: handed on from pod to pod and kept over retries."""
 
     def to_metadata(self) -> list[tuple[str, str]]:
         """Return the call metadata that hands this trace on; empty parts are left out."""
