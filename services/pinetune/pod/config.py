@@ -39,9 +39,9 @@ PREFIX = "PINETUNE_"
 ROOMS = ("pod", "client", "generation", "grading", "learning", "jobs", "worker", "gateway", "cli", "up")
 """The first words that a variable may have; whoever adds a room adds its word."""
 TOKEN, CONFIG_FILE = "PINETUNE_TOKEN", "PINETUNE_CONFIG_FILE"
-SHARED_NAMES = frozenset({TOKEN, CONFIG_FILE, "PINETUNE_SERVER", "PINETUNE_SHARED_DATA"})
+SHARED_NAMES = frozenset({TOKEN, CONFIG_FILE, "PINETUNE_SERVER", "PINETUNE_HTTP", "PINETUNE_SHARED_DATA"})
 """Variables of no single room: the token that pods show each other, the file of settings, where the command line finds
-its server, the data that tests read."""
+its server and the pages, the data that tests read."""
 EXIT_CODE = 2
 """What a process ends with when its settings are wrong, as for wrong command line arguments."""
 # Kubernetes sets PINETUNE_GRADING_SERVICE_HOST and the like in every pod beside a Service called pinetune-grading.
