@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import grpc
 from google.protobuf.message import Message
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tests.fakes.history import History, at
 
 from pinetune.api.grading.v1 import grading_pb2, grading_pb2_grpc
@@ -105,6 +106,15 @@ class FakeJobs(JobsServiceServicer):
             return wire.ListDatasetsResponse(datasets=page, next_page_token=token)
 
         return self._answer(context, "ListDatasets", answer)
+
+    def DeleteDataset(
+        self, request: wire.DeleteDatasetRequest, context: grpc.ServicerContext
+    ) -> wire.DeleteDatasetResponse:
+        def answer() -> wire.DeleteDatasetResponse:
+            self.datasets.pop(request.dataset_id, None)
+            return wire.DeleteDatasetResponse()
+
+        return self._answer(context, "DeleteDataset", answer)
 
     def CheckDatasets(
         self, request: wire.CheckDatasetsRequest, context: grpc.ServicerContext
@@ -319,12 +329,16 @@ def serving(jobs: FakeJobs, port: int = 0) -> Iterator[str]:
     server = grpc.server(ThreadPoolExecutor(max_workers=8))
     add_JobsServiceServicer_to_server(jobs, server)
     grading_pb2_grpc.add_GradingServiceServicer_to_server(FakeGrading(), server)
+    probes = health.HealthServicer()
+    probes.set("", health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(probes, server)
     bound = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     try:
         yield f"127.0.0.1:{bound}"
     finally:
         jobs.stop()
+        probes.enter_graceful_shutdown()
         server.stop(0.2).wait()
 
 

@@ -1,0 +1,46 @@
+"""How a command reaches the services, and what it says when nobody is there."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Annotated
+
+import grpc
+import typer
+
+from pinetune.client.grading import GradingClient
+from pinetune.client.jobs import JobsClient
+from pinetune.pod.channel import connect
+from pinetune.pod.errors import Unavailable
+
+DEFAULT_SERVER = "localhost:50051"
+
+Server = Annotated[
+    str, typer.Option("--server", envvar="PINETUNE_SERVER", metavar="HOST:PORT", help="Where pinetune listens.")
+]
+"""The option of every command that asks a server."""
+
+
+@contextlib.contextmanager
+def jobs_at(address: str) -> Iterator[JobsClient]:
+    """Give a client of the jobs service; Unavailable says how to start one where nobody answers."""
+    with _channel_to(address) as channel:
+        yield JobsClient(channel)
+
+
+@contextlib.contextmanager
+def grading_at(address: str) -> Iterator[GradingClient]:
+    """Give a client of the grading service, which the jobs service's port offers too."""
+    with _channel_to(address) as channel:
+        yield GradingClient(channel)
+
+
+@contextlib.contextmanager
+def _channel_to(address: str) -> Iterator[grpc.Channel]:
+    try:
+        with connect(address) as channel:
+            yield channel
+    except Unavailable as error:
+        # A server that is there and unavailable gives a reason of its own.
+        if error.reason != grpc.StatusCode.UNAVAILABLE.name:
+            raise
+        raise Unavailable(f"no pinetune at {address}; start one with `pinetune up`", reason="NOBODY_THERE") from error

@@ -1,0 +1,203 @@
+"""Services of one job in memory: they speak the clients' interface and remember what they were asked."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pinetune.api.jobs.v1 import jobs_pb2, worker_pb2
+from pinetune.api.learning.v1 import learning_pb2
+from pinetune.client.generation import (
+    EngineInfo,
+    GenerationReplicas,
+    Message,
+    PolicyState,
+    Prompt,
+    Sampling,
+    TokenSequence,
+)
+from pinetune.client.grading import GradedBatch, GradingClient
+from pinetune.client.learning import LearnerState, LearningClient, SavedPolicy, Trajectory
+from pinetune.client.rollout import Completion, FinishReason, Grade, GradeError, PolicySpan
+from pinetune.client.worker import WorkerClient
+from pinetune.pod.errors import Conflict
+
+PARAMETER_COUNT = 1000
+
+
+class FakeLearning(LearningClient):
+    """Counts steps; its log-probabilities name the policy, so that attestation has something to see."""
+
+    def __init__(self, calls: list[str]) -> None:
+        self.calls = calls
+        self.state = LearnerState(0, 0, 0, False, PARAMETER_COUNT)
+        self.rewards_seen: list[list[float]] = []
+        self.checkpoints: dict[str, LearnerState] = {}
+        self.weights = 0
+        """Grows with every step that changes weights."""
+
+    def open(self, request: learning_pb2.OpenRequest) -> LearnerState:
+        """Begin at nothing."""
+        self.calls.append("open")
+        return self.state
+
+    def warm_up(self, step: int, sequences: Sequence[TokenSequence]) -> learning_pb2.WarmUpMetrics:
+        """Do a step that must be the next one."""
+        self.calls.append(f"warm_up {step}")
+        self._must_follow(self.state.warm_up_step, step)
+        self._change(warm_up_step=step)
+        return learning_pb2.WarmUpMetrics(loss=1.0 / step, token_count=10)
+
+    def freeze_reference(self) -> LearnerState:
+        """Freeze."""
+        self.calls.append("freeze")
+        self._change(reference_frozen=True, weights=False)
+        return self.state
+
+    def update(self, step: int, trajectories: Sequence[Trajectory]) -> learning_pb2.UpdateMetrics:
+        """Do a step that must be the next one."""
+        self.calls.append(f"update {step}")
+        self._must_follow(self.state.update_step, step)
+        self.rewards_seen.append([trajectory.reward for trajectory in trajectories])
+        self._change(update_step=step)
+        return learning_pb2.UpdateMetrics(token_count=20)
+
+    def score(self, sequences: Sequence[TokenSequence]) -> list[list[float]]:
+        """Name the weights."""
+        return [[-float(self.weights)] * len(sequence.token_ids) for sequence in sequences]
+
+    def save_policy(self, policy_uri: str, *, policy_version: int) -> SavedPolicy:
+        """Write a folder that holds its version."""
+        Path(policy_uri).mkdir(parents=True, exist_ok=True)
+        (Path(policy_uri) / "weights").write_text(str(self.weights))
+        self._change(policy_version=policy_version, weights=False)
+        return SavedPolicy(policy_version, f"hash-{self.weights}", 0.0)
+
+    def save_checkpoint(self, checkpoint_uri: str, *, data_position_json: str) -> None:
+        """Remember the state."""
+        self.calls.append(f"checkpoint {self.state.warm_up_step}/{self.state.update_step}")
+        Path(checkpoint_uri).mkdir(parents=True, exist_ok=True)
+        self.checkpoints[checkpoint_uri] = self.state
+
+    def _change(self, *, weights: bool = True, **fields: int) -> None:
+        self.weights += weights
+        self.state = LearnerState(**{**vars(self.state), **fields})
+
+    @staticmethod
+    def _must_follow(last: int, step: int) -> None:
+        if step != last + 1:
+            raise Conflict(f"step {step} after {last}", reason="STEP_OUT_OF_ORDER")
+
+
+class FakeGeneration(GenerationReplicas):
+    """Answers every prompt with the version of its policy."""
+
+    def __init__(self, calls: list[str], learning: FakeLearning) -> None:
+        self.calls, self.learning = calls, learning
+        self.held = PolicyState(0, "hash-0")
+        self.stale_weights = False
+        """True: it says that it loaded, and keeps its old weights."""
+        self._weights = 0
+
+    def tokenize(self, examples: Sequence[tuple[Sequence[Message], str]]) -> list[TokenSequence]:
+        """One token a word."""
+        return [TokenSequence((1, 2), tuple(range(len(answer.split())))) for _, answer in examples]
+
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, *, min_policy_version: int = 0
+    ) -> list[list[Completion]]:
+        """Answer with the version."""
+        if self.held.policy_version < min_policy_version:
+            raise Conflict("too old", reason="POLICY_TOO_OLD")
+        self.calls.append(f"generate {prompts[0].prompt_id.rsplit('-', 1)[0]} x{len(prompts)}x{sampling.sample_count}")
+        span = (PolicySpan(self.held.policy_version, 2),)
+        return [
+            [
+                Completion(
+                    f"{prompt.prompt_id}-{index}",
+                    index,
+                    f"policy {self.held.policy_version}",
+                    (1, 2),
+                    (3, 4),
+                    (-0.5, -0.5),
+                    FinishReason.STOP,
+                    span,
+                )
+                for index in range(sampling.sample_count)
+            ]
+            for prompt in prompts
+        ]
+
+    def score(self, sequences: Sequence[TokenSequence]) -> list[list[list[float]]]:
+        """Name the weights it holds."""
+        return [[[-float(self._weights)] * len(sequence.token_ids) for sequence in sequences]]
+
+    def load_policy(self, policy_uri: str, *, policy_version: int, content_hash: str) -> list[PolicyState]:
+        """Hold the policy."""
+        self.calls.append(f"load v{policy_version}")
+        if not self.stale_weights:
+            self._weights = int((Path(policy_uri) / "weights").read_text())
+        self.held = PolicyState(policy_version, content_hash)
+        return [self.held]
+
+    def describe(self) -> list[EngineInfo]:
+        """Say what it holds."""
+        return [EngineInfo(self.held, PARAMETER_COUNT)]
+
+
+class FakeGrading(GradingClient):
+    """Scores by the policy version in the text: `score_of[version]`, an error where that is None."""
+
+    def __init__(self, score_of: dict[int, float | None]) -> None:
+        self.score_of = score_of
+
+    def grade(
+        self,
+        grader_json: str,
+        *,
+        items_json: Sequence[str],
+        output_texts: Sequence[str],
+        item_indexes: Sequence[int],
+        finish_reasons: Sequence[FinishReason] = (),
+    ) -> GradedBatch:
+        """Score."""
+        scores = [self.score_of.get(int(text.split()[1]), 0.0) for text in output_texts]
+        error = GradeError("OTHER", "the grader is down")
+        return GradedBatch(tuple(Grade(error=error) if s is None else Grade(score=s) for s in scores), {})
+
+
+class FakeJobs(WorkerClient):
+    """Keeps what the worker reports."""
+
+    def __init__(self, calls: list[str], *, keep_best: int = 1) -> None:
+        self.calls, self.keep_best = calls, keep_best
+        self.steps: list[jobs_pb2.Step] = []
+        self.checkpoints: list[jobs_pb2.Checkpoint] = []
+        self.evaluations: list[jobs_pb2.Evaluation] = []
+        self.usage = jobs_pb2.Usage()
+        self.wish_after: dict[tuple[int, int], worker_pb2.WorkerAction] = {}
+        """What the user wants once (phase, step) is committed."""
+
+    def commit_step(self, step: jobs_pb2.Step, usage: jobs_pb2.Usage) -> worker_pb2.WorkerAction:
+        """Keep the step."""
+        self.calls.append(
+            f"commit {jobs_pb2.JobPhase.Name(step.phase).removeprefix('JOB_PHASE_').lower()} {step.number}"
+        )
+        self.steps.append(step)
+        self.usage = usage
+        return self.wish_after.get((step.phase, step.number), worker_pb2.WORKER_ACTION_CONTINUE)
+
+    def commit_checkpoint(self, checkpoint: jobs_pb2.Checkpoint) -> tuple[jobs_pb2.Checkpoint, list[str]]:
+        """Keep the best ones, the newest state and whatever else."""
+        checkpoint.checkpoint_id = f"ckpt-{len(self.checkpoints)}"
+        self.checkpoints.append(checkpoint)
+        best = [one for one in self.checkpoints if one.kind == jobs_pb2.CHECKPOINT_KIND_BEST]
+        best.sort(key=lambda one: (-one.validation.reward_mean, one.step_number))
+        states = [one for one in self.checkpoints if one.state_uri]
+        gone = best[self.keep_best :] + (states[:-1] if checkpoint.state_uri else [])
+        self.checkpoints = [one for one in self.checkpoints if one not in gone]
+        needed = {one.policy_uri for one in self.checkpoints} | {one.state_uri for one in self.checkpoints}
+        return checkpoint, [uri for one in gone for uri in (one.policy_uri, one.state_uri) if uri not in needed]
+
+    def commit_evaluation(self, evaluation: jobs_pb2.Evaluation) -> jobs_pb2.Evaluation:
+        """Keep the evaluation."""
+        self.evaluations.append(evaluation)
+        return evaluation
