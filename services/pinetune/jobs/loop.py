@@ -18,43 +18,17 @@ What it waits for stands in the job (`Job.waiting_for`). An error or a missed de
 on from its last checkpoint with a new one. A step counts once it is committed; killed before, it is done again.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
-from pinetune.client.learning import LearningClient, Trajectory
 from pinetune.client.rollout import Purpose
-from pinetune.jobs.clock import Clock
-from pinetune.jobs.evaluator import Evaluator
-from pinetune.jobs.journal import Journal, Measurement, StepRecord, StopAsked
-from pinetune.jobs.keeper import Keeper
+from pinetune.jobs.components import Components
+from pinetune.jobs.journal import Measurement, StepRecord, StopAsked
 from pinetune.jobs.plan import Plan
-from pinetune.jobs.policies import Policies, Policy
+from pinetune.jobs.policies import Policy
 from pinetune.jobs.preparation import Prepared
 from pinetune.jobs.rewards import count_grades, refuse_too_many_ungraded
 from pinetune.jobs.rollout_files import Rollout, write_rollouts
-from pinetune.jobs.sampler import Sampler
+from pinetune.jobs.sampler import trajectories_of
 from pinetune.pod import trace
-
-
-@dataclass(frozen=True)
-class Components:
-    """What the loop drives."""
-
-    learning: LearningClient
-    """Trains the policy."""
-    sampler: Sampler
-    """Makes rollouts."""
-    policies: Policies
-    """Carries policies from learning to generation."""
-    evaluator: Evaluator | None
-    """Measures policies; None where the job has no grader."""
-    keeper: Keeper
-    """Keeps checkpoints."""
-    journal: Journal
-    """Reports to the jobs service."""
-    clock: Clock
-    """Knows where the time goes."""
 
 
 class Loop:
@@ -215,12 +189,3 @@ class Loop:
         budget, usage = self.plan.spec.pinetune.budget, self.sampler.usage
         seconds, flops = budget.max_seconds or float("inf"), budget.max_compute_flops or float("inf")
         return usage.seconds >= seconds or usage.compute_flops >= flops
-
-
-def trajectories_of(rollouts: Sequence[Rollout]) -> list[Trajectory]:
-    """Return what the learner sees: the completions that have a reward, grouped by their items."""
-    return [
-        Trajectory(group_id=rollout.item_id, completion=rollout.completion, reward=rollout.reward)
-        for rollout in rollouts
-        if rollout.reward is not None
-    ]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from pinetune.client.generation import GenerationReplicas, Prompt, Sampling
 from pinetune.client.grading import GradingClient
+from pinetune.client.learning import Trajectory
 from pinetune.client.rollout import Completion, Grade, Purpose
 from pinetune.jobs.clock import Clock
 from pinetune.jobs.dataset import Item
@@ -98,3 +99,12 @@ def _renumbered(completion: Completion, first_index: int) -> Completion:
     index = completion.index + first_index
     prompt_id = completion.completion_id.removesuffix(f"-{completion.index}")
     return replace(completion, index=index, completion_id=f"{prompt_id}-{index}")
+
+
+def trajectories_of(rollouts: Sequence[Rollout]) -> list[Trajectory]:
+    """Return what the learner sees: the completions that have a reward, grouped by their items."""
+    return [
+        Trajectory(group_id=rollout.item_id, completion=rollout.completion, reward=rollout.reward)
+        for rollout in rollouts
+        if rollout.reward is not None
+    ]

@@ -1,9 +1,9 @@
 """Numbers with their 95% intervals, and paired differences: what a verdict on a model rests on. No I/O.
 
 Means of grades are over the graded completions only. Where every grade lies in 0..1 the interval is Wilson's, with the
-mean in the place of the share: exact in its kind for grades of 0 and 1, and on the safe side for partial credit, since
-a variable in 0..1 with mean m has at most the variance m(1 - m). Differences are paired per item, their intervals from a
-percentile bootstrap over items.
+mean in the place of the share: exact in its kind for grades of 0 and 1, and on the safe side for partial credit, as a
+variable in 0..1 with mean m has at most the variance m(1 - m). Differences are paired per item; their intervals come
+from a percentile bootstrap over items.
 """
 
 import math

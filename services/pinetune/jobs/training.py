@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.api.jobs.v1 import worker_pb2
 from pinetune.jobs.clock import Clock
+from pinetune.jobs.components import Components
 from pinetune.jobs.dataset import Item, read_items
 from pinetune.jobs.evaluator import Evaluator
 from pinetune.jobs.journal import Journal
 from pinetune.jobs.keeper import Keeper
-from pinetune.jobs.loop import Components, Loop
+from pinetune.jobs.loop import Loop
 from pinetune.jobs.plan import Plan
 from pinetune.jobs.policies import Policies
 from pinetune.jobs.preparation import make_base_model, prepare

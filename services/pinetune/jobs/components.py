@@ -1,0 +1,31 @@
+"""What the loop drives. None of these knows the loop, and hardly one knows another."""
+
+from dataclasses import dataclass
+
+from pinetune.client.learning import LearningClient
+from pinetune.jobs.clock import Clock
+from pinetune.jobs.evaluator import Evaluator
+from pinetune.jobs.journal import Journal
+from pinetune.jobs.keeper import Keeper
+from pinetune.jobs.policies import Policies
+from pinetune.jobs.sampler import Sampler
+
+
+@dataclass(frozen=True)
+class Components:
+    """What the loop drives."""
+
+    learning: LearningClient
+    """Trains the policy."""
+    sampler: Sampler
+    """Makes rollouts."""
+    policies: Policies
+    """Carries policies from learning to generation."""
+    evaluator: Evaluator | None
+    """Measures policies; None where the job has no grader."""
+    keeper: Keeper
+    """Keeps checkpoints."""
+    journal: Journal
+    """Reports to the jobs service."""
+    clock: Clock
+    """Knows where the time goes."""
