@@ -1,0 +1,194 @@
+"""The decode loop: prompts in, sampled tokens and their log-probabilities out. It knows batches, not requests.
+
+Each prompt of a batch passes through the model once; its keys and values are then spread over its rows. Rows that ended
+leave the batch. Per token there is a fixed number of tensor operations and nothing in Python that grows with the rows.
+
+Shapes: P prompts, R rows of the batch, B rows still in it, L positions of the longest prompt, T new tokens, K positions
+in the cache, V tokens in the vocabulary. Prompts shorter than L are padded on the left, so that the next token of every
+row stands at the same place.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pinetune.generation.batches import Batch
+from pinetune.generation.causal_model import CausalModel
+from pinetune.generation.engine import Prompt, SamplingParams
+from pinetune.generation.kv_cache import reserved_cache, select_rows, survivors
+from pinetune.generation.sampling import draw, uniforms
+from pinetune.pod.errors import Cancelled
+
+# How often the loop looks up: whether the caller is still there, and whether a stop string came. Tokens sampled behind
+# a stop string are thrown away, so this decides about cost and never about the result.
+LOOK_UP_TOKENS = 8
+# Rows that ended stay until they are this share of the batch, since taking rows out costs about as much as a token.
+ENDED_SHARE = 0.125
+
+
+@dataclass(frozen=True)
+class SampledRow:
+    """What one row sampled."""
+
+    prompt: int
+    """Position of its prompt in the request."""
+    sample_index: int
+    """Which of the prompt's samples it is."""
+    token_ids: list[int]
+    """Sampled ids, up to an end-of-turn token, the token limit, or a little behind a stop string."""
+    logprobs: list[float]
+    """Their log-probabilities under the raw policy."""
+    ended: bool
+    """Whether an end-of-turn token came last."""
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Samples batches from one model with one way of sampling."""
+
+    model: CausalModel
+    """What is sampled from."""
+    end_token_ids: tuple[int, ...]
+    """Tokens that end a completion."""
+    sampling: SamplingParams
+    """How to sample."""
+    has_stop: Callable[[list[int]], bool] | None
+    """Whether ids that were just sampled contain a stop string; None where there are no stop strings."""
+    stop_window_tokens: int
+    """How many ids it has to see to find a stop string that ends in the last of them."""
+    cancelled: Callable[[], bool]
+    """Whether the caller has left."""
+
+    @torch.inference_mode()
+    def decode(self, batch: Batch, prompts: Sequence[Prompt]) -> list[SampledRow]:
+        """Sample the rows of `batch`, whose prompts are positions in `prompts`. Raises Cancelled."""
+        ends = torch.tensor(self.end_token_ids, device=self.model.device)
+        rows = _Rows(self.model, batch, prompts, self.sampling)
+        logits_BV = rows.read_prompts()
+        for position in range(self.sampling.max_tokens):
+            forbidden = ends if position < self.sampling.min_tokens else None
+            tokens_B, logprobs_B = draw(logits_BV, rows.uniforms_TB[position], self.sampling, forbidden)
+            rows.record(position, tokens_B, logprobs_B, (tokens_B[:, None] == ends).any(1))
+            if (position + 1) % LOOK_UP_TOKENS == 0:
+                self._look_up(rows, position + 1)
+            if position + 1 == self.sampling.max_tokens or not rows.leave_ended():
+                break
+            logits_BV = rows.read_tokens()
+        return rows.sampled(batch)
+
+    def _look_up(self, rows: "_Rows", token_count: int) -> None:
+        if self.cancelled():
+            raise Cancelled("the caller left while its completions were being sampled", reason="CALLER_LEFT")
+        if self.has_stop is not None:
+            window = self.stop_window_tokens + LOOK_UP_TOKENS
+            stopped = [self.has_stop(ids[-window:]) and self.has_stop(ids) for ids in rows.tokens_so_far(token_count)]
+            rows.end(torch.tensor(stopped, device=self.model.device), token_count)
+
+
+class _Rows:
+    """The rows of one batch while they are sampled."""
+
+    def __init__(self, model: CausalModel, batch: Batch, prompts: Sequence[Prompt], sampling: SamplingParams) -> None:
+        device, row_count, new_count = model.device, len(batch.rows), sampling.max_tokens
+        self._model = model
+        self._prompts = [prompts[index] for index in batch.prompts]
+        self._prompt_of_R = torch.tensor([place for place, _ in batch.rows], device=device)
+        drawn = [
+            uniforms(sampling.seed, self._prompts[place].prompt_id, index, new_count) for place, index in batch.rows
+        ]
+        self.uniforms_TB = torch.from_numpy(np.stack(drawn, axis=1)).to(device)
+        self._cache = reserved_cache(model.model.config, new_count)
+        # What was sampled, by row; rows in the batch find theirs through `_row_of_B`.
+        self._tokens_TR = torch.zeros(new_count, row_count, dtype=torch.long, device=device)
+        self._logprobs_TR = torch.zeros(new_count, row_count, device=device)
+        self._count_R = torch.full((row_count,), new_count, device=device)
+        self._ended_R = torch.zeros(row_count, dtype=torch.bool, device=device)
+        self._row_of_B = torch.arange(row_count, device=device)
+        self._left_B = torch.zeros(row_count, dtype=torch.bool, device=device)
+        self._tokens_B = self._row_of_B
+
+    def read_prompts(self) -> Tensor:
+        """Pass each prompt through the model once and return the logits [B, V] of every row's first token."""
+        lengths = [len(prompt.token_ids) for prompt in self._prompts]
+        longest, device = max(lengths), self._model.device
+        ids_PL = torch.tensor(
+            [[0] * (longest - len(p.token_ids)) + list(p.token_ids) for p in self._prompts], device=device
+        )
+        lengths_P = torch.tensor(lengths, device=device)
+        padding_P = longest - lengths_P
+        places_L = torch.arange(longest, device=device)
+        mask_PL = None if min(lengths) == longest else (places_L >= padding_P[:, None]).long()
+        positions_PL = (places_L - padding_P[:, None]).clamp_(min=0)
+        logits_PV = self._model.logits(ids_PL, positions_PL, mask_PL, self._cache, last_only=True)
+
+        select_rows(self._cache, self._prompt_of_R)
+        self._position_B = lengths_P[self._prompt_of_R]
+        self._padding_B = padding_P[self._prompt_of_R]
+        self._place = longest
+        self._make_mask()
+        return logits_PV[self._prompt_of_R]
+
+    def record(self, position: int, tokens_B: Tensor, logprobs_B: Tensor, ended_B: Tensor) -> None:
+        """Keep what was drawn at `position`, and which rows ended with it."""
+        self._tokens_TR[position, self._row_of_B] = tokens_B
+        self._logprobs_TR[position, self._row_of_B] = logprobs_B
+        self._tokens_B = tokens_B
+        self._ended_R[self._row_of_B] |= ended_B & ~self._left_B
+        self.end(ended_B, position + 1)
+
+    def end(self, ended_B: Tensor, token_count: int) -> None:
+        """Let rows end with `token_count` tokens; what they sample from now on is not theirs."""
+        fresh_B = ended_B & ~self._left_B
+        self._count_R[self._row_of_B[fresh_B]] = token_count
+        self._left_B |= fresh_B
+
+    def tokens_so_far(self, token_count: int) -> list[list[int]]:
+        """Return the first `token_count` tokens of each row in the batch."""
+        ids: list[list[int]] = self._tokens_TR[:token_count, self._row_of_B].T.tolist()
+        return ids
+
+    def leave_ended(self) -> bool:
+        """Take ended rows out of the batch once they are enough; return False where none is left."""
+        left, size = int(self._left_B.sum()), len(self._left_B)
+        if left == size:
+            return False
+        if left > ENDED_SHARE * size:
+            places = survivors(self._left_B)
+            select_rows(self._cache, places)
+            self.uniforms_TB = self.uniforms_TB[:, places]
+            self._row_of_B, self._left_B = self._row_of_B[places], self._left_B[places]
+            self._tokens_B, self._position_B = self._tokens_B[places], self._position_B[places]
+            self._padding_B = self._padding_B[places]
+            self._make_mask()
+        return True
+
+    def read_tokens(self) -> Tensor:
+        """Pass the tokens drawn last through the model and return the logits [B, V] of the next."""
+        self._place += 1
+        mask_BK = None if self._mask_BK is None else self._mask_BK[:, : self._place]
+        logits_BV = self._model.logits(
+            self._tokens_B[:, None], self._position_B[:, None], mask_BK, self._cache, last_only=True
+        )
+        self._position_B = self._position_B + 1
+        return logits_BV
+
+    def sampled(self, batch: Batch) -> list[SampledRow]:
+        """Return what every row sampled."""
+        tokens, logprobs = self._tokens_TR.T.tolist(), self._logprobs_TR.T.tolist()
+        counts, ended = self._count_R.tolist(), self._ended_R.tolist()
+        return [
+            SampledRow(batch.prompts[place], sample_index, ids[:count], row_logprobs[:count], row_ended)
+            for (place, sample_index), ids, row_logprobs, count, row_ended in zip(
+                batch.rows, tokens, logprobs, counts, ended, strict=True
+            )
+        ]
+
+    def _make_mask(self) -> None:
+        """Make the mask for all tokens to come; none where no row is padded, which lets attention skip it."""
+        self._mask_BK = None
+        if bool(self._padding_B.any()):
+            places_K = torch.arange(self._place + len(self._tokens_TR), device=self._padding_B.device)
+            self._mask_BK = (places_K >= self._padding_B[:, None]).long()

@@ -1,0 +1,161 @@
+import random
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from pinetune.generation.engine import Prompt, SampledCompletion, SamplingParams, TokenSequence
+from pinetune.generation.scoring import score
+from pinetune.generation.transformers_engine import TransformersEngine
+from pinetune.pod.errors import Cancelled
+
+KINDS = ["llama", "tied_llama", "gpt2", "mistral"]
+MakeEngine = Callable[..., TransformersEngine]
+
+
+def prompts_of(*lengths: int) -> list[Prompt]:
+    source = random.Random(0)
+    return [
+        Prompt(f"prompt-{index}", tuple(source.randrange(6, 320) for _ in range(length)))
+        for index, length in enumerate(lengths)
+    ]
+
+
+def plain_logprobs(model_path: str, prompt: Sequence[int], answer: Sequence[int]) -> list[float]:
+    """Score one sequence with nothing but the model's forward: no cache, no mask, no batch."""
+    model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32).eval()
+    with torch.no_grad():
+        logits = model(torch.tensor([[*prompt, *answer]])).logits[0]
+    logprobs = logits.log_softmax(-1)
+    return [float(logprobs[len(prompt) - 1 + place, token]) for place, token in enumerate(answer)]
+
+
+def ids_of(completions: list[list[SampledCompletion]]) -> list[list[tuple[int, ...]]]:
+    return [[completion.token_ids for completion in group] for group in completions]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_logprobs_are_those_of_a_plain_forward(kind: str, make_engine: MakeEngine) -> None:
+    engine = make_engine(kind)
+    prompts = prompts_of(5, 17, 1, 11)
+    groups = engine.generate(prompts, 3, SamplingParams(max_tokens=20, seed=3))
+    for prompt, group in zip(prompts, groups, strict=True):
+        for completion in group:
+            expected = plain_logprobs(engine.describe().model, prompt.token_ids, completion.token_ids)
+            assert completion.logprobs == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_batching_and_order_do_not_change_the_tokens(kind: str, make_engine: MakeEngine) -> None:
+    sampling = SamplingParams(max_tokens=24, seed=7)
+    prompts = prompts_of(3, 21, 9, 9, 14)
+    together = ids_of(make_engine(kind).generate(prompts, 4, sampling))
+    backwards = ids_of(make_engine(kind).generate(prompts[::-1], 4, sampling))
+    small_batches = ids_of(make_engine(kind, max_batch_tokens=100).generate(prompts, 4, sampling))
+    alone = [ids_of(make_engine(kind, max_batch_tokens=1).generate([prompt], 4, sampling))[0] for prompt in prompts]
+    assert together == backwards[::-1] == small_batches == alone
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_greedy_takes_the_likeliest_token(kind: str, make_engine: MakeEngine) -> None:
+    engine = make_engine(kind)
+    prompts = prompts_of(4, 13)
+    groups = engine.generate(prompts, 2, SamplingParams(max_tokens=12, temperature=0.0))
+    model = AutoModelForCausalLM.from_pretrained(engine.describe().model).eval()
+    for prompt, group in zip(prompts, groups, strict=True):
+        ids = list(prompt.token_ids)
+        for token in group[0].token_ids:
+            with torch.no_grad():
+                assert token == int(model(torch.tensor([ids])).logits[0, -1].argmax())
+            ids.append(token)
+        assert group[0] == group[1]
+
+
+def test_samples_of_one_prompt_differ_and_seeds_change_them(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    prompts = prompts_of(5)
+    first = ids_of(engine.generate(prompts, 4, SamplingParams(max_tokens=8, seed=1)))[0]
+    second = ids_of(engine.generate(prompts, 4, SamplingParams(max_tokens=8, seed=2)))[0]
+    assert len(set(first) | set(second)) == 8
+
+
+def test_a_completion_ends_with_its_end_of_turn_token(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    end = engine.describe().end_of_turn_token_id
+    completions = [c for group in engine.generate(prompts_of(5, 9), 64, SamplingParams(max_tokens=60)) for c in group]
+    stopped = [completion for completion in completions if completion.finish_reason == "stop"]
+    cut = [completion for completion in completions if completion.finish_reason == "length"]
+    assert stopped
+    assert cut
+    assert all(completion.token_ids.index(end) == len(completion.token_ids) - 1 for completion in stopped)
+    assert all(end not in completion.token_ids and len(completion.token_ids) == 60 for completion in cut)
+    assert all(len(completion.logprobs) == len(completion.token_ids) for completion in completions)
+
+
+def test_min_tokens_holds_the_end_back(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    sampling = SamplingParams(max_tokens=40, min_tokens=20, temperature=1.5)
+    groups = engine.generate(prompts_of(5), 64, sampling)
+    assert {len(completion.token_ids) >= 20 for completion in groups[0]} == {True}
+    assert any(completion.finish_reason == "stop" for completion in groups[0])
+
+
+def test_a_stop_string_stays_in_the_ids_and_leaves_the_text(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    prompts = prompts_of(5, 8)
+    free = engine.generate(prompts, 8, SamplingParams(max_tokens=40, seed=5))
+    stopped = engine.generate(prompts, 8, SamplingParams(max_tokens=40, seed=5, stop=("e", "never seen")))
+    hits = 0
+    for before, after in zip([c for g in free for c in g], [c for g in stopped for c in g], strict=True):
+        assert before.token_ids[: len(after.token_ids)] == after.token_ids
+        assert len(after.logprobs) == len(after.token_ids)
+        if "e" in before.text:
+            hits += 1
+            assert after.text == before.text[: before.text.index("e")]
+            assert after.finish_reason == "stop"
+            # The ids end with the token that completed the stop string.
+            assert "e" in engine._tokenisation.text(after.token_ids)
+            assert "e" not in engine._tokenisation.text(after.token_ids[:-1])
+        else:
+            assert after == before
+    assert 0 < hits < 16
+
+
+def test_score_repeats_the_logprobs_of_generate(make_engine: MakeEngine) -> None:
+    engine = make_engine("llama")
+    prompts = prompts_of(5, 17, 1)
+    groups = engine.generate(prompts, 2, SamplingParams(max_tokens=20, temperature=0.7, top_k=50))
+    pairs = [(p, c) for p, group in zip(prompts, groups, strict=True) for c in group]
+    scored = engine.score([TokenSequence(p.token_ids, c.token_ids) for p, c in pairs])
+    for (_, completion), logprobs in zip(pairs, scored, strict=True):
+        assert logprobs == pytest.approx(completion.logprobs, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scoring_in_pieces_is_scoring_at_once(kind: str, make_engine: MakeEngine) -> None:
+    engine = make_engine(kind)
+    sequences = [TokenSequence(p.token_ids[:2], p.token_ids[2:]) for p in prompts_of(40, 23, 2)]
+    at_once = engine.score(sequences)
+    in_pieces = score(engine._model, sequences, token_budget=1000, logit_count_max=320 * 3 * 7)
+    assert [len(row) for row in at_once] == [38, 21, 0]
+    assert in_pieces == [pytest.approx(row, abs=1e-5) for row in at_once]
+
+
+def test_a_caller_who_left_ends_the_call(make_engine: MakeEngine) -> None:
+    asked: list[int] = []
+
+    def cancelled() -> bool:
+        asked.append(1)
+        return len(asked) == 2
+
+    with pytest.raises(Cancelled):
+        make_engine().generate(prompts_of(5), 2, SamplingParams(max_tokens=100, min_tokens=100), cancelled)
+    assert len(asked) == 2
+
+
+def test_every_token_names_its_policy(make_engine: MakeEngine) -> None:
+    groups = make_engine().generate(prompts_of(5, 6), 2, SamplingParams(max_tokens=9))
+    for completion in (completion for group in groups for completion in group):
+        (span,) = completion.spans
+        assert (span.policy_version, span.token_count) == (0, len(completion.token_ids))
