@@ -1,0 +1,182 @@
+//! Grades many samples with one grader, on all cores where that pays. What depends on the item alone is made once per item and shared
+//! by the samples of its prompt. Results come in the order of the rows; a sample that fails has a failed grade, and no more.
+
+use rayon::prelude::*;
+
+use crate::grade::{Grade, GradeError};
+use crate::multi::Multi;
+use crate::multiple_choice::MultipleChoice;
+use crate::number::Number;
+use crate::quantity::Quantity;
+use crate::ranked_list::RankedList;
+use crate::scope::{Item, Sample, Scope};
+use crate::spec::{Grader, Rule};
+use crate::string_check::StringCheck;
+use crate::template::Template;
+
+/// Batches with less text than this are graded on the calling thread: waking others costs more.
+const PARALLEL_BYTES: usize = 64 * 1024;
+
+/// Samples of some items.
+pub struct Batch<'a> {
+    /// The items.
+    pub items: Vec<Item<'a>>,
+    /// The samples.
+    pub rows: Vec<Row<'a>>,
+}
+
+/// One sample.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    /// Place of its item in the batch.
+    pub item: usize,
+    /// The sampled text.
+    pub output_text: &'a str,
+    /// Further values of the sample as a JSON object; empty for none.
+    pub sample_json: &'a str,
+}
+
+impl Grader {
+    /// The grades of all rows, in their order. Rows whose item does not exist are left to the caller to refuse.
+    pub fn grade(&self, batch: &Batch<'_>) -> Vec<Grade> {
+        match &self.rule {
+            Rule::StringCheck(check) => grade_rows(check, batch),
+            Rule::Number(number) => grade_rows(number, batch),
+            Rule::MultipleChoice(choice) => grade_rows(choice, batch),
+            Rule::RankedList(ranked) => grade_rows(ranked, batch),
+            Rule::Multi(multi) => grade_parts(multi, batch),
+        }
+    }
+}
+
+/// A plain kind of grader: it prepares what it expects, then judges texts by it.
+trait Judge: Sync {
+    /// The reference, ready to be compared with.
+    type Expected: Send + Sync;
+
+    fn input(&self) -> &Template;
+
+    /// The templates that `expect` reads.
+    fn references(&self) -> Vec<&Template>;
+
+    fn expect(&self, scope: Scope<'_>) -> Result<Self::Expected, GradeError>;
+
+    fn judge(&self, expected: &Self::Expected, text: &str) -> Grade;
+}
+
+impl Judge for StringCheck {
+    type Expected = String;
+
+    fn input(&self) -> &Template {
+        &self.input
+    }
+
+    fn references(&self) -> Vec<&Template> {
+        vec![&self.reference]
+    }
+
+    fn expect(&self, scope: Scope<'_>) -> Result<String, GradeError> {
+        Ok(self.expect(&self.reference.render(scope)?))
+    }
+
+    fn judge(&self, expected: &String, text: &str) -> Grade {
+        self.judge(expected, text)
+    }
+}
+
+impl Judge for Number {
+    type Expected = Quantity;
+
+    fn input(&self) -> &Template {
+        &self.input
+    }
+
+    fn references(&self) -> Vec<&Template> {
+        vec![&self.reference]
+    }
+
+    fn expect(&self, scope: Scope<'_>) -> Result<Quantity, GradeError> {
+        self.expect(&self.reference.render(scope)?)
+    }
+
+    fn judge(&self, expected: &Quantity, text: &str) -> Grade {
+        self.judge(*expected, text)
+    }
+}
+
+impl Judge for MultipleChoice {
+    type Expected = usize;
+
+    fn input(&self) -> &Template {
+        &self.input
+    }
+
+    fn references(&self) -> Vec<&Template> {
+        vec![&self.reference]
+    }
+
+    fn expect(&self, scope: Scope<'_>) -> Result<usize, GradeError> {
+        self.expect(&self.reference.render(scope)?)
+    }
+
+    fn judge(&self, expected: &usize, text: &str) -> Grade {
+        self.judge(*expected, text)
+    }
+}
+
+impl Judge for RankedList {
+    type Expected = Vec<String>;
+
+    fn input(&self) -> &Template {
+        &self.input
+    }
+
+    fn references(&self) -> Vec<&Template> {
+        vec![&self.reference, &self.aliases]
+    }
+
+    fn expect(&self, scope: Scope<'_>) -> Result<Vec<String>, GradeError> {
+        self.expect(&self.reference.render(scope)?, &self.aliases.render(scope)?)
+    }
+
+    fn judge(&self, expected: &Vec<String>, text: &str) -> Grade {
+        self.judge(expected, text)
+    }
+}
+
+fn grade_rows<J: Judge>(judge: &J, batch: &Batch<'_>) -> Vec<Grade> {
+    let is_large = batch.rows.iter().map(|row| row.output_text.len()).sum::<usize>() >= PARALLEL_BYTES;
+    let reads_sample = judge.references().iter().any(|template| template.reads_sample());
+    let expected = if reads_sample { Vec::new() } else { expect_by_item(judge, batch, is_large) };
+    let grade = |row: &Row<'_>| {
+        let Some(item) = batch.items.get(row.item) else { return Grade::scored(0.0) };
+        let sample = Sample::new(row.output_text, row.sample_json);
+        let scope = Scope { item, sample: &sample };
+        let graded = match expected.get(row.item) {
+            Some(Ok(expected)) => judge.input().render(scope).map(|text| judge.judge(expected, &text)),
+            Some(Err(error)) => Err(error.clone()),
+            None => judge
+                .expect(scope)
+                .and_then(|expected| judge.input().render(scope).map(|text| judge.judge(&expected, &text))),
+        };
+        graded.unwrap_or_else(Grade::failed)
+    };
+    map(&batch.rows, is_large, grade)
+}
+
+fn expect_by_item<J: Judge>(judge: &J, batch: &Batch<'_>, is_large: bool) -> Vec<Result<J::Expected, GradeError>> {
+    map(&batch.items, is_large, |item| judge.expect(Scope { item, sample: &Sample::new("", "") }))
+}
+
+fn map<T: Sync, R: Send>(values: &[T], is_large: bool, function: impl Fn(&T) -> R + Sync + Send) -> Vec<R> {
+    match is_large {
+        true => values.par_iter().with_min_len(16).map(function).collect(),
+        false => values.iter().map(function).collect(),
+    }
+}
+
+fn grade_parts(multi: &Multi, batch: &Batch<'_>) -> Vec<Grade> {
+    let mut columns: Vec<_> = multi.parts().map(|(_, part)| part.grade(batch).into_iter()).collect();
+    let row = |_: &Row<'_>| multi.combine(columns.iter_mut().filter_map(Iterator::next).collect());
+    batch.rows.iter().map(row).collect()
+}

@@ -1,0 +1,83 @@
+//! Bytes in, bytes out: what the service and the Python binding call. A reply comes with counts, so that nobody has to walk over the
+//! grades of a batch to know how it went.
+
+use prost::Message;
+
+use crate::error::GraderError;
+use crate::grade::{ErrorClass, Grade};
+use crate::request::GradeRequest;
+use crate::spec::Grader;
+use crate::wire::{self, GradeResponse, ValidateGraderRequest, ValidateGraderResponse};
+
+/// Upper bounds of the score histogram; one more bucket takes the scores above the last bound.
+pub const SCORE_BOUNDS: [f64; 11] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
+
+/// A graded batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Graded {
+    /// `GradeResponse` in wire format, without `grading_seconds`: the core knows no clock.
+    pub reply: Vec<u8>,
+    /// Kind of the grader.
+    pub kind: &'static str,
+    /// How the batch went.
+    pub counts: Counts,
+}
+
+/// How many grades came out how.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Counts {
+    /// Grades with a score, by bucket of `SCORE_BOUNDS`.
+    pub scores: [u64; SCORE_BOUNDS.len() + 1],
+    /// Sum of all scores.
+    pub score_sum: f64,
+    /// Grades without a score, by class in the order of `ErrorClass::ALL`.
+    pub errors: [u64; ErrorClass::ALL.len()],
+}
+
+impl Counts {
+    fn add(&mut self, grade: &Grade) {
+        match &grade.outcome {
+            Ok(score) => {
+                self.scores[SCORE_BOUNDS.partition_point(|bound| bound < score)] += 1;
+                self.score_sum += score;
+            }
+            Err(error) => {
+                if let Some(place) = ErrorClass::ALL.iter().position(|class| *class == error.class) {
+                    self.errors[place] += 1;
+                }
+            }
+        }
+    }
+}
+
+/// Answers a `GradeRequest`.
+pub fn grade(request: &[u8]) -> Result<Graded, GraderError> {
+    let request = GradeRequest::decode(request)?;
+    let grader = Grader::from_spec(request.grader.as_ref())?;
+    let wanted = grader.item_keys();
+    let grades = grader.grade(&request.batch(&wanted)?);
+    let mut counts = Counts::default();
+    grades.iter().for_each(|grade| counts.add(grade));
+    let fingerprint = grader.fingerprint();
+    let grades = grades.into_iter().map(|grade| wire::Grade::new(grade, &fingerprint)).collect();
+    Ok(Graded { reply: GradeResponse { grades }.encode_to_vec(), kind: grader.kind(), counts })
+}
+
+/// Answers a `ValidateGraderRequest` with a `ValidateGraderResponse`.
+pub fn validate(request: &[u8]) -> Result<Vec<u8>, GraderError> {
+    let refused = |fault: prost::DecodeError| GraderError::UndecodableRequest {
+        field: "ValidateGraderRequest",
+        detail: fault.to_string(),
+    };
+    let request = ValidateGraderRequest::decode(request).map_err(refused)?;
+    let grader = Grader::from_spec(request.grader.as_ref())?;
+    if !request.item_keys.is_empty() {
+        grader.check_item_keys(&request.item_keys)?;
+    }
+    let reply = ValidateGraderResponse {
+        grader: Some(grader.to_wire()),
+        json: grader.to_json(),
+        fingerprint: grader.fingerprint(),
+    };
+    Ok(reply.encode_to_vec())
+}

@@ -1,0 +1,96 @@
+//! Where in a text the answer is looked for: after the last occurrence of a marker, or anywhere.
+
+use memchr::{memrchr, memrchr2};
+
+use crate::wire;
+
+/// A marker in lower case and whether an answer needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Location {
+    marker: String,
+    folded: Vec<char>,
+    required: bool,
+}
+
+/// The part of a text that may hold the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Region<'t> {
+    /// What follows the marker: the first answer counts.
+    AfterMarker(&'t str),
+    /// The whole text: the last answer counts.
+    Whole(&'t str),
+    /// The marker is required and absent: there is no answer.
+    Nowhere,
+}
+
+impl Location {
+    pub(crate) fn read(location: Option<&wire::AnswerLocation>) -> Self {
+        let location = location.cloned().unwrap_or_default();
+        let folded = location.marker.chars().map(fold).collect();
+        Self { marker: location.marker, folded, required: location.marker_required }
+    }
+
+    pub(crate) fn to_wire(&self) -> Option<wire::AnswerLocation> {
+        let location = wire::AnswerLocation { marker: self.marker.clone(), marker_required: self.required };
+        Some(location)
+    }
+
+    /// Whether the settings contradict each other: a required marker that is empty.
+    pub(crate) fn lacks_required_marker(&self) -> bool {
+        self.required && self.marker.is_empty()
+    }
+
+    /// Narrows `text` to where the answer may be.
+    pub(crate) fn narrow<'t>(&self, text: &'t str) -> Region<'t> {
+        if self.marker.is_empty() {
+            return Region::Whole(text);
+        }
+        match self.end_of_last_marker(text) {
+            Some(end) => Region::AfterMarker(&text[end..]),
+            None if self.required => Region::Nowhere,
+            None => Region::Whole(text),
+        }
+    }
+
+    fn end_of_last_marker(&self, text: &str) -> Option<usize> {
+        let first = *self.folded.first()?;
+        let mut end = text.len();
+        while let Some(start) = last_start(&text[..end], first) {
+            if let Some(length) = self.length_at(&text[start..]) {
+                return Some(start + length);
+            }
+            end = start;
+        }
+        None
+    }
+
+    /// The marker's length in bytes where `text` starts with it, compared without case.
+    fn length_at(&self, text: &str) -> Option<usize> {
+        let mut letters = text.chars();
+        self.folded
+            .iter()
+            .all(|expected| letters.next().is_some_and(|letter| fold(letter) == *expected))
+            .then(|| text.len() - letters.as_str().len())
+    }
+}
+
+/// The last place in `text` where the marker's first letter stands, in either case.
+fn last_start(text: &str, first: char) -> Option<usize> {
+    match u8::try_from(first) {
+        Ok(byte) if byte.is_ascii_alphabetic() => memrchr2(byte, byte.to_ascii_uppercase(), text.as_bytes()),
+        Ok(byte) if byte.is_ascii() => memrchr(byte, text.as_bytes()),
+        _ => text.char_indices().rev().find(|(_, letter)| fold(*letter) == first).map(|(start, _)| start),
+    }
+}
+
+/// A letter without case, where one letter stays one letter; others stay as they are.
+fn fold(letter: char) -> char {
+    if letter.is_ascii() {
+        return letter.to_ascii_lowercase();
+    }
+    let mut lower = letter.to_lowercase();
+    match (lower.next(), lower.next()) {
+        (Some(single), None) => single,
+        _ => letter,
+    }
+}

@@ -1,0 +1,167 @@
+//! Gives credit by the rank of the reference in a listed answer. An entry is the name at its head: `NF1`, `**NF1** - neurofibromin`,
+//! `NF1 (likely)` all list NF1. What stands behind the head is explanation and cannot score, so a list gains nothing by naming more.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use crate::error::{GraderError, Path};
+use crate::grade::{ErrorClass, Grade, GradeError, excerpt};
+use crate::listing::entries;
+use crate::location::Location;
+use crate::rank_curve::RankCurve;
+use crate::spec::{read_input, read_location, read_partial_score, read_reference, read_template};
+use crate::template::Template;
+use crate::wire;
+
+pub(crate) use crate::rank_curve::CURVES;
+
+/// What ends the head of an entry.
+const EXPLANATIONS: [&str; 12] = [" - ", " – ", " — ", " -- ", "—", ": ", " (", " [", " = ", " | ", ". ", " → "];
+/// What may follow a name inside an entry: a head's end, or a comma.
+const AFTER_NAME: [&str; 4] = [",", ";", ":", "."];
+
+/// The settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RankedList {
+    pub(crate) input: Template,
+    pub(crate) reference: Template,
+    pub(crate) aliases: Template,
+    location: Location,
+    curve: RankCurve,
+    max_rank: usize,
+    case_sensitive: bool,
+    partial_score: f64,
+}
+
+impl RankedList {
+    pub(crate) fn read(ranked: &wire::RankedListGrader, path: &Path) -> Result<Self, GraderError> {
+        let max_rank = usize::try_from(ranked.max_rank).map_err(|_| {
+            path.refuse("max_rank", format!("must be at least 0 (0 means no end), got {}", ranked.max_rank))
+        })?;
+        Ok(Self {
+            input: read_input(&ranked.input, path)?,
+            reference: read_reference(&ranked.reference, path)?,
+            aliases: read_template(&ranked.aliases, path, "aliases")?,
+            location: read_location(ranked.location.as_ref(), path)?,
+            curve: RankCurve::read(ranked.curve.as_ref(), &path.enter("curve"))?,
+            max_rank,
+            case_sensitive: ranked.case_sensitive,
+            partial_score: read_partial_score(ranked.partial_score, path)?,
+        })
+    }
+
+    pub(crate) fn to_wire(&self) -> wire::RankedListGrader {
+        wire::RankedListGrader {
+            input: self.input.source().to_owned(),
+            reference: self.reference.source().to_owned(),
+            location: self.location.to_wire(),
+            curve: Some(self.curve.to_wire()),
+            max_rank: i32::try_from(self.max_rank).unwrap_or(i32::MAX),
+            case_sensitive: self.case_sensitive,
+            aliases: self.aliases.source().to_owned(),
+            partial_score: Some(self.partial_score),
+        }
+    }
+
+    /// Every accepted spelling, in the form that entries are compared in.
+    pub(crate) fn expect(&self, reference: &str, aliases: &str) -> Result<Vec<String>, GradeError> {
+        let invalid = |detail: String| GradeError::new(ErrorClass::InvalidReference, detail);
+        let mut accepted: Vec<String> = match serde_json::from_str::<Vec<String>>(reference) {
+            Ok(several) => several,
+            Err(_) => vec![reference.to_owned()],
+        };
+        accepted.extend(spellings(aliases, &accepted).map_err(invalid)?);
+        let accepted: Vec<String> =
+            accepted.iter().map(|name| self.normal(name)).filter(|name| !name.is_empty()).collect();
+        match accepted.is_empty() {
+            true => Err(invalid(format!("the reference must name an answer, got `{}`", excerpt(reference)))),
+            false => Ok(accepted),
+        }
+    }
+
+    /// The credit of the best rank at which an accepted spelling stands; the partial score where that is more.
+    pub(crate) fn judge(&self, accepted: &[String], text: &str) -> Grade {
+        let mut grade = Grade::scored(0.0);
+        let mut listed = HashSet::new();
+        for entry in entries(self.location.narrow(text)) {
+            let name = undecorated(&entry);
+            let head = name.get(..head_end(&name)).unwrap_or_default();
+            let head = head.trim_matches(is_decoration);
+            if head.is_empty() || !listed.insert(self.normal(head)) {
+                continue;
+            }
+            grade.listed_count += 1;
+            if grade.listed_count == 1 {
+                head.clone_into(&mut grade.extracted_answer);
+            }
+            if grade.matched_rank == 0 && self.lists(&self.normal(&name), accepted) {
+                grade.matched_rank = grade.listed_count;
+            }
+        }
+        if grade.listed_count > 0 {
+            grade.outcome = Ok(self.credit(grade.matched_rank).max(self.partial_score));
+        }
+        grade
+    }
+
+    fn credit(&self, rank: usize) -> f64 {
+        if rank == 0 || (self.max_rank > 0 && rank > self.max_rank) { 0.0 } else { self.curve.credit(rank) }
+    }
+
+    /// Whether an entry begins with an accepted name that ends there.
+    fn lists(&self, entry: &str, accepted: &[String]) -> bool {
+        accepted.iter().filter_map(|name| entry.strip_prefix(name.as_str())).any(|rest| {
+            let ends = |marks: &[&str]| marks.iter().any(|mark| rest.starts_with(mark));
+            rest.is_empty() || ends(&EXPLANATIONS) || ends(&AFTER_NAME)
+        })
+    }
+
+    /// Single spaces, no decoration, and lower case unless case counts.
+    fn normal(&self, name: &str) -> String {
+        let words: Vec<&str> = name.trim_matches(is_decoration).split_whitespace().collect();
+        let name = words.join(" ");
+        if self.case_sensitive { name } else { name.to_lowercase() }
+    }
+}
+
+fn is_decoration(letter: char) -> bool {
+    letter.is_whitespace()
+        || matches!(letter, '*' | '_' | '`' | '"' | '\'' | '“' | '”' | '‘' | '’' | '.' | ',' | ';' | ':')
+}
+
+/// An entry without Markdown's emphasis.
+fn undecorated(entry: &str) -> String {
+    entry.trim_matches(is_decoration).chars().filter(|letter| !matches!(letter, '*' | '`')).collect()
+}
+
+fn head_end(name: &str) -> usize {
+    EXPLANATIONS.iter().filter_map(|mark| name.find(mark)).min().unwrap_or(name.len())
+}
+
+/// The further spellings in `aliases`: a JSON array, or an object from an accepted name to its spellings. Empty for none.
+fn spellings(aliases: &str, accepted: &[String]) -> Result<Vec<String>, String> {
+    let refused = || {
+        format!(
+            "aliases must be a JSON array of texts or an object from a name to its texts, got `{}`",
+            excerpt(aliases)
+        )
+    };
+    if aliases.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let of = |value: &Value| match value {
+        Value::String(text) => Some(vec![text.clone()]),
+        Value::Array(values) => values.iter().map(|value| value.as_str().map(str::to_owned)).collect(),
+        Value::Null => Some(Vec::new()),
+        _ => None,
+    };
+    match serde_json::from_str(aliases).map_err(|_| refused())? {
+        Value::Object(map) => {
+            let named = map.iter().filter(|(name, _)| accepted.iter().any(|known| known.eq_ignore_ascii_case(name)));
+            let each = named.map(|(_, value)| of(value)).collect::<Option<Vec<_>>>();
+            Ok(each.ok_or_else(refused)?.concat())
+        }
+        value => of(&value).filter(|_| !value.is_string()).ok_or_else(refused),
+    }
+}

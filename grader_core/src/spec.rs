@@ -1,0 +1,226 @@
+//! The checked grader: the one enum that both spellings are read into and that grades. What it accepts is ready to run: templates
+//! are parsed, formulas compiled, defaults filled in.
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{GraderError, Path};
+use crate::location::Location;
+use crate::multi::Multi;
+use crate::multiple_choice::MultipleChoice;
+use crate::number::Number;
+use crate::ranked_list::RankedList;
+use crate::spelling;
+use crate::string_check::StringCheck;
+use crate::template::{OUTPUT_TEXT, Template};
+use crate::wire::{self, Kind, Spelling};
+
+/// Version of the grading rules. It rises whenever any text may be graded otherwise than before.
+pub const GRADER_VERSION: u32 = 1;
+
+/// Every kind of grader in the contract, in the order of the proto.
+pub const KINDS: [&str; 15] = [
+    "string_check",
+    "text_similarity",
+    "score_model",
+    "label_model",
+    "python",
+    "multi",
+    "number",
+    "multiple_choice",
+    "ranked_list",
+    "math",
+    "json_fields",
+    "tool_calls",
+    "regex",
+    "shape",
+    "remote",
+];
+
+/// The kinds that this version grades with.
+pub const AVAILABLE_KINDS: [&str; 5] = ["string_check", "multi", "number", "multiple_choice", "ranked_list"];
+
+pub(crate) fn available_kinds() -> String {
+    AVAILABLE_KINDS.join(", ")
+}
+
+/// A grader that passed every check.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grader {
+    /// Name in reports and metrics.
+    pub name: String,
+    /// How it scores.
+    pub rule: Rule,
+}
+
+/// The scoring rule.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Rule {
+    /// Compares two texts.
+    StringCheck(StringCheck),
+    /// Compares numbers.
+    Number(Number),
+    /// Compares a choice.
+    MultipleChoice(MultipleChoice),
+    /// Gives credit by rank.
+    RankedList(RankedList),
+    /// Combines other graders.
+    Multi(Multi),
+}
+
+impl Grader {
+    /// Reads a grader in either spelling.
+    pub fn from_spec(spec: Option<&wire::GraderSpec>) -> Result<Self, GraderError> {
+        match spec.and_then(|spec| spec.spelling.as_ref()) {
+            Some(Spelling::Grader(grader)) => Self::from_wire(grader, &Path::default()),
+            Some(Spelling::Json(text)) => Self::from_json(text),
+            None => Err(GraderError::MissingField { field: "grader".to_owned() }),
+        }
+    }
+
+    /// Reads a grader from its JSON spelling.
+    pub fn from_json(text: &str) -> Result<Self, GraderError> {
+        Self::from_wire(&spelling::from_json(text)?, &Path::default())
+    }
+
+    pub(crate) fn from_wire(grader: &wire::Grader, path: &Path) -> Result<Self, GraderError> {
+        let Some(kind) = &grader.kind else {
+            return Err(GraderError::MissingField { field: path.field("kind") });
+        };
+        let rule = match kind {
+            Kind::StringCheck(check) => Rule::StringCheck(StringCheck::read(check, path)?),
+            Kind::Number(number) => Rule::Number(Number::read(number, path)?),
+            Kind::MultipleChoice(choice) => Rule::MultipleChoice(MultipleChoice::read(choice, path)?),
+            Kind::RankedList(ranked) => Rule::RankedList(RankedList::read(ranked, path)?),
+            Kind::Multi(multi) => Rule::Multi(Multi::read(multi, path)?),
+            other => {
+                let (field, kind) = (path.field("kind"), kind_name(other));
+                return Err(GraderError::KindUnavailable { field, kind, available: available_kinds() });
+            }
+        };
+        let name = if grader.name.is_empty() { kind_name(kind).to_owned() } else { grader.name.clone() };
+        Ok(Self { name, rule })
+    }
+
+    /// The typed spelling, every default written out.
+    pub fn to_wire(&self) -> wire::Grader {
+        let kind = match &self.rule {
+            Rule::StringCheck(check) => Kind::StringCheck(check.to_wire()),
+            Rule::Number(number) => Kind::Number(number.to_wire()),
+            Rule::MultipleChoice(choice) => Kind::MultipleChoice(choice.to_wire()),
+            Rule::RankedList(ranked) => Kind::RankedList(ranked.to_wire()),
+            Rule::Multi(multi) => Kind::Multi(multi.to_wire()),
+        };
+        wire::Grader { name: self.name.clone(), kind: Some(kind) }
+    }
+
+    /// The JSON spelling, every default written out, keys sorted.
+    pub fn to_json(&self) -> String {
+        spelling::to_json(&self.to_wire(), true).to_string()
+    }
+
+    /// 32 hexadecimal digits. Equal fingerprints grade equally: they stand for the rule without its names, and for the version of
+    /// the core.
+    pub fn fingerprint(&self) -> String {
+        let rule = spelling::to_json(&self.to_wire(), false);
+        let digest = Sha256::digest(format!("{GRADER_VERSION} {rule}"));
+        digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The kind as `type` spells it.
+    pub fn kind(&self) -> &'static str {
+        match &self.rule {
+            Rule::StringCheck(_) => "string_check",
+            Rule::Number(_) => "number",
+            Rule::MultipleChoice(_) => "multiple_choice",
+            Rule::RankedList(_) => "ranked_list",
+            Rule::Multi(_) => "multi",
+        }
+    }
+
+    /// Every template with its path, those of parts included.
+    pub(crate) fn templates(&self) -> Vec<(String, &Template)> {
+        let fields = match &self.rule {
+            Rule::StringCheck(check) => vec![("input", &check.input), ("reference", &check.reference)],
+            Rule::Number(number) => vec![("input", &number.input), ("reference", &number.reference)],
+            Rule::MultipleChoice(choice) => vec![("input", &choice.input), ("reference", &choice.reference)],
+            Rule::RankedList(ranked) => {
+                vec![("input", &ranked.input), ("reference", &ranked.reference), ("aliases", &ranked.aliases)]
+            }
+            Rule::Multi(multi) => return multi.templates(),
+        };
+        fields.into_iter().map(|(field, template)| (field.to_owned(), template)).collect()
+    }
+
+    /// The top-level keys of items that any template reads, each once.
+    pub fn item_keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> =
+            self.templates().iter().flat_map(|(_, template)| template.item_keys()).map(str::to_owned).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    /// Refuses templates that read a key which the rows, having `known` keys, lack.
+    pub fn check_item_keys(&self, known: &[String]) -> Result<(), GraderError> {
+        for (field, template) in self.templates() {
+            if let Some(key) = template.item_keys().find(|key| !known.iter().any(|name| name == key)) {
+                return Err(GraderError::UnknownItemKey { field, key: key.to_owned(), known: known.join(", ") });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn kind_name(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::StringCheck(_) => "string_check",
+        Kind::TextSimilarity(_) => "text_similarity",
+        Kind::ScoreModel(_) => "score_model",
+        Kind::LabelModel(_) => "label_model",
+        Kind::Python(_) => "python",
+        Kind::Multi(_) => "multi",
+        Kind::Number(_) => "number",
+        Kind::MultipleChoice(_) => "multiple_choice",
+        Kind::RankedList(_) => "ranked_list",
+        Kind::Math(_) => "math",
+        Kind::JsonFields(_) => "json_fields",
+        Kind::ToolCalls(_) => "tool_calls",
+        Kind::Regex(_) => "regex",
+        Kind::Shape(_) => "shape",
+        Kind::Remote(_) => "remote",
+    }
+}
+
+/// The template of the examined text: the sampled text where nothing is given.
+pub(crate) fn read_input(source: &str, path: &Path) -> Result<Template, GraderError> {
+    read_template(if source.is_empty() { OUTPUT_TEXT } else { source }, path, "input")
+}
+
+/// A template that must not be empty.
+pub(crate) fn read_reference(source: &str, path: &Path) -> Result<Template, GraderError> {
+    if source.is_empty() {
+        return Err(GraderError::MissingField { field: path.field("reference") });
+    }
+    read_template(source, path, "reference")
+}
+
+pub(crate) fn read_template(source: &str, path: &Path, key: &str) -> Result<Template, GraderError> {
+    Template::parse(source).map_err(|detail| GraderError::Template { field: path.field(key), detail })
+}
+
+pub(crate) fn read_location(location: Option<&wire::AnswerLocation>, path: &Path) -> Result<Location, GraderError> {
+    let location = Location::read(location);
+    if location.lacks_required_marker() {
+        return Err(path.refuse("location.marker", "must not be empty where marker_required is true"));
+    }
+    Ok(location)
+}
+
+/// A score for an answer that was found and is wrong: 0 to 1, 0 by default.
+pub(crate) fn read_partial_score(score: Option<f64>, path: &Path) -> Result<f64, GraderError> {
+    let score = score.unwrap_or(0.0);
+    if (0.0..=1.0).contains(&score) {
+        return Ok(score);
+    }
+    Err(path.refuse("partial_score", format!("must be 0 to 1, got {score}")))
+}

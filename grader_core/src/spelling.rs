@@ -1,0 +1,228 @@
+//! The JSON spelling of a grader, as the openai graders API has it, with the kinds that API lacks spelt alike: `type` names the kind
+//! and the other keys are the proto's field names. Here only keys and types are checked; what values mean is checked in `spec.rs`,
+//! once for both spellings.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::error::{GraderError, Path};
+use crate::json_object::JsonObject;
+use crate::multi::is_name;
+use crate::ranked_list::CURVES;
+use crate::spec::{KINDS, available_kinds};
+use crate::string_check::OPERATIONS;
+use crate::wire::{self, Kind};
+
+/// Reads a grader from JSON text.
+pub(crate) fn from_json(text: &str) -> Result<wire::Grader, GraderError> {
+    let refused = |detail: String| GraderError::Json { field: "json".to_owned(), detail };
+    match serde_json::from_str(text) {
+        Ok(Value::Object(map)) => read_grader(JsonObject::new(&map, Path::default())),
+        Ok(_) => Err(refused("it is another JSON value".to_owned())),
+        Err(fault) => Err(refused(fault.to_string())),
+    }
+}
+
+fn read_grader(mut fields: JsonObject<'_>) -> Result<wire::Grader, GraderError> {
+    let name = fields.text("name")?.unwrap_or_default();
+    let kind = fields.required_text("type")?;
+    let kind = match kind.as_str() {
+        "string_check" => Kind::StringCheck(read_string_check(&mut fields)?),
+        "number" => Kind::Number(read_number(&mut fields)?),
+        "multiple_choice" => Kind::MultipleChoice(read_multiple_choice(&mut fields)?),
+        "ranked_list" => Kind::RankedList(read_ranked_list(&mut fields)?),
+        "multi" => Kind::Multi(read_multi(&mut fields)?),
+        other => return Err(not_available(other, fields.path())),
+    };
+    fields.finish()?;
+    Ok(wire::Grader { name, kind: Some(kind) })
+}
+
+fn not_available(kind: &str, path: &Path) -> GraderError {
+    let field = path.field("type");
+    match KINDS.iter().find(|known| **known == kind) {
+        Some(kind) => GraderError::KindUnavailable { field, kind, available: available_kinds() },
+        None => GraderError::UnknownKind { field, kind: kind.to_owned(), known: KINDS.join(", ") },
+    }
+}
+
+fn read_string_check(fields: &mut JsonObject<'_>) -> Result<wire::StringCheckGrader, GraderError> {
+    let input = fields.required_text("input")?;
+    // An empty reference is a text like any other here.
+    let reference = fields.required_text("reference")?;
+    let operation = fields.word("operation", &OPERATIONS)?;
+    let operation = operation.ok_or_else(|| GraderError::MissingField { field: fields.path().field("operation") })?;
+    Ok(wire::StringCheckGrader { input, reference, operation })
+}
+
+fn read_location(fields: &mut JsonObject<'_>) -> Result<Option<wire::AnswerLocation>, GraderError> {
+    let Some(mut location) = fields.object("location")? else { return Ok(None) };
+    let read = wire::AnswerLocation {
+        marker: location.text("marker")?.unwrap_or_default(),
+        marker_required: location.flag("marker_required")?,
+    };
+    location.finish()?;
+    Ok(Some(read))
+}
+
+fn read_number(fields: &mut JsonObject<'_>) -> Result<wire::NumberGrader, GraderError> {
+    Ok(wire::NumberGrader {
+        input: fields.text("input")?.unwrap_or_default(),
+        reference: fields.required_text("reference")?,
+        location: read_location(fields)?,
+        absolute_tolerance: fields.number("absolute_tolerance")?,
+        relative_tolerance: fields.number("relative_tolerance")?,
+        partial_score: fields.number("partial_score")?,
+        percent_as_fraction: fields.flag("percent_as_fraction")?,
+    })
+}
+
+fn read_multiple_choice(fields: &mut JsonObject<'_>) -> Result<wire::MultipleChoiceGrader, GraderError> {
+    Ok(wire::MultipleChoiceGrader {
+        input: fields.text("input")?.unwrap_or_default(),
+        reference: fields.required_text("reference")?,
+        choices: fields.texts("choices")?,
+        location: read_location(fields)?,
+        partial_score: fields.number("partial_score")?,
+    })
+}
+
+fn read_ranked_list(fields: &mut JsonObject<'_>) -> Result<wire::RankedListGrader, GraderError> {
+    let input = fields.text("input")?.unwrap_or_default();
+    let reference = fields.required_text("reference")?;
+    let location = read_location(fields)?;
+    let curve = match fields.object("curve")? {
+        None => None,
+        Some(mut curve) => {
+            let read = wire::RankCurve {
+                kind: curve.word("kind", &CURVES)?.unwrap_or_default(),
+                table: curve.numbers("table")?,
+                zero_rank: curve.integer("zero_rank")?,
+            };
+            curve.finish()?;
+            Some(read)
+        }
+    };
+    Ok(wire::RankedListGrader {
+        input,
+        reference,
+        location,
+        curve,
+        max_rank: fields.integer("max_rank")?,
+        case_sensitive: fields.flag("case_sensitive")?,
+        aliases: fields.text("aliases")?.unwrap_or_default(),
+        partial_score: fields.number("partial_score")?,
+    })
+}
+
+fn read_multi(fields: &mut JsonObject<'_>) -> Result<wire::MultiGrader, GraderError> {
+    Ok(wire::MultiGrader {
+        graders: read_parts(fields)?,
+        calculate_output: fields.required_text("calculate_output")?,
+        gate: fields.text("gate")?.unwrap_or_default(),
+        shadow: fields.texts("shadow")?,
+    })
+}
+
+/// The parts of a multi grader: a map from names to graders, or a list of graders whose names are identifiers and differ.
+fn read_parts(fields: &mut JsonObject<'_>) -> Result<BTreeMap<String, wire::Grader>, GraderError> {
+    let path = fields.path().clone();
+    let mut parts = BTreeMap::new();
+    let Some(Value::Array(list)) = fields.peek("graders") else {
+        let Some(map) = fields.object("graders")? else {
+            return Err(GraderError::MissingField { field: path.field("graders") });
+        };
+        for (name, part) in map.objects()? {
+            parts.insert(name, read_grader(part)?);
+        }
+        return Ok(parts);
+    };
+    for (place, part) in list.iter().enumerate() {
+        let place = format!("graders[{place}]");
+        let Value::Object(map) = part else {
+            return Err(path.refuse(&place, "must be a grader object"));
+        };
+        let part = read_grader(JsonObject::new(map, path.enter(&place)))?;
+        let name = part.name.clone();
+        if !is_name(&name) {
+            let detail = format!(
+                "a list of graders needs names that are identifiers, got `{name}`; or write `graders` as a map"
+            );
+            return Err(path.refuse(&format!("{place}.name"), detail));
+        }
+        if parts.insert(name.clone(), part).is_some() {
+            return Err(path.refuse(&format!("{place}.name"), format!("`{name}` names two graders; names must differ")));
+        }
+    }
+    Ok(parts)
+}
+
+/// The canonical JSON of a grader: every field that it carries, keys sorted, no spaces. With `named` false without names, which
+/// have no say in a grade.
+pub(crate) fn to_json(grader: &wire::Grader, named: bool) -> Value {
+    let mut json = match &grader.kind {
+        Some(Kind::StringCheck(check)) => json!({
+            "type": "string_check",
+            "input": check.input,
+            "reference": check.reference,
+            "operation": word(&OPERATIONS, check.operation),
+        }),
+        Some(Kind::Number(number)) => json!({
+            "type": "number",
+            "input": number.input,
+            "reference": number.reference,
+            "location": location(number.location.as_ref()),
+            "absolute_tolerance": number.absolute_tolerance,
+            "relative_tolerance": number.relative_tolerance,
+            "partial_score": number.partial_score,
+            "percent_as_fraction": number.percent_as_fraction,
+        }),
+        Some(Kind::MultipleChoice(choice)) => json!({
+            "type": "multiple_choice",
+            "input": choice.input,
+            "reference": choice.reference,
+            "choices": choice.choices,
+            "location": location(choice.location.as_ref()),
+            "partial_score": choice.partial_score,
+        }),
+        Some(Kind::RankedList(ranked)) => json!({
+            "type": "ranked_list",
+            "input": ranked.input,
+            "reference": ranked.reference,
+            "location": location(ranked.location.as_ref()),
+            "curve": ranked.curve.as_ref().map(|curve| json!({
+                "kind": word(&CURVES, curve.kind),
+                "table": curve.table,
+                "zero_rank": curve.zero_rank,
+            })),
+            "max_rank": ranked.max_rank,
+            "case_sensitive": ranked.case_sensitive,
+            "aliases": ranked.aliases,
+            "partial_score": ranked.partial_score,
+        }),
+        Some(Kind::Multi(multi)) => json!({
+            "type": "multi",
+            "graders": multi.graders.iter().map(|(name, part)| (name.clone(), to_json(part, named))).collect::<Map<_, _>>(),
+            "calculate_output": multi.calculate_output,
+            "gate": multi.gate,
+            "shadow": multi.shadow,
+        }),
+        // Only a checked grader is written, and no other kind passes the check.
+        _ => json!({}),
+    };
+    if named {
+        json["name"] = json!(grader.name);
+    }
+    json
+}
+
+fn location(location: Option<&wire::AnswerLocation>) -> Value {
+    location
+        .map_or(Value::Null, |location| json!({"marker": location.marker, "marker_required": location.marker_required}))
+}
+
+fn word(words: &[&'static str], number: i32) -> &'static str {
+    let place = usize::try_from(number).unwrap_or_default().wrapping_sub(1);
+    words.get(place).copied().unwrap_or_default()
+}

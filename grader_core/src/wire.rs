@@ -1,0 +1,319 @@
+//! The messages of `protos/pinetune/api/{grading,rollout}/v1` that the core reads or writes, by hand: field numbers as there, no
+//! protoc at build. A contract test outside compares them with the protos. The request of a batch is in `request.rs`, which borrows
+//! its columns instead of copying them.
+
+use std::collections::BTreeMap;
+
+use prost::{Message, Oneof};
+
+/// A grader in either spelling.
+#[derive(Clone, PartialEq, Message)]
+pub struct GraderSpec {
+    /// Which spelling.
+    #[prost(oneof = "Spelling", tags = "1, 2")]
+    pub spelling: Option<Spelling>,
+}
+
+/// The two spellings of a grader.
+#[derive(Clone, PartialEq, Oneof)]
+pub enum Spelling {
+    /// As typed messages.
+    #[prost(message, tag = "1")]
+    Grader(Grader),
+    /// As the JSON object of the openai graders API.
+    #[prost(string, tag = "2")]
+    Json(String),
+}
+
+/// The scoring rule before it is checked.
+#[derive(Clone, PartialEq, Message)]
+pub struct Grader {
+    /// Name in reports.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// The kind with its settings.
+    #[prost(oneof = "Kind", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16")]
+    pub kind: Option<Kind>,
+}
+
+/// Settings by kind. Of a kind that this version cannot grade with, only the tag is read.
+#[derive(Clone, PartialEq, Oneof)]
+#[allow(missing_docs)] // The proto documents each kind.
+pub enum Kind {
+    #[prost(message, tag = "2")]
+    StringCheck(StringCheckGrader),
+    #[prost(message, tag = "3")]
+    TextSimilarity(Unread),
+    #[prost(message, tag = "4")]
+    ScoreModel(Unread),
+    #[prost(message, tag = "5")]
+    LabelModel(Unread),
+    #[prost(message, tag = "6")]
+    Python(Unread),
+    #[prost(message, tag = "7")]
+    Multi(MultiGrader),
+    #[prost(message, tag = "8")]
+    Number(NumberGrader),
+    #[prost(message, tag = "9")]
+    MultipleChoice(MultipleChoiceGrader),
+    #[prost(message, tag = "10")]
+    RankedList(RankedListGrader),
+    #[prost(message, tag = "11")]
+    Math(Unread),
+    #[prost(message, tag = "12")]
+    JsonFields(Unread),
+    #[prost(message, tag = "13")]
+    ToolCalls(Unread),
+    #[prost(message, tag = "14")]
+    Regex(Unread),
+    #[prost(message, tag = "15")]
+    Shape(Unread),
+    #[prost(message, tag = "16")]
+    Remote(Unread),
+}
+
+/// The settings of a kind that is not available; their fields are skipped.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct Unread {}
+
+/// Compares two texts.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct StringCheckGrader {
+    /// Template of the examined text.
+    #[prost(string, tag = "1")]
+    pub input: String,
+    /// Template of the expected text.
+    #[prost(string, tag = "2")]
+    pub reference: String,
+    /// StringCheckOperation.
+    #[prost(int32, tag = "3")]
+    pub operation: i32,
+}
+
+/// A formula over other graders.
+#[derive(Clone, PartialEq, Message)]
+pub struct MultiGrader {
+    /// The parts by name.
+    #[prost(btree_map = "string, message", tag = "1")]
+    pub graders: BTreeMap<String, Grader>,
+    /// The formula.
+    #[prost(string, tag = "2")]
+    pub calculate_output: String,
+    /// The part that decides validity.
+    #[prost(string, tag = "3")]
+    pub gate: String,
+    /// Parts barred from the formula.
+    #[prost(string, repeated, tag = "4")]
+    pub shadow: Vec<String>,
+}
+
+/// Where in a text the answer is looked for.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct AnswerLocation {
+    /// The answer follows the last occurrence of this.
+    #[prost(string, tag = "1")]
+    pub marker: String,
+    /// Whether there is no answer without the marker.
+    #[prost(bool, tag = "2")]
+    pub marker_required: bool,
+}
+
+/// Compares numbers.
+#[derive(Clone, PartialEq, Message)]
+pub struct NumberGrader {
+    /// Template of the examined text.
+    #[prost(string, tag = "1")]
+    pub input: String,
+    /// Template of the expected number.
+    #[prost(string, tag = "2")]
+    pub reference: String,
+    /// Where to look.
+    #[prost(message, optional, tag = "3")]
+    pub location: Option<AnswerLocation>,
+    /// Largest absolute difference.
+    #[prost(double, optional, tag = "4")]
+    pub absolute_tolerance: Option<f64>,
+    /// Largest difference as a share of the reference.
+    #[prost(double, optional, tag = "5")]
+    pub relative_tolerance: Option<f64>,
+    /// Score of a wrong number.
+    #[prost(double, optional, tag = "6")]
+    pub partial_score: Option<f64>,
+    /// Whether 50% is 0.5.
+    #[prost(bool, tag = "7")]
+    pub percent_as_fraction: bool,
+}
+
+/// Compares a choice.
+#[derive(Clone, PartialEq, Message)]
+pub struct MultipleChoiceGrader {
+    /// Template of the examined text.
+    #[prost(string, tag = "1")]
+    pub input: String,
+    /// Template of the expected choice.
+    #[prost(string, tag = "2")]
+    pub reference: String,
+    /// The choices; empty for the letters A to Z.
+    #[prost(string, repeated, tag = "3")]
+    pub choices: Vec<String>,
+    /// Where to look.
+    #[prost(message, optional, tag = "4")]
+    pub location: Option<AnswerLocation>,
+    /// Score of a wrong choice.
+    #[prost(double, optional, tag = "5")]
+    pub partial_score: Option<f64>,
+}
+
+/// Gives credit by rank.
+#[derive(Clone, PartialEq, Message)]
+pub struct RankedListGrader {
+    /// Template of the examined text.
+    #[prost(string, tag = "1")]
+    pub input: String,
+    /// Template of the expected answer.
+    #[prost(string, tag = "2")]
+    pub reference: String,
+    /// Where to look.
+    #[prost(message, optional, tag = "3")]
+    pub location: Option<AnswerLocation>,
+    /// How credit falls.
+    #[prost(message, optional, tag = "4")]
+    pub curve: Option<RankCurve>,
+    /// Last rank with credit.
+    #[prost(int32, tag = "5")]
+    pub max_rank: i32,
+    /// Whether case counts.
+    #[prost(bool, tag = "6")]
+    pub case_sensitive: bool,
+    /// Template of further spellings.
+    #[prost(string, tag = "7")]
+    pub aliases: String,
+    /// Score of a list without the reference.
+    #[prost(double, optional, tag = "8")]
+    pub partial_score: Option<f64>,
+}
+
+/// Credit as a function of rank.
+#[derive(Clone, PartialEq, Message)]
+pub struct RankCurve {
+    /// RankCurveKind.
+    #[prost(int32, tag = "1")]
+    pub kind: i32,
+    /// Credit of rank 1, 2, ….
+    #[prost(double, repeated, tag = "2")]
+    pub table: Vec<f64>,
+    /// First rank without credit on the linear curve.
+    #[prost(int32, tag = "3")]
+    pub zero_rank: i32,
+}
+
+/// A check of a grader.
+#[derive(Clone, PartialEq, Message)]
+pub struct ValidateGraderRequest {
+    /// The grader.
+    #[prost(message, optional, tag = "1")]
+    pub grader: Option<GraderSpec>,
+    /// Keys of the data set's rows.
+    #[prost(string, repeated, tag = "2")]
+    pub item_keys: Vec<String>,
+}
+
+/// A valid grader in both spellings.
+#[derive(Clone, PartialEq, Message)]
+pub struct ValidateGraderResponse {
+    /// As messages, defaults written out.
+    #[prost(message, optional, tag = "1")]
+    pub grader: Option<Grader>,
+    /// As JSON, defaults written out.
+    #[prost(string, tag = "2")]
+    pub json: String,
+    /// Identifies grader and core version.
+    #[prost(string, tag = "3")]
+    pub fingerprint: String,
+}
+
+/// The grades of a batch.
+#[derive(Clone, PartialEq, Message)]
+pub struct GradeResponse {
+    /// In the request's order.
+    #[prost(message, repeated, tag = "1")]
+    pub grades: Vec<Grade>,
+}
+
+/// A grade on the wire.
+#[derive(Clone, PartialEq, Message)]
+pub struct Grade {
+    /// Score or error.
+    #[prost(oneof = "Outcome", tags = "1, 2")]
+    pub outcome: Option<Outcome>,
+    /// Scores of parts.
+    #[prost(btree_map = "string, double", tag = "3")]
+    pub part_scores: BTreeMap<String, f64>,
+    /// Errors of parts.
+    #[prost(btree_map = "string, message", tag = "4")]
+    pub part_errors: BTreeMap<String, GradeError>,
+    /// The answer found.
+    #[prost(string, tag = "5")]
+    pub extracted_answer: String,
+    /// Rank of the reference.
+    #[prost(int32, tag = "6")]
+    pub matched_rank: i32,
+    /// Answers listed.
+    #[prost(int32, tag = "7")]
+    pub listed_count: i32,
+    /// Identifies grader and core version.
+    #[prost(string, tag = "8")]
+    pub grader_fingerprint: String,
+}
+
+/// The outcome of grading.
+#[derive(Clone, PartialEq, Oneof)]
+pub enum Outcome {
+    /// The score.
+    #[prost(double, tag = "1")]
+    Score(f64),
+    /// Why there is none.
+    #[prost(message, tag = "2")]
+    Error(GradeError),
+}
+
+/// A grading failure on the wire.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct GradeError {
+    /// GradeErrorClass.
+    #[prost(int32, tag = "1")]
+    pub error_class: i32,
+    /// Whether asking again may help.
+    #[prost(bool, tag = "2")]
+    pub retryable: bool,
+    /// What failed.
+    #[prost(string, tag = "3")]
+    pub detail: String,
+    /// Failing part of a multi grader.
+    #[prost(string, tag = "4")]
+    pub part: String,
+}
+
+impl From<crate::grade::GradeError> for GradeError {
+    fn from(error: crate::grade::GradeError) -> Self {
+        Self { error_class: error.class.number(), retryable: false, detail: error.detail, part: error.part }
+    }
+}
+
+impl Grade {
+    /// The message of `grade`, made by the grader with this fingerprint.
+    pub fn new(grade: crate::grade::Grade, grader_fingerprint: &str) -> Self {
+        Self {
+            outcome: Some(match grade.outcome {
+                Ok(score) => Outcome::Score(score),
+                Err(error) => Outcome::Error(error.into()),
+            }),
+            part_scores: grade.part_scores,
+            part_errors: grade.part_errors.into_iter().map(|(part, error)| (part, error.into())).collect(),
+            extracted_answer: grade.extracted_answer,
+            matched_rank: i32::try_from(grade.matched_rank).unwrap_or(i32::MAX),
+            listed_count: i32::try_from(grade.listed_count).unwrap_or(i32::MAX),
+            grader_fingerprint: grader_fingerprint.to_owned(),
+        }
+    }
+}

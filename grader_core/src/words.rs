@@ -1,0 +1,81 @@
+//! The words of a text: runs of letters and digits, without copying.
+
+/// A word as its place in the text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Word {
+    /// First byte.
+    pub(crate) start: usize,
+    /// First byte behind.
+    pub(crate) end: usize,
+}
+
+impl Word {
+    /// The letters of the word, which is one of `text`.
+    pub(crate) fn text(self, text: &str) -> &str {
+        &text[self.start..self.end]
+    }
+
+    /// Whether the word is `expected`, which is in lower case, whatever its own case.
+    pub(crate) fn is(self, text: &str, expected: &str) -> bool {
+        let word = self.text(text);
+        match word.is_ascii() {
+            true => word.eq_ignore_ascii_case(expected),
+            false => word.chars().flat_map(char::to_lowercase).eq(expected.chars()),
+        }
+    }
+}
+
+/// Reads words from left to right.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Words<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl<'t> Words<'t> {
+    pub(crate) fn new(text: &'t str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// Goes on behind `at`, which is the end of a word.
+    pub(crate) fn skip_to(&mut self, at: usize) {
+        self.at = at;
+    }
+
+    /// Length of the letter or digit at `at`, 0 for anything else, and the length of that.
+    fn letter(&self, at: usize) -> (usize, usize) {
+        match self.text.as_bytes().get(at) {
+            None => (0, 0),
+            Some(byte) if byte.is_ascii() => (usize::from(byte.is_ascii_alphanumeric()), 1),
+            Some(_) => {
+                let letter = self.text[at..].chars().next().unwrap_or(' ');
+                (if letter.is_alphanumeric() { letter.len_utf8() } else { 0 }, letter.len_utf8())
+            }
+        }
+    }
+}
+
+impl Iterator for Words<'_> {
+    type Item = Word;
+
+    fn next(&mut self) -> Option<Word> {
+        loop {
+            let (letter, length) = self.letter(self.at);
+            if length == 0 {
+                return None;
+            }
+            if letter > 0 {
+                break;
+            }
+            self.at += length;
+        }
+        let start = self.at;
+        loop {
+            let (letter, _) = self.letter(self.at);
+            if letter == 0 {
+                return Some(Word { start, end: self.at });
+            }
+            self.at += letter;
+        }
+    }
+}
