@@ -1,81 +1,12 @@
-"""Tiny models with random weights and a tokenizer trained on a few lines, in Hugging Face format, made once."""
+"""Models in Hugging Face format, made once a session, and engines that hold them."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-    MistralConfig,
-    MistralForCausalLM,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
+from tests.unit.generation.tiny_models import make_model, make_tokenizer
 
 from pinetune.generation.transformers_engine import EngineOptions, TransformersEngine
-
-CHAT_TEMPLATE = (
-    "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
-)
-CORPUS = [
-    "Tom has 3 apples and buys 4 more. How many apples does he have?",
-    "Tom has 3 + 4 = 7 apples. The answer is 7.",
-    "A train goes 60 miles an hour for 2 hours. How far does it go?",
-]
-SPECIAL = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"]
-
-
-def make_tokenizer(chat_template: str | None = CHAT_TEMPLATE) -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=320,
-        special_tokens=SPECIAL,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(CORPUS, trainer)
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|pad|>")
-    fast.chat_template = chat_template
-    return fast
-
-
-SHAPES: dict[str, dict[str, Any]] = {
-    "gpt2": {"n_positions": 128, "n_embd": 32, "n_layer": 2, "n_head": 4},
-    "llama": {"tie_word_embeddings": False},
-    "tied_llama": {"tie_word_embeddings": True},
-    "mistral": {"sliding_window": 8},
-}
-LLAMA_LIKE: dict[str, Any] = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 128,
-    # Wider than usual, so that the model has opinions and a wrong position or mask shows.
-    "initializer_range": 0.3,
-}
-
-
-def make_model(kind: str, seed: int = 0) -> PreTrainedModel:
-    torch.manual_seed(seed)
-    settings = {"vocab_size": 320, "eos_token_id": 1, "pad_token_id": 0, "bos_token_id": None} | SHAPES[kind]
-    match kind:
-        case "gpt2":
-            return GPT2LMHeadModel(GPT2Config(**settings))
-        case "mistral":
-            return MistralForCausalLM(MistralConfig(**LLAMA_LIKE | settings))
-        case _:
-            return LlamaForCausalLM(LlamaConfig(**LLAMA_LIKE | settings))
 
 
 @pytest.fixture(scope="session")

@@ -1,34 +1,17 @@
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pytest
 import torch
+from tests.unit.generation.tiny_models import plain_logprobs, prompts_of
 from transformers import AutoModelForCausalLM
 
-from pinetune.generation.engine import Prompt, SampledCompletion, SamplingParams, TokenSequence
+from pinetune.generation.engine import SampledCompletion, SamplingParams, TokenSequence
 from pinetune.generation.scoring import score
 from pinetune.generation.transformers_engine import TransformersEngine
 from pinetune.pod.errors import Cancelled
 
 KINDS = ["llama", "tied_llama", "gpt2", "mistral"]
 MakeEngine = Callable[..., TransformersEngine]
-
-
-def prompts_of(*lengths: int) -> list[Prompt]:
-    source = random.Random(0)
-    return [
-        Prompt(f"prompt-{index}", tuple(source.randrange(6, 320) for _ in range(length)))
-        for index, length in enumerate(lengths)
-    ]
-
-
-def plain_logprobs(model_path: str, prompt: Sequence[int], answer: Sequence[int]) -> list[float]:
-    """Score one sequence with nothing but the model's forward: no cache, no mask, no batch."""
-    model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32).eval()
-    with torch.no_grad():
-        logits = model(torch.tensor([[*prompt, *answer]])).logits[0]
-    logprobs = logits.log_softmax(-1)
-    return [float(logprobs[len(prompt) - 1 + place, token]) for place, token in enumerate(answer)]
 
 
 def ids_of(completions: list[list[SampledCompletion]]) -> list[list[tuple[int, ...]]]:
