@@ -1,1 +1,153 @@
+//! The Python module `pinetune.grading._core`: a small door to `exchange`. Bytes and counts cross it, never single grades, and the
+//! interpreter's lock is released while Rust works. `services/pinetune/grading/_core.pyi` says the same in Python's words.
 
+use std::collections::BTreeMap;
+
+use pyo3::create_exception;
+use pyo3::exceptions::{PyException, PyRuntimeError};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
+use pyo3::types::PyBytes;
+
+use crate::error::GraderError as CoreError;
+use crate::exchange::{self, Counts};
+use crate::grade::ErrorClass;
+use crate::request::GradeRequest;
+use crate::spec::GRADER_VERSION;
+
+create_exception!(
+    _core,
+    GraderError,
+    PyException,
+    "A grader or a request is refused: `reason` is a stable word, `field` the path of the fault, `detail` a sentence."
+);
+
+impl From<CoreError> for PyErr {
+    fn from(error: CoreError) -> Self {
+        let raised = GraderError::new_err(error.to_string());
+        let detail = error.to_string().split_off(error.field().len() + ": ".len());
+        let attributes = [("reason", error.reason()), ("field", error.field()), ("detail", detail.as_str())];
+        Python::attach(|py| {
+            for (name, value) in attributes {
+                if let Err(failed) = raised.value(py).setattr(name, value) {
+                    return failed;
+                }
+            }
+            raised
+        })
+    }
+}
+
+/// A graded batch: the reply for the wire, and how the batch went.
+#[pyclass(frozen, module = "pinetune.grading._core")]
+struct Graded {
+    /// `GradeResponse` in wire format, without `grading_seconds`.
+    #[pyo3(get)]
+    reply: Py<PyBytes>,
+    /// Kind of the grader.
+    #[pyo3(get)]
+    kind: &'static str,
+    counts: Counts,
+}
+
+#[pymethods]
+impl Graded {
+    /// Grades with a score, by bucket of `score_bounds`; the last bucket is for scores above the last bound.
+    #[getter]
+    fn score_counts(&self) -> Vec<u64> {
+        self.counts.scores.to_vec()
+    }
+
+    /// Sum of all scores.
+    #[getter]
+    fn score_sum(&self) -> f64 {
+        self.counts.score_sum
+    }
+
+    /// Grades without a score, by error class; classes that did not occur are left out.
+    #[getter]
+    fn error_counts(&self) -> BTreeMap<&'static str, u64> {
+        let named = ErrorClass::ALL.iter().zip(self.counts.errors).filter(|(_, count)| *count > 0);
+        named.map(|(class, count)| (class.name(), count)).collect()
+    }
+}
+
+/// Grades a `GradeRequest` in wire format. Raises `GraderError` where the grader or the batch's shape is wrong.
+#[pyfunction]
+fn grade(py: Python<'_>, request: &Bound<'_, PyBytes>) -> PyResult<Graded> {
+    let request = request.as_bytes();
+    let graded = py.detach(|| exchange::grade(request))?;
+    Ok(Graded { reply: PyBytes::new(py, &graded.reply).unbind(), kind: graded.kind, counts: graded.counts })
+}
+
+/// Answers a `ValidateGraderRequest` in wire format with a `ValidateGraderResponse`. Raises `GraderError`.
+#[pyfunction]
+fn validate<'py>(py: Python<'py>, request: &Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyBytes>> {
+    let request = request.as_bytes();
+    let reply = py.detach(|| exchange::validate(request))?;
+    Ok(PyBytes::new(py, &reply))
+}
+
+/// Writes a `GradeRequest` from its columns; `grader` is a `GraderSpec` in wire format.
+#[pyfunction]
+#[pyo3(signature = (grader, items_json, output_texts, item_indexes, samples_json, finish_reasons))]
+#[allow(clippy::needless_pass_by_value)] // PyO3 hands over what it extracted.
+fn encode_grade_request<'py>(
+    py: Python<'py>,
+    grader: &Bound<'py, PyBytes>,
+    items_json: Vec<PyBackedStr>,
+    output_texts: Vec<PyBackedStr>,
+    item_indexes: Vec<i32>,
+    samples_json: Vec<PyBackedStr>,
+    finish_reasons: Vec<i32>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    fn column(texts: &[PyBackedStr]) -> Vec<&str> {
+        texts.iter().map(|text| &**text).collect()
+    }
+    let request = GradeRequest {
+        grader: None,
+        items_json: column(&items_json),
+        output_texts: column(&output_texts),
+        item_indexes,
+        samples_json: column(&samples_json),
+        finish_reasons,
+    };
+    let grader = grader.as_bytes();
+    let bytes = py.detach(|| request.encode_with(grader));
+    Ok(PyBytes::new(py, &bytes))
+}
+
+/// Version of the grading rules, which fingerprints contain.
+#[pyfunction]
+fn core_version() -> u32 {
+    GRADER_VERSION
+}
+
+/// Upper bounds of the buckets of `Graded.score_counts`.
+#[pyfunction]
+fn score_bounds() -> Vec<f64> {
+    exchange::SCORE_BOUNDS.to_vec()
+}
+
+/// Sets how many threads grade large batches, 0 for one a core. Works once, before the first such batch.
+#[pyfunction]
+fn set_threads(count: usize) -> PyResult<()> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(count).thread_name(|number| format!("grade-{number}"));
+    pool.build_global().map_err(|fault| PyRuntimeError::new_err(fault.to_string()))
+}
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let error = module.py().get_type::<GraderError>();
+    for attribute in ["reason", "field", "detail"] {
+        error.setattr(attribute, "")?;
+    }
+    module.add("GraderError", error)?;
+    module.add_class::<Graded>()?;
+    module.add_function(wrap_pyfunction!(grade, module)?)?;
+    module.add_function(wrap_pyfunction!(validate, module)?)?;
+    module.add_function(wrap_pyfunction!(encode_grade_request, module)?)?;
+    module.add_function(wrap_pyfunction!(core_version, module)?)?;
+    module.add_function(wrap_pyfunction!(score_bounds, module)?)?;
+    module.add_function(wrap_pyfunction!(set_threads, module)?)
+}

@@ -3,7 +3,7 @@
 
 use prost::Message;
 use prost::bytes::Buf;
-use prost::encoding::{WireType, decode_key, decode_varint};
+use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint, int32};
 
 use crate::batch::{Batch, Row};
 use crate::error::GraderError;
@@ -11,6 +11,8 @@ use crate::scope::Item;
 use crate::wire::GraderSpec;
 
 const NAME: &str = "GradeRequest";
+/// Key and length of a text take at most this much; room is made for it beforehand.
+const TEXT_OVERHEAD_BYTES: usize = 6;
 
 /// `GradeRequest` of the contract.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -58,6 +60,23 @@ impl<'a> GradeRequest<'a> {
         }
     }
 
+    /// Writes the request, with `grader` (a `GraderSpec` in wire format) in place of its own: for clients that hold columns of texts.
+    pub fn encode_with(&self, grader: &[u8]) -> Vec<u8> {
+        let texts = [&self.items_json, &self.output_texts, &self.samples_json];
+        let length: usize =
+            texts.iter().flat_map(|column| column.iter()).map(|text| text.len() + TEXT_OVERHEAD_BYTES).sum();
+        let numbers = self.item_indexes.len() + self.finish_reasons.len();
+        let mut bytes = Vec::with_capacity(length + numbers * TEXT_OVERHEAD_BYTES + grader.len() + 64);
+        put_bytes(&mut bytes, 1, grader);
+        for (tag, column) in [(2, &self.items_json), (3, &self.output_texts)] {
+            column.iter().for_each(|text| put_bytes(&mut bytes, tag, text.as_bytes()));
+        }
+        int32::encode_packed(4, &self.item_indexes, &mut bytes);
+        self.samples_json.iter().for_each(|text| put_bytes(&mut bytes, 5, text.as_bytes()));
+        int32::encode_packed(6, &self.finish_reasons, &mut bytes);
+        bytes
+    }
+
     /// The batch, once its columns are known to fit together. `wanted` are the item keys that will be read.
     pub fn batch(&self, wanted: &'a [String]) -> Result<Batch<'a>, GraderError> {
         let count = self.output_texts.len();
@@ -101,6 +120,12 @@ impl<'a> GradeRequest<'a> {
         let items = self.items_json.iter().map(|json| Item::new(json, wanted)).collect();
         Ok(Batch { items, rows })
     }
+}
+
+fn put_bytes(bytes: &mut Vec<u8>, tag: u32, value: &[u8]) {
+    encode_key(tag, WireType::LengthDelimited, bytes);
+    encode_varint(value.len() as u64, bytes);
+    bytes.extend_from_slice(value);
 }
 
 fn take_bytes<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], String> {
