@@ -146,7 +146,7 @@ def _number_integers(message: Message, content: dict[str, object]) -> None:
 def _numbered(field: FieldDescriptor, value: object, spelt: object) -> object:
     kind = field.message_type
     if kind is not None and kind.GetOptions().map_entry and isinstance(spelt, dict) and isinstance(value, Mapping):
-        entry = cast(FieldDescriptor, kind.fields_by_name["value"])
+        entry = kind.fields_by_name["value"]
         # JSON has texts for keys; the contract's maps have too.
         return {key: _numbered(entry, value[key], each) for key, each in spelt.items()}
     if isinstance(spelt, list) and isinstance(value, Sequence):
