@@ -198,12 +198,8 @@ def test_a_former_pods_addresses_are_gone_before_the_new_pod_serves(spawn: Spawn
 @pytest.mark.parametrize(
     ("variable", "value", "sentence"),
     [
-        (
-            "PINETUNE_POD_THREDS",
-            "4",
-            "PINETUNE_POD_THREDS: no setting of that name; did you mean PINETUNE_POD_THREADS?",
-        ),
-        ("PINETUNE_POD_THREADS", "0", "PINETUNE_POD_THREADS: Input should be greater than or equal to 1; given '0'."),
+        ("PINETUNE_POD_THREDS", "4", "no setting of that name; did you mean PINETUNE_POD_THREADS?"),
+        ("PINETUNE_POD_THREADS", "0", "Input should be greater than or equal to 1; given '0'."),
     ],
     ids=["unknown", "out of range"],
 )
