@@ -6,6 +6,7 @@ one sentence per fault on stderr; 130 ended by Ctrl-C.
 
 import os
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Annotated
 
@@ -49,10 +50,10 @@ def _root(
     """Reinforcement fine-tuning on your own cluster."""
 
 
-def main() -> None:
-    """Run the command of `sys.argv` and exit with its code."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command of `arguments`, those of the process by default, and exit with its code."""
     try:
-        app(prog_name="pinetune")
+        app(arguments, prog_name="pinetune")
     except PinetuneError as error:
         fail(str(error))
         sys.exit(EXIT_REFUSED)

@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import pytest
+
+from pinetune.cli.yaml_files import Json, read_object
+from pinetune.pod.errors import InvalidInput
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-5", 1e-5),
+        ("1.5", 1.5),
+        (".5", 0.5),
+        ("-3", -3),
+        ("010", 10),
+        ("1:30", "1:30"),
+        ("No", "No"),
+        ("yes", "yes"),
+        ("true", True),
+        ("null", None),
+        ("~", None),
+        ("", None),
+        ("2026-01-01", "2026-01-01"),
+        ("'1'", "1"),
+        ("nano", "nano"),
+        (".inf", ".inf"),
+        ("[Yes, No, 1]", ["Yes", "No", 1]),
+        ("{a: {b: 2}}", {"a": {"b": 2}}),
+    ],
+)
+def test_values_are_those_of_yaml_1_2(tmp_path: Path, text: str, value: Json) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(f"key: {text}\n")
+    found = read_object(path)
+    assert found == {"key": value}
+    assert type(found["key"]) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("a: 1\nb: [1, 2\n", 3, "expected"),
+        ("a: 1\n  b: 2\n", 2, "mapping values are not allowed"),
+        ("a: 1\nc: 2\na: 3\n", 3, "'a' is there twice"),
+        ("a:\n\t- 1\n", 2, "cannot start any token"),
+    ],
+    ids=["unclosed", "indentation", "twice", "tab"],
+)
+def test_a_fault_names_its_line(tmp_path: Path, text: str, line: int, words: str) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(text)
+    with pytest.raises(InvalidInput, match=words) as raised:
+        read_object(path)
+    assert str(raised.value).startswith(f"{path}:{line}:")
+
+
+def test_json_is_read_with_its_tabs(tmp_path: Path) -> None:
+    path = tmp_path / "job.json"
+    path.write_text('{\n\t"a": [1, 2.5, "x"]\n}')
+    assert read_object(path) == {"a": [1, 2.5, "x"]}
+
+
+@pytest.mark.parametrize(("text", "words"), [("- 1\n- 2\n", "not a list"), ("", "not nothing"), ("word", "not 'word'")])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(text)
+    with pytest.raises(InvalidInput, match=words):
+        read_object(path)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"nowhere\.yaml: no such file"):
+        read_object(tmp_path / "nowhere.yaml")
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_bytes(b"a: \xff\xfe")
+    with pytest.raises(InvalidInput, match="not UTF-8 at byte 3"):
+        read_object(path)
