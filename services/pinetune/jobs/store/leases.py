@@ -1,0 +1,57 @@
+"""Attempts: which worker holds which work, and when it was last heard of."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from pinetune.jobs.store.tables import attempts
+from pinetune.jobs.store.works import Work, update_work
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One worker of some work."""
+
+    attempt: int
+    """1, 2, …"""
+    launch_time: int
+    """When it was started."""
+    heartbeat_time: int
+    """When it was last heard of, or started."""
+
+
+def begin_attempt(connection: Connection, work: Work, *, now: int, is_restart: bool = False) -> int:
+    """Number the next worker and give it the lease; returns the attempt. All earlier ones are stale from here on."""
+    attempt = work.attempt + 1
+    connection.execute(
+        attempts.insert().values(work_id=work.work_id, attempt=attempt, launch_time=now, heartbeat_time=now, ending="")
+    )
+    update_work(
+        connection, work.work_id, attempt=attempt, restart_count=work.restart_count + is_restart, waiting_for=""
+    )
+    return attempt
+
+
+def touch_attempt(connection: Connection, work_id: str, attempt: int, *, now: int, claimed: bool = False) -> None:
+    """Note that the worker was heard of."""
+    values = {"heartbeat_time": now} | ({"claim_time": now} if claimed else {})
+    connection.execute(
+        attempts.update().where(attempts.c.work_id == work_id, attempts.c.attempt == attempt).values(**values)
+    )
+
+
+def end_attempt(connection: Connection, work_id: str, attempt: int, *, now: int, ending: str) -> None:
+    """Note how a worker ended."""
+    connection.execute(
+        attempts.update()
+        .where(attempts.c.work_id == work_id, attempts.c.attempt == attempt, attempts.c.end_time.is_(None))
+        .values(end_time=now, ending=ending)
+    )
+
+
+def current_attempt(connection: Connection, work: Work) -> Attempt:
+    """Return the newest worker of work that was started at least once."""
+    query = sa.select(attempts).where(attempts.c.work_id == work.work_id, attempts.c.attempt == work.attempt)
+    row = connection.execute(query).mappings().one()
+    return Attempt(row["attempt"], row["launch_time"], row["heartbeat_time"])

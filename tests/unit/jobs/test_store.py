@@ -1,0 +1,106 @@
+"""The database: migrated to what the code says, one writer at a time, nothing half written."""
+
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from pinetune.jobs.states import State
+from pinetune.jobs.store.database import Database
+from pinetune.jobs.store.tables import metadata
+from pinetune.jobs.store.works import JOB, NewWork, get_work, insert_work, list_works
+from pinetune.pod.errors import InvalidInput, NotFound
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Database:
+    return Database(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+
+
+def work(name: str) -> NewWork:
+    return NewWork(
+        work_id=name,
+        kind=JOB,
+        request_id=None,
+        order_hash="",
+        order_message=b"",
+        base_model_uri="",
+        max_restarts=0,
+        create_time=1,
+        dataset_uris={},
+    )
+
+
+def test_the_migrations_make_the_tables_that_the_code_names(database: Database) -> None:
+    with database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_opening_again_changes_nothing(database: Database, tmp_path: Path) -> None:
+    with database.write() as connection:
+        insert_work(connection, work("ftjob-1"))
+    database.close()
+    with Database(f"sqlite:///{tmp_path / 'jobs.sqlite'}").read() as connection:
+        assert [row.work_id for row in list_works(connection, State.QUEUED)] == ["ftjob-1"]
+
+
+def test_a_database_of_a_newer_release_is_refused(database: Database, tmp_path: Path) -> None:
+    with database.write() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    database.close()
+    with pytest.raises(InvalidInput, match="newer release") as caught:
+        Database(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    assert caught.value.reason == "DATABASE_TOO_NEW"
+
+
+@pytest.mark.parametrize("url", ["", "nosuchdb://x", "sqlite:////no/such/folder/jobs.sqlite"])
+def test_an_unusable_url_is_refused_by_its_variable(url: str) -> None:
+    with pytest.raises(InvalidInput, match="PINETUNE_JOBS_DATABASE_URL"):
+        Database(url)
+
+
+def test_a_transaction_that_fails_leaves_nothing(database: Database) -> None:
+    def fail_half_way() -> None:
+        with database.write() as connection:
+            insert_work(connection, work("ftjob-1"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
+    with database.read() as connection, pytest.raises(NotFound):
+        get_work(connection, "ftjob-1")
+
+
+def test_foreign_keys_are_kept(database: Database) -> None:
+    with pytest.raises(sa.exc.IntegrityError), database.write() as connection:
+        connection.execute(sa.text("INSERT INTO jobs VALUES ('none', 0, 0, 0, 0, '', '', '', '')"))
+
+
+def test_writers_wait_for_each_other(database: Database) -> None:
+    with database.write() as connection:
+        insert_work(connection, work("ftjob-1"))
+
+    def count_up() -> None:
+        for _ in range(10):
+            with database.write() as connection:
+                number = get_work(connection, "ftjob-1").attempt
+                connection.execute(sa.text("UPDATE works SET attempt = :n"), {"n": number + 1})
+
+    threads = [threading.Thread(target=count_up) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.read() as connection:
+        assert get_work(connection, "ftjob-1").attempt == 40
+
+
+def test_a_reader_does_not_see_what_is_not_committed(database: Database) -> None:
+    with database.write() as writing:
+        insert_work(writing, work("ftjob-1"))
+        with database.read() as connection:
+            assert list_works(connection, State.QUEUED) == []
