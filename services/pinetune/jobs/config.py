@@ -1,0 +1,44 @@
+"""Settings of the jobs room: `PINETUNE_JOBS_…`."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from pinetune.pod.config import RoomSettings
+
+
+class JobsSettings(RoomSettings, env_prefix="PINETUNE_JOBS_"):
+    """Where state is kept, who grades, and how much runs at once."""
+
+    data_dir: Path = Path("~/.pinetune")
+    """Folder for the database, the artifacts and the logs, unless said otherwise below."""
+    database_url: str = ""
+    """SQLAlchemy URL; empty for SQLite in `data_dir`."""
+    artifacts_uri: str = ""
+    """Folder for data sets, policies, checkpoints and rollouts, at any address fsspec knows; empty for `data_dir`."""
+    grading_address: str = ""
+    """`host:port` of the grading service that checks graders and that workers use."""
+    jobs_address: str = ""
+    """`host:port` under which workers reach this service; empty for its own."""
+    max_running: int = Field(default=1, ge=1, le=1000)
+    """Jobs and evaluations that run at once."""
+    max_watchers: int = Field(default=64, ge=1, le=10_000)
+    """Streams of WatchJob open at once; each holds a thread."""
+    cancel_grace_seconds: float = Field(default=30.0, ge=0)
+    """How long a worker may take to end by itself after a job was cancelled."""
+    heartbeat_timeout_seconds: float = Field(default=180.0, gt=0)
+    """A worker that was not heard of for this long is taken for dead and started again."""
+    stop_grace_seconds: float = Field(default=10.0, ge=0)
+    """How long processes may take to end after they were told to, before they are killed."""
+
+    def folder(self) -> Path:
+        """Return `data_dir` as an absolute path."""
+        return self.data_dir.expanduser().absolute()
+
+    def database(self) -> str:
+        """Return the database's URL."""
+        return self.database_url or f"sqlite:///{self.folder() / 'jobs.sqlite'}"
+
+    def artifacts(self) -> str:
+        """Return the artifacts' folder, without a slash at its end."""
+        return (self.artifacts_uri or str(self.folder() / "artifacts")).rstrip("/")
