@@ -158,25 +158,31 @@ def overlap(training: Sequence[Item], validation: Sequence[Item]) -> Overlap:
     )
 
 
-def refuse_overlap(training: Sequence[Item], validation: Sequence[Item], settings: DatasetSettings) -> None:
-    """Raise InvalidInput DATASETS_OVERLAP where the sets share what these settings refuse."""
+def refuse_overlap(
+    training: Sequence[Item],
+    validation: Sequence[Item],
+    settings: DatasetSettings,
+    *,
+    field: str = "validation_file",
+) -> None:
+    """Raise InvalidInput DATASETS_OVERLAP where the sets share what these settings refuse; `field` is the second's."""
     shared = overlap(training, validation)
     if settings.refuse_prompt_overlap and (ids := shared.shared_prompt_ids):
         raise InvalidInput(
-            f"{len(ids)} of {len(validation)} validation items have a prompt that is also in training: "
+            f"{field}: {len(ids)} of {len(validation)} items have a prompt that is also in training: "
             f"{', '.join(ids[:5])}{' …' * (len(ids) > 5)}; take them out of one set, or set "
             "pinetune.dataset.refuse_prompt_overlap to false",
             reason="DATASETS_OVERLAP",
-            field="validation_file",
+            field=field,
             shared_count=len(ids),
         )
     if settings.refuse_answer_overlap and (answers := shared.shared_answers):
         raise InvalidInput(
-            f"{len(answers)} of {shared.validation_answer_count} reference answers of validation are also in "
-            f"training: {', '.join(answers[:5])}{' …' * (len(answers) > 5)}; take them out of one set, or set "
+            f"{field}: {len(answers)} of {shared.validation_answer_count} reference answers are also in training: "
+            f"{', '.join(answers[:5])}{' …' * (len(answers) > 5)}; take them out of one set, or set "
             "pinetune.dataset.refuse_answer_overlap to false",
             reason="DATASETS_OVERLAP",
-            field="validation_file",
+            field=field,
             shared_count=len(answers),
         )
 

@@ -78,7 +78,7 @@ def read_rows(file: BinaryIO) -> Iterator[Row]:
     """
     magic = file.read(len(GZIP_MAGIC))
     file.seek(0)
-    stream: BinaryIO = io.BufferedReader(gzip.GzipFile(fileobj=file)) if magic == GZIP_MAGIC else file
+    stream: BinaryIO = io.BufferedReader(gzip.GzipFile(fileobj=file, mode="rb")) if magic == GZIP_MAGIC else file
     line, size = 0, 0
     try:
         while content := stream.readline(ROW_BYTES_MAX + 2):

@@ -3,7 +3,6 @@
 import gzip
 import io
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from pinetune.jobs.spec import DatasetSettings
 from pinetune.pod.errors import InvalidInput, NotFound
 
 SETTINGS = DatasetSettings(prompt="{{item.question}}")
-SHARED_DATA = Path(os.environ.get("PINETUNE_SHARED_DATA", Path(__file__).parents[4] / "shared" / "data"))
 ROW = {"id": "a-1", "question": "3 + 4?", "answer": "7", "cot": "3 + 4 = 7."}
 TURN = {"role": "user", "content": "3 + 4?"}
 
@@ -219,20 +217,21 @@ def test_shared_prompts_and_answers_are_counted() -> None:
 def test_shared_prompts_are_refused_unless_allowed_and_answers_only_when_asked() -> None:
     same = items({"question": "a", "answer": "NF1"})
     other = items({"question": "b", "answer": "NF1"})
-    with pytest.raises(InvalidInput, match="1 of 1 validation items have a prompt that is also in training: row-1"):
+    with pytest.raises(
+        InvalidInput, match="validation_file: 1 of 1 items have a prompt that is also in training: row-1"
+    ):
         refuse_overlap(same, same, SETTINGS)
     refuse_overlap(same, same, DatasetSettings(refuse_prompt_overlap=False))
     refuse_overlap(same, other, SETTINGS)
-    with pytest.raises(InvalidInput, match="1 of 1 reference answers of validation are also in training: NF1"):
+    with pytest.raises(InvalidInput, match="validation_file: 1 of 1 reference answers are also in training: NF1"):
         refuse_overlap(same, other, DatasetSettings(refuse_answer_overlap=True))
 
 
-@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="no shared data here")
 @pytest.mark.parametrize("name", ["svamp/train.jsonl", "rare_disease/demo_train.jsonl.gz", "law/train.jsonl"])
-def test_real_files_pass(name: str) -> None:
+def test_real_files_pass(shared_data: Path, name: str) -> None:
     prompt = "{{item.case_report}}" if "rare" in name else "{{item.question}}"
-    with (SHARED_DATA / name).open("rb") as file:
+    with (shared_data / name).open("rb") as file:
         summary = check_upload(file)
-    read = read_items(str(SHARED_DATA / name), DatasetSettings(prompt=prompt))
+    read = read_items(str(shared_data / name), DatasetSettings(prompt=prompt))
     assert len(read) == summary.row_count
     assert all(item.reference for item in read)

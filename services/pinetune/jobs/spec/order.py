@@ -187,6 +187,16 @@ class JobSpec(SpecModel):
         factor = self.hyperparameters.learning_rate_multiplier if self.method.type == "supervised" else 1.0
         return self.pinetune.warm_up.learning_rate * factor
 
+    def with_grader(self, grader: dict[str, JsonValue]) -> "JobSpec":
+        """Return the order with another spelling of its grader."""
+        table = self._ordered_method.model_copy(update={"grader": grader})
+        return self.model_copy(update={"method": self.method.model_copy(update={self.method.type: table})})
+
+    def without_warm_up(self) -> "JobSpec":
+        """Return the order without its warm-up."""
+        warm_up = self.pinetune.warm_up.model_copy(update={"epochs": 0})
+        return self.model_copy(update={"pinetune": self.pinetune.model_copy(update={"warm_up": warm_up})})
+
 
 class EvaluationSampling(SamplingSpec):
     """How an evaluation samples: greedily unless said otherwise."""

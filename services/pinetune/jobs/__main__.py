@@ -1,0 +1,79 @@
+"""The jobs service as a process: `python -m pinetune.jobs`."""
+
+import sys
+from collections.abc import Sequence
+
+from pinetune.api.jobs.v1.jobs_pb2_grpc import add_JobsServiceServicer_to_server
+from pinetune.api.jobs.v1.worker_pb2_grpc import add_WorkerServiceServicer_to_server
+from pinetune.jobs.bell import Bell
+from pinetune.jobs.config import JobsSettings
+from pinetune.jobs.creating import Creator
+from pinetune.jobs.grader_check import GraderCheck
+from pinetune.jobs.launcher.base import Launcher
+from pinetune.jobs.launcher.local import Command, LocalLauncher, module_command
+from pinetune.jobs.orders import OrderDesk
+from pinetune.jobs.scheduler import Limits, Scheduler
+from pinetune.jobs.service import JobsServicer
+from pinetune.jobs.store.database import Database
+from pinetune.jobs.watching import Watching
+from pinetune.jobs.worker_service import WorkerServicer
+from pinetune.pod.channel import connect
+from pinetune.pod.config import load
+from pinetune.pod.server import Pod, PodSettings, RegisteredService, run
+
+JOBS_SERVICE = "pinetune.api.jobs.v1.JobsService"
+WORKER_SERVICE = "pinetune.api.jobs.v1.WorkerService"
+
+
+def build(pod: Pod, settings: JobsSettings, *, command: Command = module_command) -> Sequence[RegisteredService]:
+    """Put the room together; `command` says how its children are started."""
+    settings.folder().mkdir(parents=True, exist_ok=True)
+    database = Database(settings.database())
+    pod.add_shutdown(database.close)
+    news, queue = Bell(), Bell()
+    artifacts_uri = settings.artifacts()
+    channel = connect(settings.grading_address) if settings.grading_address else None
+    if channel is not None:
+        pod.add_shutdown(channel.close)
+    creator = Creator(database, OrderDesk(database, GraderCheck(channel, settings.grading_address)))
+    watching = Watching(database, news, pod.stopping, max_watchers=settings.max_watchers)
+    users = JobsServicer(database, creator, watching, artifacts_uri=artifacts_uri, news=news, queue=queue)
+    workers = WorkerServicer(database, artifacts_uri=artifacts_uri, news=news, queue=queue)
+
+    def start_scheduler() -> None:
+        # The ports are known only now, and workers have to find us.
+        launcher: Launcher = LocalLauncher(
+            data_dir=settings.folder(),
+            jobs_address=settings.jobs_address or pod.grpc_address,
+            grading_address=settings.grading_address,
+            stop_grace_seconds=settings.stop_grace_seconds,
+            command=command,
+        )
+        limits = Limits(
+            max_running=settings.max_running,
+            cancel_grace_seconds=settings.cancel_grace_seconds,
+            heartbeat_timeout_seconds=settings.heartbeat_timeout_seconds,
+            stop_grace_seconds=settings.stop_grace_seconds,
+        )
+        scheduler = Scheduler(database, launcher, limits, artifacts_uri=artifacts_uri, news=news, queue=queue)
+        pod.add_shutdown(scheduler.close)
+        scheduler.start()
+
+    pod.add_startup(start_scheduler)
+    return [
+        RegisteredService(JOBS_SERVICE, lambda server: add_JobsServiceServicer_to_server(users, server)),
+        RegisteredService(WORKER_SERVICE, lambda server: add_WorkerServiceServicer_to_server(workers, server)),
+    ]
+
+
+def main() -> int:
+    """Serve until asked to stop; return the exit code."""
+    settings = load(JobsSettings)
+    pod_settings = load(PodSettings)
+    # Each watcher holds a thread; the other calls need theirs beside them.
+    threads = max(pod_settings.threads, settings.max_watchers + pod_settings.threads)
+    return run("jobs", pod_settings.model_copy(update={"threads": threads}), lambda pod: build(pod, settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""Has the grading service judge an order's grader, and looks whether every row has what the grader names."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+import grpc
+from pydantic import JsonValue
+
+from pinetune.api.grading.v1.grading_pb2 import GraderSpec, ValidateGraderRequest
+from pinetune.api.grading.v1.grading_pb2_grpc import GradingServiceStub
+from pinetune.client.calls import call
+from pinetune.jobs.dataset import Item
+from pinetune.jobs.rows import Finding, refusal
+from pinetune.pod.errors import InvalidInput, PinetuneError, TimedOut, Transient, Unavailable
+
+DEADLINE_SECONDS = 30.0
+ITEM_KEY = re.compile(r"\{\{\s*item\.([^\s.\[\]{}]+)")
+
+
+class GraderCheck:
+    """The grading service, asked about graders."""
+
+    def __init__(self, channel: grpc.Channel | None, address: str) -> None:
+        self._stub = None if channel is None else GradingServiceStub(channel)
+        self._address = address
+
+    def normalise(self, grader: GraderSpec, *, item_keys: Sequence[str], field: str) -> dict[str, JsonValue]:
+        """Return the grader as JSON with every default written out.
+
+        Raises InvalidInput that names the `field`, and Unavailable where the service cannot be asked.
+        """
+        if self._stub is None:
+            raise Unavailable(
+                "no grading service is configured, so that no grader can be checked; set PINETUNE_JOBS_GRADING_ADDRESS",
+                reason="GRADING_UNAVAILABLE",
+            )
+        request = ValidateGraderRequest(grader=grader, item_keys=item_keys)
+        try:
+            response = call(self._stub.ValidateGrader, request, deadline_seconds=DEADLINE_SECONDS)
+        except (Transient, TimedOut) as error:
+            raise Unavailable(
+                f"the grading service at {self._address} does not answer, so no grader can be checked: {error}",
+                reason="GRADING_UNAVAILABLE",
+                retry_after_seconds=5.0,
+            ) from error
+        except InvalidInput as error:
+            raise _placed(error, field) from error
+        normalised: dict[str, JsonValue] = json.loads(response.json)
+        return normalised
+
+
+def grader_spec(grader: Mapping[str, JsonValue]) -> GraderSpec:
+    """Return the message of a grader's JSON."""
+    return GraderSpec(json=json.dumps(grader, ensure_ascii=False))
+
+
+def refuse_rows_without_named_keys(grader: Mapping[str, JsonValue], items: Sequence[Item], *, field: str) -> None:
+    """Raise InvalidInput that lists the rows which lack a key that the grader's templates name."""
+    named = sorted(set(_item_keys(grader)))
+    faults = []
+    for item in items:
+        fields = json.loads(item.fields_json)
+        faults += [
+            Finding(item.line, key, f"is missing or null, but the grader of {field} names it")
+            for key in named
+            if fields.get(key) is None
+        ]
+    if faults:
+        raise refusal(faults, reason="GRADER_NAMES_MISSING_KEY")
+
+
+def _item_keys(value: JsonValue | Mapping[str, JsonValue]) -> Iterator[str]:
+    """Yield the first part of every `item.…` in the templates of a grader, wherever they stand."""
+    if isinstance(value, str):
+        yield from ITEM_KEY.findall(value)
+    elif isinstance(value, Mapping):
+        # A Python source is no template: what looks like one there is the user's own text.
+        yield from (key for name, part in value.items() if name != "source" for key in _item_keys(part))
+    elif isinstance(value, list):
+        yield from (key for part in value for key in _item_keys(part))
+
+
+def _placed(error: InvalidInput, field: str) -> PinetuneError:
+    """Return the grading service's refusal with the order's field in front."""
+    placed = InvalidInput(f"{field}: {error.message}", reason=error.reason)
+    placed.metadata = {**error.metadata, "field": field}
+    return placed

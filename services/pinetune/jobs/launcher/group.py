@@ -1,0 +1,133 @@
+"""The processes of one attempt on this machine. They live and die together: the first to end takes the others along."""
+
+import logging
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pinetune.jobs.launcher.base import Exit
+
+log = logging.getLogger(__name__)
+
+LOG_LINES_MAX = 15
+LOG_BYTES_MAX = 16 * 1024
+LINE_CHARACTERS_MAX = 400
+
+
+@dataclass(frozen=True)
+class ProcessPlan:
+    """One process to start."""
+
+    name: str
+    """`learning`, `generation-0`, `worker` …; names its log file."""
+    room: str
+    """The room it is of, as metrics call it."""
+    command: Sequence[str]
+    """Program and arguments."""
+    environment: Mapping[str, str]
+    """All of its environment."""
+    metrics_port: int
+    """Where its /metrics is."""
+
+
+@dataclass(frozen=True)
+class RunningProcess:
+    """A process that was started."""
+
+    plan: ProcessPlan
+    """What was asked for."""
+    popen: "subprocess.Popen[bytes]"
+    """The process; its stdin is a pipe whose end tells it that we are gone."""
+    log_file: Path
+    """What it writes to stdout and stderr."""
+
+
+class ProcessGroup:
+    """One attempt's processes."""
+
+    def __init__(self, work_id: str, attempt: int, *, log_folder: Path, stop_grace_seconds: float) -> None:
+        self.work_id = work_id
+        self.attempt = attempt
+        self.processes: list[RunningProcess] = []
+        """Those that were started, the worker last."""
+        self._log_folder = log_folder
+        self._stop_grace_seconds = stop_grace_seconds
+        self._first: RunningProcess | None = None
+        self._kill_time: float | None = None
+
+    def start(self, plan: ProcessPlan) -> None:
+        """Start a process; raises OSError where that is not possible."""
+        self._log_folder.mkdir(parents=True, exist_ok=True)
+        path = self._log_folder / f"{plan.name}-{self.attempt}.log"
+        with path.open("ab") as log_file:
+            popen = subprocess.Popen(
+                plan.command,
+                env=dict(plan.environment),
+                stdin=subprocess.PIPE,
+                stdout=log_file,
+                stderr=subprocess.STDOUT,
+                # A Ctrl-C at the terminal is for us; the children are stopped in order.
+                start_new_session=True,
+            )
+        self.processes.append(RunningProcess(plan, popen, path))
+
+    def stop(self, *, grace_seconds: float) -> None:
+        """Ask all to end; `poll` kills those that have not after the grace. A second call may only shorten it."""
+        kill_time = time.monotonic() + grace_seconds
+        self._kill_time = kill_time if self._kill_time is None else min(kill_time, self._kill_time)
+        for process in self._alive():
+            _close_stdin(process)
+            process.popen.send_signal(signal.SIGTERM)
+
+    def poll(self) -> Exit | None:
+        """Look after the processes; returns the attempt's exit once all are gone."""
+        alive = self._alive()
+        ended = [process for process in self.processes if process.popen.returncode is not None]
+        if ended and self._first is None:
+            # The worker's own end is the planned one; where several went together it is the one to blame least.
+            self._first = min(ended, key=lambda process: process.plan.name == "worker" and len(ended) > 1)
+            if alive:
+                self.stop(grace_seconds=self._stop_grace_seconds)
+        if alive and self._kill_time is not None and time.monotonic() >= self._kill_time:
+            for process in alive:
+                process.popen.kill()
+        if alive or self._first is None:
+            return None
+        for process in self.processes:
+            _close_stdin(process)
+        code = self._first.popen.returncode
+        return Exit(self.work_id, self.attempt, self._first.plan.name, code, last_lines(self._first.log_file))
+
+    def kill(self) -> None:
+        """Kill all that are left and wait for their end."""
+        for process in self._alive():
+            process.popen.kill()
+        for process in self.processes:
+            process.popen.wait()
+            _close_stdin(process)
+
+    def _alive(self) -> list[RunningProcess]:
+        return [process for process in self.processes if process.popen.poll() is None]
+
+
+def last_lines(path: Path) -> list[str]:
+    """Return the last lines of a log, long ones cut; none where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - LOG_BYTES_MAX))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError as error:
+        log.warning("no log to show", extra={"path": str(path), "error": str(error)})
+        return []
+    return [line[:LINE_CHARACTERS_MAX] for line in lines if line.strip()][-LOG_LINES_MAX:]
+
+
+def _close_stdin(process: RunningProcess) -> None:
+    stdin = process.popen.stdin
+    if stdin is not None and not stdin.closed:
+        stdin.close()

@@ -1,0 +1,175 @@
+"""Runs jobs as processes of this machine: learning, generation and the worker of each, on loopback ports.
+
+Every child has a pipe as stdin and stops when it ends: they die with this process, however it dies. What Prometheus is
+to scrape stands in `run/targets.json`, written anew whenever processes come and go.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from pinetune.jobs.launcher.base import Exit, WorkOrder
+from pinetune.jobs.launcher.group import ProcessGroup, ProcessPlan
+from pinetune.jobs.launcher.ports import LOOPBACK, free_ports
+from pinetune.pod.errors import Broken
+
+WAIT_FOR_MODEL_SECONDS = 1800
+CLOSE_POLL_SECONDS = 0.05
+OWN_VARIABLES = ("HOST", "GRPC_PORT", "METRICS_PORT", "ADDRESS_FILE", "STOP_ON_STDIN_EOF", "THREADS")
+"""Settings of this pod that its children must not inherit."""
+
+Command = Callable[[str], Sequence[str]]
+"""Program and arguments of a room's process: `learning`, `generation` or `worker`."""
+
+
+def module_command(room: str) -> Sequence[str]:
+    """Return the command that runs a room with this interpreter."""
+    module = "pinetune.jobs.worker" if room == "worker" else f"pinetune.{room}"
+    return [sys.executable, "-m", module]
+
+
+class LocalLauncher:
+    """Processes of this machine; see `Launcher`."""
+
+    def __init__(
+        self,
+        *,
+        data_dir: Path,
+        jobs_address: str,
+        grading_address: str,
+        stop_grace_seconds: float,
+        command: Command = module_command,
+    ) -> None:
+        self._data_dir = data_dir
+        self._jobs_address = jobs_address
+        self._grading_address = grading_address
+        self._stop_grace_seconds = stop_grace_seconds
+        self._command = command
+        self._groups: dict[str, ProcessGroup] = {}
+        self._write_targets()
+
+    def launch(self, order: WorkOrder) -> None:
+        """Start learning, generation and the worker; raises Broken LAUNCH_FAILED and leaves none behind."""
+        assert order.work_id not in self._groups, "the scheduler waits for the end of the last attempt"
+        folder = self._data_dir / "jobs" / order.work_id / "logs"
+        group = ProcessGroup(
+            order.work_id, order.attempt, log_folder=folder, stop_grace_seconds=self._stop_grace_seconds
+        )
+        try:
+            for plan in self._plans(order):
+                group.start(plan)
+        except OSError as error:
+            group.kill()
+            raise Broken(
+                f"the processes of {order.work_id} cannot be started: {error}", reason="LAUNCH_FAILED"
+            ) from error
+        self._groups[order.work_id] = group
+        self._write_targets()
+
+    def stop(self, work_id: str, *, grace_seconds: float) -> None:
+        """Ask the processes to end; nothing where there are none."""
+        if work_id in self._groups:
+            self._groups[work_id].stop(grace_seconds=grace_seconds)
+
+    def poll(self) -> list[Exit]:
+        """Return the attempts whose processes are all gone since the last call."""
+        exits = [end for group in self._groups.values() if (end := group.poll()) is not None]
+        for end in exits:
+            del self._groups[end.work_id]
+        if exits:
+            self._write_targets()
+        return exits
+
+    def running(self) -> frozenset[str]:
+        """Return the work that has processes."""
+        return frozenset(self._groups)
+
+    def close(self) -> None:
+        """End all processes and wait until they are gone."""
+        for group in self._groups.values():
+            group.stop(grace_seconds=self._stop_grace_seconds)
+        while self._groups:
+            self.poll()
+            time.sleep(CLOSE_POLL_SECONDS)
+
+    def _plans(self, order: WorkOrder) -> list[ProcessPlan]:
+        """Return the processes in the order of their start: services first, then the worker that waits for them."""
+        ports = iter(free_ports(2 * (order.engine.replicas + 2)))
+        plans: list[ProcessPlan] = []
+        addresses: dict[str, list[str]] = {"learning": [], "generation": []}
+
+        def add(name: str, room: str, settings: Mapping[str, str]) -> None:
+            grpc_port, metrics_port = next(ports), next(ports)
+            environment = _environment(grpc_port, metrics_port, order.engine.threads) | dict(settings)
+            plans.append(ProcessPlan(name, room, self._command(room), environment, metrics_port))
+            addresses.setdefault(room, []).append(f"{LOOPBACK}:{grpc_port}")
+
+        if order.learns:
+            add("learning", "learning", _threads("LEARNING", order))
+        for replica in range(order.engine.replicas):
+            add(f"generation-{replica}", "generation", _generation(order))
+        add("worker", "worker", self._worker(order, addresses))
+        return plans
+
+    def _worker(self, order: WorkOrder, addresses: Mapping[str, Sequence[str]]) -> dict[str, str]:
+        return {
+            "PINETUNE_WORKER_WORK_ID": order.work_id,
+            "PINETUNE_WORKER_ATTEMPT": str(order.attempt),
+            "PINETUNE_WORKER_JOBS_ADDRESS": self._jobs_address,
+            "PINETUNE_WORKER_GRADING_ADDRESS": self._grading_address,
+            "PINETUNE_WORKER_LEARNING_ADDRESS": ",".join(addresses["learning"]),
+            "PINETUNE_WORKER_GENERATION_ADDRESSES": ",".join(addresses["generation"]),
+        }
+
+    def _write_targets(self) -> None:
+        """Publish where /metrics of each process is, whole or not at all (Prometheus file_sd)."""
+        targets = [
+            {
+                "targets": [f"{LOOPBACK}:{process.plan.metrics_port}"],
+                "labels": {"room": process.plan.room, "job": group.work_id, "process": process.plan.name},
+            }
+            for group in self._groups.values()
+            for process in group.processes
+        ]
+        path = self._data_dir / "run" / "targets.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(json.dumps(targets, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(path)
+
+
+def _environment(grpc_port: int, metrics_port: int, threads: int | None) -> dict[str, str]:
+    """Return our environment with the ports of the child in place of ours."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {f"PINETUNE_POD_{own}" for own in OWN_VARIABLES} and not name.startswith("PINETUNE_WORKER_")
+    }
+    ours = {
+        "PINETUNE_POD_HOST": LOOPBACK,
+        "PINETUNE_POD_GRPC_PORT": str(grpc_port),
+        "PINETUNE_POD_METRICS_PORT": str(metrics_port),
+        "PINETUNE_POD_STOP_ON_STDIN_EOF": "true",
+    }
+    return inherited | ours | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
+
+
+def _generation(order: WorkOrder) -> dict[str, str]:
+    engine = order.engine
+    settings = {
+        "PINETUNE_GENERATION_MODEL": order.model_uri,
+        "PINETUNE_GENERATION_ENGINE": engine.name,
+        "PINETUNE_GENERATION_DEVICE": engine.device,
+        "PINETUNE_GENERATION_DTYPE": engine.dtype,
+    }
+    if order.makes_model:
+        settings["PINETUNE_GENERATION_WAIT_FOR_MODEL_SECONDS"] = str(WAIT_FOR_MODEL_SECONDS)
+    return settings | _threads("GENERATION", order)
+
+
+def _threads(room: str, order: WorkOrder) -> dict[str, str]:
+    threads = order.engine.threads
+    return {f"PINETUNE_{room}_THREADS": str(threads)} if threads else {}

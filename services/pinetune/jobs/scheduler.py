@@ -1,0 +1,212 @@
+"""Decides what runs: starts what is queued, starts again what died, stops what was cancelled or is stuck.
+
+One thread; woken by every change of the queue, and once a second while processes run. It holds no state that matters:
+after a restart of the service it finds in the store what should run, and starts it with a new attempt. So a job goes on
+whichever process is killed, this one included.
+"""
+
+import logging
+import threading
+from dataclasses import dataclass
+
+from sqlalchemy.engine import Connection
+
+from pinetune.api.jobs.v1 import jobs_pb2 as wire
+from pinetune.jobs import events, metrics
+from pinetune.jobs.bell import Bell
+from pinetune.jobs.ending import end_work
+from pinetune.jobs.launcher.base import Exit, Launcher
+from pinetune.jobs.moments import now
+from pinetune.jobs.states import State, Wish
+from pinetune.jobs.store.database import Database
+from pinetune.jobs.store.leases import begin_attempt, current_attempt, end_attempt
+from pinetune.jobs.store.works import EVALUATION, JOB, Fault, Work, count_works, get_work, list_works, move
+from pinetune.jobs.work_orders import work_order
+from pinetune.pod.errors import PinetuneError
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+"""How often processes are looked after while there are any."""
+IDLE_SECONDS = 30.0
+"""How often the store is looked at while nothing runs; the bell wakes earlier."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the settings allow."""
+
+    max_running: int
+    """Jobs and evaluations that run at once."""
+    cancel_grace_seconds: float
+    """How long a worker may take to end by itself after a cancellation."""
+    heartbeat_timeout_seconds: float
+    """After how long a silent worker is taken for dead."""
+    stop_grace_seconds: float
+    """How long processes may take to end when told to."""
+
+
+class Scheduler:
+    """Runs the queue."""
+
+    def __init__(
+        self, database: Database, launcher: Launcher, limits: Limits, *, artifacts_uri: str, news: Bell, queue: Bell
+    ) -> None:
+        self._database = database
+        self._launcher = launcher
+        self._limits = limits
+        self._artifacts_uri = artifacts_uri
+        self._news = news
+        self._queue = queue
+        self._silent: set[str] = set()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
+
+    def start(self) -> None:
+        """Begin to run the queue."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop deciding, and end all processes; what runs now runs again after the next start."""
+        self._stopping.set()
+        self._queue.ring()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._launcher.close()
+
+    def look(self) -> None:
+        """Do what is to be done now; the thread does this over and over."""
+        for end in self._launcher.poll():
+            self._after_exit(end)
+        with self._database.read() as connection:
+            running = list_works(connection, State.RUNNING)
+        for work in running:
+            if work.work_id in self._launcher.running():
+                self._stop_where_overdue(work)
+            else:
+                self._start_lost(work)
+        while self._start_next():
+            pass
+        self._show_counts()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            rung = self._queue.count
+            try:
+                self.look()
+            except Exception:
+                # The queue must not stand still for one round that failed; the next one begins from the store.
+                metrics.SCHEDULER_FAILURES.inc()
+                log.exception("a round of the scheduler failed")
+            self._queue.wait(rung, timeout_seconds=LOOK_SECONDS if self._launcher.running() else IDLE_SECONDS)
+
+    def _after_exit(self, end: Exit) -> None:
+        """End work whose processes are gone, or start it again, unless its worker has said how it ended."""
+        was_silent = end.work_id in self._silent
+        self._silent.discard(end.work_id)
+        with self._database.write() as connection:
+            work, moment = get_work(connection, end.work_id), now()
+            if work.state is not State.RUNNING or work.attempt != end.attempt:
+                return
+            how = f"{end.process} ended with {_code(end.code)}"
+            if was_silent:
+                how = f"it was not heard of for {self._limits.heartbeat_timeout_seconds:g} s and was stopped"
+            end_attempt(connection, work.work_id, work.attempt, now=moment, ending=how)
+            again = self._decide_after_death(connection, work, how, end, moment)
+        self._news.ring()
+        if again is not None:
+            self._launch(work, again)
+
+    def _decide_after_death(self, connection: Connection, work: Work, how: str, end: Exit, moment: int) -> int | None:
+        """Return the attempt to start; None where the work ends here."""
+        if work.wish is not Wish.NONE:
+            self._end_as_wished(connection, work, moment)
+            return None
+        tail = "".join(f"\n    {line}" for line in end.log_lines)
+        if work.restart_count >= work.max_restarts:
+            message = f"attempt {work.attempt}: {how}, and {work.restart_count} restarts are all it may have{tail}"
+            fault = Fault("WORKER_DIED", message)
+            end_work(connection, work, State.FAILED, moment=moment, fault=fault)
+            return None
+        attempt = begin_attempt(connection, work, now=moment, is_restart=True)
+        metrics.RESTARTS.labels(work.kind).inc()
+        sentence = (
+            f"attempt {work.attempt}: {how}; started again as attempt {attempt}, "
+            f"restart {work.restart_count + 1} of {work.max_restarts}{tail}"
+        )
+        events.record(connection, work, sentence, moment=moment, level=wire.EVENT_LEVEL_WARN)
+        return attempt
+
+    def _start_lost(self, work: Work) -> None:
+        """Start again what ran when this service ended."""
+        with self._database.write() as connection:
+            work, moment = get_work(connection, work.work_id), now()
+            if work.state is not State.RUNNING:
+                return
+            end_attempt(connection, work.work_id, work.attempt, now=moment, ending="the jobs service was away")
+            if work.wish is not Wish.NONE:
+                self._end_as_wished(connection, work, moment)
+                attempt = None
+            else:
+                attempt = begin_attempt(connection, work, now=moment)
+                sentence = f"the jobs service is back; the job goes on as attempt {attempt}"
+                events.record(connection, work, sentence, moment=moment, level=wire.EVENT_LEVEL_WARN)
+        self._news.ring()
+        if attempt is not None:
+            self._launch(work, attempt)
+
+    def _start_next(self) -> bool:
+        """Start the oldest queued work where there is room; returns whether there may be more to start."""
+        with self._database.write() as connection:
+            running = {work.work_id for work in list_works(connection, State.RUNNING)} | self._launcher.running()
+            # What was paused and resumed at once may still have the processes of its last attempt.
+            queued = [work for work in list_works(connection, State.QUEUED) if work.work_id not in running]
+            if not queued or len(running) >= self._limits.max_running:
+                return False
+            work, moment = queued[0], now()
+            move(connection, work, State.RUNNING, now=moment)
+            attempt = begin_attempt(connection, work, now=moment)
+            events.record(connection, work, f"attempt {attempt} starts", moment=moment, kind=wire.EVENT_TYPE_STATE)
+        self._news.ring()
+        self._launch(work, attempt)
+        return True
+
+    def _launch(self, work: Work, attempt: int) -> None:
+        """Start the processes; work that cannot be started fails."""
+        metrics.LAUNCHES.labels(work.kind).inc()
+        try:
+            self._launcher.launch(work_order(self._artifacts_uri, work, attempt=attempt))
+        except PinetuneError as error:
+            with self._database.write() as connection:
+                fault = Fault(error.reason, error.message)
+                current = get_work(connection, work.work_id)
+                end_work(connection, current, State.FAILED, moment=now(), fault=fault)
+            self._news.ring()
+
+    def _stop_where_overdue(self, work: Work) -> None:
+        """Stop the processes of cancelled work after its grace, and of a worker that has gone silent."""
+        moment = now()
+        if work.wish is Wish.CANCEL and moment - work.wish_time > self._limits.cancel_grace_seconds * 1e6:
+            self._launcher.stop(work.work_id, grace_seconds=self._limits.stop_grace_seconds)
+            return
+        with self._database.read() as connection:
+            heard = current_attempt(connection, work).heartbeat_time
+        if moment - heard > self._limits.heartbeat_timeout_seconds * 1e6:
+            self._silent.add(work.work_id)
+            self._launcher.stop(work.work_id, grace_seconds=self._limits.stop_grace_seconds)
+
+    def _end_as_wished(self, connection: Connection, work: Work, moment: int) -> None:
+        state = State.CANCELLED if work.wish is Wish.CANCEL else State.PAUSED
+        end_work(connection, work, state, moment=moment)
+
+    def _show_counts(self) -> None:
+        with self._database.read() as connection:
+            counts = count_works(connection)
+        for kind, gauge in ((JOB, metrics.JOBS), (EVALUATION, metrics.EVALUATIONS)):
+            for state in State:
+                gauge.labels(str(state)).set(counts.get((kind, state), 0))
+        metrics.QUEUE_LENGTH.set(sum(counts.get((kind, State.QUEUED), 0) for kind in (JOB, EVALUATION)))
+
+
+def _code(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"

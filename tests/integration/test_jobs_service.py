@@ -1,0 +1,440 @@
+"""What users ask for, seen over a real connection: data sets, orders, lists, watching, cancelling, comparing."""
+
+import gzip
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.fakes.jobs_room import GRADER, LIMITS, Room, jobs_room, training_step
+
+from pinetune.api.jobs.v1 import jobs_pb2 as wire
+from pinetune.api.jobs.v1.spec_pb2 import DatasetSettings
+from pinetune.api.rollout.v1 import rollout_pb2
+from pinetune.client.generation import Message
+from pinetune.client.rollout import Completion, FinishReason, Grade, PolicySpan, Purpose
+from pinetune.jobs.rollout_files import Rollout, write_rollouts
+from pinetune.jobs.spec import parse_spec_json, spec_to_message
+from pinetune.pod.errors import Busy, Conflict, InvalidInput, NotFound, PinetuneError, Unavailable, Unsupported
+
+USAGE = wire.Usage()
+ROW = {"question": "3 + 4?", "answer": "7", "cot": "It is 7."}
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    limits = replace(LIMITS, max_running=1000)
+    with jobs_room(tmp_path_factory.mktemp("room"), limits=limits, max_watchers=2) as running:
+        yield running
+
+
+def refusal(room: Room, kind: type[PinetuneError], **changes: Any) -> PinetuneError:
+    with pytest.raises(kind) as caught:
+        room.create_job(**changes)
+    return caught.value
+
+
+def reinforcement(**fields: Any) -> dict[str, Any]:
+    return {"type": "reinforcement", "reinforcement": {"grader": GRADER, **fields}}
+
+
+# Data sets.
+
+
+def test_an_uploaded_data_set_is_described(room: Room) -> None:
+    content = gzip.compress(b"".join(json.dumps({**ROW, "id": n}).encode() + b"\n" for n in range(3)))
+    dataset = room.client.create_dataset(content, filename="rows.jsonl.gz")
+    assert (dataset.row_count, dataset.size_bytes) == (3, len(content))
+    assert list(dataset.common_keys) == ["answer", "cot", "id", "question"]
+    assert dataset.findings[0].message == "the same item as line 1"
+    assert room.client.get_dataset(dataset.dataset_id) == dataset
+
+
+def test_a_large_upload_arrives_in_pieces(room: Room) -> None:
+    rows = b"".join(json.dumps({"question": "x" * 1000, "n": n}).encode() + b"\n" for n in range(2500))
+    assert len(rows) > 2 << 20
+    assert room.client.create_dataset(rows, filename="a.jsonl").size_bytes == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("filename", "content", "sentence"),
+    [
+        ("rows.csv", b"a", "header.filename must end in"),
+        ("rows.jsonl", b'{"a": 1}\n{', "line 2: not JSON"),
+        ("rows.jsonl", b"", "the file is empty"),
+    ],
+)
+def test_a_bad_upload_is_refused_and_leaves_nothing(room: Room, filename: str, content: bytes, sentence: str) -> None:
+    before = {dataset.dataset_id for dataset in room.client.list_datasets()}
+    with pytest.raises(InvalidInput, match=sentence):
+        room.client.create_dataset(content, filename=filename)
+    assert {dataset.dataset_id for dataset in room.client.list_datasets()} == before
+    assert len(list((room.folder / "artifacts" / "datasets").iterdir())) == len(before)
+
+
+def test_a_data_set_in_use_cannot_be_deleted(room: Room) -> None:
+    order = room.order()
+    job = room.client.create_job(json.dumps(order))
+    with pytest.raises(Conflict, match=job.job_id):
+        room.client.delete_dataset(order["training_file"])
+    room.client.cancel_job(job.job_id)
+    for _ in range(2):  # The second time there is nothing to delete, which is fine.
+        room.client.delete_dataset(order["training_file"])
+    with pytest.raises(NotFound):
+        room.client.get_dataset(order["training_file"])
+
+
+def test_two_data_sets_are_checked_for_what_they_share(room: Room) -> None:
+    settings = DatasetSettings(prompt="{{item.question}}")
+    training, validation = room.upload(ROW), room.upload(ROW, {**ROW, "question": "x", "answer": "8"})
+    found = room.client.check_datasets(training, validation, settings)
+    assert (found.shared_prompt_count, found.shared_answer_count, found.validation_answer_count) == (1, 1, 2)
+    assert list(found.shared_answers) == ["7"]
+
+
+# Orders.
+
+
+def test_an_order_becomes_a_queued_job_with_every_default_written_out(room: Room) -> None:
+    job = room.create_job()
+    assert job.state == wire.JOB_STATE_QUEUED
+    assert job.spec.pinetune.algorithm.kl_coefficient == 0.05
+    assert json.loads(job.spec.method.reinforcement.grader.json) == {**GRADER, "name": "given"}
+    assert room.client.get_job(job.job_id) == job
+    assert next(iter(room.client.list_jobs())).job_id == job.job_id
+
+
+def test_the_grader_is_checked_against_the_keys_that_all_rows_have(room: Room) -> None:
+    room.create_job()
+    assert room.grading.item_keys[-1] == ["answer", "cot", "question"]
+
+
+def test_an_order_may_come_as_messages_with_a_typed_grader(room: Room) -> None:
+    message = spec_to_message(parse_spec_json(json.dumps(room.order())))
+    message.method.reinforcement.grader.grader.number.reference = "{{item.answer}}"
+    job = room.client.create_job(message)
+    assert json.loads(job.spec.method.reinforcement.grader.json)["type"] == "number"
+
+
+def test_the_same_request_makes_one_job(room: Room) -> None:
+    order = json.dumps(room.order())
+    first = room.client.create_job(order, request_id="once")
+    assert room.client.create_job(order, request_id="once").job_id == first.job_id
+    with pytest.raises(Conflict, match="used for") as caught:
+        room.client.create_job(json.dumps(room.order()), request_id="once")
+    assert caught.value.reason == "REQUEST_ID_REUSED"
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "field"),
+    [
+        (NotFound, {"training_file": "file-none"}, "training_file"),
+        (InvalidInput, {"temprature": 1}, "temprature"),
+        (InvalidInput, {"model": "/no/such/model"}, "model"),
+        (InvalidInput, {"model": "a/b/c"}, "model"),
+        (NotFound, {"model": "ft:nano::ftjob-none"}, "model"),
+        (Unsupported, {"pinetune": {"engine": {"name": "vllm"}}}, "pinetune.engine.name"),
+        (
+            Unsupported,
+            {"method": reinforcement(response_format={"regex": "a"})},
+            "method.reinforcement.response_format",
+        ),
+        (InvalidInput, {"pinetune": {"dataset": {"prompt": "{{item.answer}}"}}}, "pinetune.dataset.prompt"),
+        (InvalidInput, {"pinetune": {"dataset": {"prompt": "{{item.nothing}}"}}}, "training_file"),
+    ],
+    ids=lambda value: json.dumps(value)[:40] if isinstance(value, dict) else "",
+)
+def test_an_order_that_cannot_be_done_is_refused_by_its_field(
+    room: Room, kind: type[PinetuneError], changes: dict[str, Any], field: str
+) -> None:
+    assert refusal(room, kind, **changes).metadata["field"] == field
+
+
+def test_a_row_without_what_the_grader_names_is_named(room: Room) -> None:
+    training = room.upload(ROW, {"question": "x", "cot": "y"})
+    refused = refusal(room, InvalidInput, training_file=training)
+    assert refused.message.startswith("training_file: line 2, key `answer`: is missing or null, but the grader")
+    assert refused.reason == "GRADER_NAMES_MISSING_KEY"
+
+
+def test_a_grader_that_the_grading_service_refuses_is_refused(room: Room) -> None:
+    room.grading.refusal = InvalidInput("tolerance must be above 0", reason="GRADER_INVALID", field="tolerance")
+    refused = refusal(room, InvalidInput)
+    room.grading.refusal = None
+    assert refused.message == "method.reinforcement.grader: tolerance must be above 0"
+    assert (refused.reason, refused.metadata["field"]) == ("GRADER_INVALID", "method.reinforcement.grader")
+
+
+def test_without_a_grading_service_no_job_is_queued(room: Room) -> None:
+    room.grading.refusal = Unavailable("still starting", reason="POD_STARTING")
+    refused = refusal(room, Unavailable)
+    room.grading.refusal = None
+    assert refused.reason == "GRADING_UNAVAILABLE"
+
+
+def test_sets_that_share_a_prompt_are_refused(room: Room) -> None:
+    name = room.upload(ROW)
+    refused = refusal(room, InvalidInput, training_file=name, validation_file=name)
+    assert refused.reason == "DATASETS_OVERLAP"
+
+
+def test_a_warm_up_that_was_not_asked_for_is_left_out_where_nothing_can_be_imitated(room: Room) -> None:
+    training = room.upload({"question": "only this", "answer": "1"})
+    job = room.create_job(training_file=training)
+    assert job.spec.pinetune.warm_up.epochs == 0
+    assert any("there is no warm-up" in event.message for event in room.client.list_events(job.job_id))
+    settings = {"dataset": {"prompt": "{{item.question}}"}, "warm_up": {"epochs": 2}}
+    assert refusal(room, InvalidInput, training_file=training, pinetune=settings).reason == "NOTHING_TO_IMITATE"
+
+
+def test_a_job_can_start_from_another_ones_result(room: Room, tmp_path: Path) -> None:
+    first = room.create_job()
+    assert refusal(room, Conflict, model=f"job:{first.job_id}").reason == "MODEL_NOT_READY"
+    room.take(first.job_id).finish(wire.JOB_STATE_SUCCEEDED, model_uri=str(tmp_path))
+    name = room.client.get_job(first.job_id).fine_tuned_model
+    for model in (f"job:{first.job_id}", name):
+        second = room.create_job(model=model)
+        room.scheduler.look()
+        assert room.worker(second.job_id, 1).claim().model_uri == str(tmp_path)
+
+
+def test_a_folder_in_hugging_face_format_is_a_model(room: Room, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    job = room.create_job(model=str(tmp_path))
+    room.scheduler.look()
+    assert room.worker(job.job_id, 1).claim().model_uri == str(tmp_path)
+
+
+# Lists.
+
+
+def test_lists_come_in_pages_that_add_up(room: Room) -> None:
+    made = [room.create_job().job_id for _ in range(3)]
+    stub = room.client._stub
+    found, token = [], ""
+    while True:
+        page = stub.ListJobs(wire.ListJobsRequest(page_size=2, page_token=token))
+        assert len(page.jobs) <= 2
+        found += [job.job_id for job in page.jobs]
+        token = page.next_page_token
+        if not token:
+            break
+    assert len(found) == len(set(found))
+    assert found[:3] == made[::-1]
+
+
+def test_jobs_are_listed_by_state(room: Room) -> None:
+    job = room.create_job()
+    room.client.cancel_job(job.job_id)
+    page = room.client._stub.ListJobs(wire.ListJobsRequest(states=[wire.JOB_STATE_CANCELLED], page_size=1000))
+    assert job.job_id in {one.job_id for one in page.jobs}
+    assert {one.state for one in page.jobs} == {wire.JOB_STATE_CANCELLED}
+
+
+# Cancel, pause, resume.
+
+
+def test_a_queued_job_is_cancelled_at_once(room: Room) -> None:
+    job = room.create_job()
+    assert room.client.cancel_job(job.job_id).state == wire.JOB_STATE_CANCELLED
+    assert room.client.cancel_job(job.job_id).state == wire.JOB_STATE_CANCELLED
+    with pytest.raises(Conflict, match="is cancelled and cannot become paused"):
+        room.client.pause_job(job.job_id)
+
+
+def test_a_running_job_is_cancelled_by_its_worker(room: Room) -> None:
+    job = room.create_job()
+    worker = room.take(job.job_id)
+    assert room.client.cancel_job(job.job_id).state == wire.JOB_STATE_RUNNING
+    worker.finish(wire.JOB_STATE_CANCELLED)
+    assert room.client.get_job(job.job_id).state == wire.JOB_STATE_CANCELLED
+
+
+def test_a_paused_job_goes_on_where_it_stopped(room: Room) -> None:
+    job = room.create_job()
+    worker = room.take(job.job_id)
+    worker.commit_step(training_step(1), USAGE)
+    room.client.pause_job(job.job_id)
+    state = wire.Checkpoint(kind=wire.CHECKPOINT_KIND_PAUSE, step_number=1, state_uri="/states/1")
+    worker.commit_checkpoint(state)
+    worker.finish(wire.JOB_STATE_PAUSED)
+    room.launcher.die(job.job_id, code=0)
+    assert room.client.get_job(job.job_id).state == wire.JOB_STATE_PAUSED
+    assert room.client.resume_job(job.job_id).state == wire.JOB_STATE_QUEUED
+    room.scheduler.look()
+    claim = room.worker(job.job_id, 2).claim()
+    assert (claim.checkpoint.state_uri, claim.job.step) == ("/states/1", 1)
+
+
+def test_a_pause_can_be_taken_back(room: Room) -> None:
+    job = room.create_job()
+    worker = room.take(job.job_id)
+    room.client.pause_job(job.job_id)
+    room.client.resume_job(job.job_id)
+    assert worker.commit_step(training_step(1), USAGE) == 1  # WORKER_ACTION_CONTINUE
+
+
+# Watching.
+
+
+def test_a_watch_tells_everything_once_and_ends_with_the_job(room: Room) -> None:
+    job = room.create_job()
+    seen: list[wire.WatchJobResponse] = []
+    watcher = threading.Thread(target=lambda: seen.extend(room.client.watch(job.job_id)))
+    watcher.start()
+    worker = room.take(job.job_id)
+    for number in (1, 2):
+        worker.commit_step(training_step(number), USAGE)
+    worker.finish(wire.JOB_STATE_SUCCEEDED, model_uri="/model")
+    watcher.join(timeout=20)
+    assert [one.event for one in seen] == list(room.client.list_events(job.job_id))
+    assert [one.job.step for one in seen if one.event.HasField("step")] == [1, 2]
+    assert seen[-1].job.state == wire.JOB_STATE_SUCCEEDED
+    assert seen[-1].job.spec == job.spec
+
+
+def test_a_watch_goes_on_after_its_token(room: Room) -> None:
+    job = room.create_job()
+    room.client.cancel_job(job.job_id)
+    first, *rest = room.client.watch(job.job_id)
+    again = list(room.client.watch(job.job_id, resume_token=first.resume_token))
+    assert again == rest
+
+
+def test_a_token_of_another_job_is_refused(room: Room) -> None:
+    job, other = room.create_job(), room.create_job()
+    room.client.cancel_job(job.job_id)
+    (token, *_) = (one.resume_token for one in room.client.watch(job.job_id))
+    with pytest.raises(InvalidInput, match="resume_token"):
+        list(room.client.watch(other.job_id, resume_token=token))
+
+
+def test_a_watcher_that_left_makes_room_for_the_next(room: Room) -> None:
+    job = room.create_job()
+    stub = room.client._stub
+    streams = [stub.WatchJob(wire.WatchJobRequest(job_id=job.job_id)) for _ in range(2)]
+    for stream in streams:
+        next(stream)
+    with pytest.raises(Busy, match="2 streams are open already"):
+        next(room.client.watch(job.job_id))
+    for stream in streams:
+        stream.cancel()
+    room.client.cancel_job(job.job_id)
+    for _ in range(100):  # The server hears of a cancellation a moment later.
+        try:
+            assert list(room.client.watch(job.job_id))
+            return
+        except Busy:
+            threading.Event().wait(0.05)
+    pytest.fail("the streams that were cancelled still hold their places")
+
+
+# Rollouts and evaluations.
+
+
+def rollout(number: int, *, score: float = 1.0, purpose: Purpose = Purpose.TRAINING, step: int = 1) -> Rollout:
+    completion = Completion(
+        completion_id=f"{purpose}-{step}-{number}",
+        index=0,
+        text="It is 7.",
+        prompt_token_ids=(1, 2),
+        token_ids=(3,),
+        logprobs=(-0.5,),
+        finish_reason=FinishReason.STOP,
+        policy_spans=(PolicySpan(step, 1),),
+    )
+    return Rollout(
+        item_id=f"row-{number}",
+        messages=(Message("user", "3 + 4?"),),
+        fields_json='{"answer": "7"}',
+        completion=completion,
+        grade=Grade(score=score),
+        step=step,
+        purpose=purpose,
+    )
+
+
+def test_rollouts_are_listed_in_order_and_found_with_their_tokens(room: Room, tmp_path: Path) -> None:
+    job = room.create_job()
+    worker = room.take(job.job_id)
+    for step in (1, 2):
+        uri = str(tmp_path / f"{step}.parquet")
+        write_rollouts(uri, [rollout(number, step=step) for number in range(3)])
+        validation = str(tmp_path / f"validation-{step}.parquet")
+        write_rollouts(validation, [rollout(9, step=step, purpose=Purpose.VALIDATION)])
+        result = wire.ValidationResult(rollouts_uri=validation)
+        worker.commit_step(training_step(step, rollouts_uri=uri, validation=result), USAGE)
+    stub, found, token = room.client._stub, [], ""
+    while True:
+        page = stub.ListRollouts(wire.ListRolloutsRequest(job_id=job.job_id, page_size=2, page_token=token))
+        found += [one.completion.completion_id for one in page.rollouts]
+        assert all(not one.completion.token_ids for one in page.rollouts)
+        token = page.next_page_token
+        if not token:
+            break
+    assert found[:4] == ["training-1-0", "training-1-1", "training-1-2", "validation-1-9"]
+    assert len(found) == len(set(found)) == 8
+    validation_only = room.client.list_rollouts(
+        job_id=job.job_id, step=2, purpose=rollout_pb2.ROLLOUT_PURPOSE_VALIDATION
+    )
+    assert [one.completion.completion_id for one in validation_only] == ["validation-2-9"]
+    one = room.client.get_rollout("training-2-1", job_id=job.job_id)
+    assert (list(one.completion.token_ids), one.item.messages[0].content) == ([3], "3 + 4?")
+    with pytest.raises(NotFound):
+        room.client.get_rollout("none", job_id=job.job_id)
+
+
+def evaluation_order(room: Room, **fields: Any) -> wire.EvaluationOrder:
+    order = wire.EvaluationOrder(name="base", model="org/model", dataset_id=room.upload(ROW), **fields)
+    order.grader.json = json.dumps(GRADER)
+    order.dataset.prompt = "{{item.question}}"
+    return order
+
+
+def test_an_evaluation_is_queued_run_and_found(room: Room, tmp_path: Path) -> None:
+    evaluation = room.client.create_evaluation(evaluation_order(room), request_id="evaluation-once")
+    assert evaluation.state == wire.JOB_STATE_QUEUED
+    worker = room.take(evaluation.evaluation_id)
+    assert not room.launcher.orders[-1].learns
+    uri = str(tmp_path / "rollouts.parquet")
+    write_rollouts(uri, [rollout(0, purpose=Purpose.EVALUATION)])
+    worker.commit_evaluation(wire.Evaluation(statistics=[wire.Statistic(name="accuracy", value=1.0)], rollouts_uri=uri))
+    worker.finish(wire.JOB_STATE_SUCCEEDED)
+    found = room.client.get_evaluation(evaluation.evaluation_id)
+    assert (found.state, found.statistics[0].value) == (wire.JOB_STATE_SUCCEEDED, 1.0)
+    (one,) = room.client.list_rollouts(evaluation_id=evaluation.evaluation_id)
+    assert one.purpose == rollout_pb2.ROLLOUT_PURPOSE_EVALUATION
+
+
+def test_an_evaluation_of_a_model_that_is_not_made_yet_is_refused(room: Room) -> None:
+    order = evaluation_order(room)
+    order.model = "nano"
+    with pytest.raises(InvalidInput, match="`nano` is made by a job"):
+        room.client.create_evaluation(order)
+
+
+def test_evaluations_are_compared_per_item_with_the_first(room: Room, tmp_path: Path) -> None:
+    job = room.create_job()
+    worker = room.take(job.job_id)
+    ids = []
+    for name, scores in (("base", (0.0, 0.0, 1.0)), ("fine_tuned", (1.0, 1.0, 0.0))):
+        uri = str(tmp_path / f"{name}.parquet")
+        write_rollouts(uri, [rollout(n, score=s, purpose=Purpose.EVALUATION) for n, s in enumerate(scores)])
+        measured = wire.Evaluation(order=wire.EvaluationOrder(name=name), rollouts_uri=uri)
+        ids.append(worker.commit_evaluation(measured).evaluation_id)
+    comparison = room.client.compare_evaluations(ids)
+    accuracy = next(one for one in comparison.differences if one.statistic.name == "accuracy")
+    assert (accuracy.evaluation_id, accuracy.baseline_id) == (ids[1], ids[0])
+    assert (accuracy.better_count, accuracy.worse_count) == (2, 1)
+    assert accuracy.statistic.value == pytest.approx(1 / 3)
+    with pytest.raises(InvalidInput, match="must have 2 to 50 entries; it has 1"):
+        room.client.compare_evaluations(ids[:1])
+
+
+@pytest.mark.parametrize("method", ["get_job", "cancel_job", "pause_job", "resume_job", "get_evaluation"])
+def test_what_does_not_exist_is_not_found(room: Room, method: str) -> None:
+    with pytest.raises(NotFound):
+        getattr(room.client, method)("ftjob-none")
