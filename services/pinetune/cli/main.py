@@ -4,7 +4,6 @@ Exit codes: 0 done; 1 a watched job did not succeed, or `up` lost a service; 2 t
 one sentence per fault on stderr; 130 ended by Ctrl-C.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -57,10 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except PinetuneError as error:
         fail(str(error))
         sys.exit(EXIT_REFUSED)
-    except BrokenPipeError:
-        # `pinetune … | head` has read enough. Python would complain again when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
 
 
 if __name__ == "__main__":
