@@ -57,6 +57,14 @@ def test_the_pages_and_the_jobs_service_answer_at_the_ready_lines_addresses(up: 
     assert json.loads(up.ask("jobs", "list", "--json")) == {"jobs": [], "next_page_token": ""}
 
 
+def test_a_grader_is_tried_at_the_same_address(up: Up, tmp_path: Path) -> None:
+    grader = tmp_path / "grader.yaml"
+    grader.write_text('type: number\nname: sum\nreference: "{{item.answer}}"\n')
+    item = ["--item", '{"answer": "1200"}']
+    graded = json.loads(up.ask("graders", "run", str(grader), "--sample", "The answer is 1,200.", *item, "--json"))
+    assert [grade["score"] for grade in graded["grades"]] == [1.0]
+
+
 def test_the_gateway_is_scraped_like_any_pod(up: Up) -> None:
     metrics = json.loads((up.data_dir / "run" / "gateway.json").read_text())["metrics"]
     with urllib.request.urlopen(f"http://{up.http}/", timeout=SOON_SECONDS) as page:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from pinetune.api.jobs.v1.jobs_pb2_grpc import add_JobsServiceServicer_to_server
 from pinetune.api.jobs.v1.worker_pb2_grpc import add_WorkerServiceServicer_to_server
+from pinetune.client.forwarding import forwarding
 from pinetune.jobs.bell import Bell
 from pinetune.jobs.config import JobsSettings
 from pinetune.jobs.creating import Creator
@@ -23,6 +24,7 @@ from pinetune.pod.server import Pod, PodSettings, RegisteredService, run
 
 JOBS_SERVICE = "pinetune.api.jobs.v1.JobsService"
 WORKER_SERVICE = "pinetune.api.jobs.v1.WorkerService"
+GRADING_SERVICE, GRADING_METHODS = "pinetune.api.grading.v1.GradingService", ("Grade", "ValidateGrader")
 
 
 def build(pod: Pod, settings: JobsSettings, *, command: Command = module_command) -> Sequence[RegisteredService]:
@@ -60,10 +62,15 @@ def build(pod: Pod, settings: JobsSettings, *, command: Command = module_command
         scheduler.start()
 
     pod.add_startup(start_scheduler)
-    return [
+    services = [
         RegisteredService(JOBS_SERVICE, lambda server: add_JobsServiceServicer_to_server(users, server)),
         RegisteredService(WORKER_SERVICE, lambda server: add_WorkerServiceServicer_to_server(workers, server)),
     ]
+    if channel is not None:
+        # Users know this address only; `pinetune graders` finds the grading service here.
+        handler = forwarding(GRADING_SERVICE, GRADING_METHODS, channel)
+        services.append(RegisteredService(GRADING_SERVICE, lambda server: server.add_generic_rpc_handlers((handler,))))
+    return services
 
 
 def main() -> int:
