@@ -133,6 +133,11 @@ def _show_result(client: JobsClient, job: jobs_pb2.Job) -> None:
     evaluations = [e for e in client.list_evaluations(job.job_id) if e.state == jobs_pb2.JOB_STATE_SUCCEEDED]
     evaluations.sort(key=lambda evaluation: evaluation.create_time.ToNanoseconds())
     if len(evaluations) > 1:
-        shown.print(comparison_table(client.compare_evaluations(e.evaluation_id for e in evaluations)))
+        comparison = jobs_pb2.Comparison(evaluations=evaluations)
+        for index in range(len(evaluations) - 1):
+            # Each in turn is the baseline of those after it: what the warm-up gave, and what the training added.
+            later = client.compare_evaluations(e.evaluation_id for e in evaluations[index:])
+            comparison.differences.extend(later.differences)
+        shown.print(comparison_table(comparison))
     elif evaluations:
         shown.print(statistics_table(evaluations))

@@ -133,7 +133,8 @@ def test_a_watch_prints_a_line_for_each_event_and_the_comparison(pinetune: Run) 
     for word in ("train reward", "validation", "best", "KL", "tokens/s", "ungraded 0.8%"):
         assert word in last_step
     assert "0.455 [0.386, 0.524]" in outcome.out
-    assert "fine_tuned - base" in outcome.out
+    for difference in ("warm_up - base", "fine_tuned - base", "fine_tuned - warm_up"):
+        assert difference in outcome.out
 
 
 def test_a_watch_in_json_is_one_message_a_line(pinetune: Run, jobs: FakeJobs) -> None:

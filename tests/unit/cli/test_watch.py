@@ -1,0 +1,53 @@
+import io
+
+import pytest
+from rich.console import Console
+from rich.live import Live
+from tests.fakes import history
+
+from pinetune.api.jobs.v1 import jobs_pb2 as wire
+from pinetune.cli.standing import Standing
+from pinetune.cli.watch import LiveView
+
+
+@pytest.fixture
+def standing() -> Standing:
+    return Standing()
+
+
+def test_a_terminal_sees_bars_numbers_and_events_but_no_line_per_step(standing: Standing) -> None:
+    messages = history.reinforcement("ftjob-rl", step_count=10, warm_up_count=3, eval_interval=5).messages
+    screen = io.StringIO()
+    with Live(
+        console=Console(file=screen, force_terminal=True, width=140, color_system=None), auto_refresh=False
+    ) as live:
+        view = LiveView(live)
+        for message in messages[:9]:
+            standing.take(message)
+            view.show(message, standing)
+        live.refresh()
+    shown = screen.getvalue()
+    assert "the job is running" in shown
+    assert "3/3" in shown
+    assert "4/10" in shown
+    assert "1 min 18 s left" in shown
+    assert "validation 0.2" in shown
+    assert "step 4" not in shown
+
+
+def test_the_best_validation_is_kept_when_a_later_one_is_worse(standing: Standing) -> None:
+    for number, reward in enumerate((0.2, 0.5, 0.4)):
+        step = wire.Step(number=number, phase=wire.JOB_PHASE_TRAINING)
+        step.validation.reward_mean = reward
+        standing.take(wire.WatchJobResponse(event=wire.Event(step=step), job=wire.Job(total_steps=3)))
+    numbers = dict(standing.numbers())
+    assert numbers["validation"].startswith("0.400")
+    assert numbers["best"] == "0.500"
+
+
+def test_what_is_not_known_yet_has_no_number(standing: Standing) -> None:
+    assert list(standing.numbers()) == []
+    step = wire.Step(number=1, phase=wire.JOB_PHASE_TRAINING)
+    standing.take(wire.WatchJobResponse(event=wire.Event(step=step), job=wire.Job(step=1, total_steps=3)))
+    assert list(standing.numbers()) == []
+    assert standing.line() == "training 1/3"
