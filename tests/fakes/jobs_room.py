@@ -157,7 +157,7 @@ def jobs_room(folder: Path, *, limits: Limits = LIMITS, max_watchers: int = 8) -
     """Serve the jobs service; its scheduler looks only when the test says so."""
     database, news, queue = Database(f"sqlite:///{folder / 'jobs.sqlite'}"), Bell(), Bell()
     grading = FakeGrading()
-    graders = start("grading", PodSettings(grace_seconds=1.0), lambda _: [_registered_grading(grading)])
+    graders = start("grading", PodSettings(grace_seconds=1.0), lambda _: [registered_grading(grading)])
     artifacts_uri = str(folder / "artifacts")
     launcher = FakeLauncher()
     scheduler = Scheduler(database, launcher, limits, artifacts_uri=artifacts_uri, news=news, queue=queue)
@@ -185,7 +185,8 @@ def jobs_room(folder: Path, *, limits: Limits = LIMITS, max_watchers: int = 8) -
     database.close()
 
 
-def _registered_grading(grading: FakeGrading) -> RegisteredService:
+def registered_grading(grading: FakeGrading) -> RegisteredService:
+    """Return the fake as a pod takes it."""
     return RegisteredService(
         "pinetune.api.grading.v1.GradingService", lambda s: add_GradingServiceServicer_to_server(grading, s)
     )

@@ -1,0 +1,198 @@
+"""Processes of this machine: they start in order, die together, and never outlive the one that started them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from pinetune.jobs.launcher.base import Engine, Exit, WorkOrder
+from pinetune.jobs.launcher.local import LocalLauncher
+from pinetune.pod.errors import Broken
+
+# Stands in for every room: says what it was told, then waits until its stdin ends.
+PATIENT = "import json, os, sys; print(json.dumps(dict(os.environ)), flush=True); sys.stdin.read()"
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
+)
+ENGINE = Engine(name="transformers", device="cpu", dtype="float32", replicas=2, threads=1)
+ORDER = WorkOrder("ftjob-1", 1, learns=True, model_uri="/models/base", makes_model=True, engine=ENGINE)
+PATIENCE_SECONDS = 20.0
+
+Launch = Callable[..., LocalLauncher]
+T = TypeVar("T")
+
+
+@pytest.fixture
+def launcher(tmp_path: Path) -> Iterator[Launch]:
+    """A function that makes a launcher whose rooms run these scripts; all it started is killed with the test."""
+    made: list[LocalLauncher] = []
+
+    def make(**scripts: str) -> LocalLauncher:
+        def command(room: str) -> Sequence[str]:
+            return [sys.executable, "-c", scripts.get(room, PATIENT)]
+
+        made.append(
+            LocalLauncher(
+                data_dir=tmp_path,
+                jobs_address="127.0.0.1:1",
+                grading_address="127.0.0.1:2",
+                stop_grace_seconds=0.2,
+                command=command,
+            )
+        )
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def pids(launcher: LocalLauncher) -> dict[str, int]:
+    (group,) = launcher._groups.values()
+    return {process.plan.name: process.popen.pid for process in group.processes}
+
+
+def log_of(folder: Path, name: str, part: str) -> str:
+    """Return a process's log once it has `part`."""
+    path = folder / "jobs" / "ftjob-1" / "logs" / f"{name}-1.log"
+    return wait_for(lambda: path.read_text() if path.exists() and part in path.read_text() else "")
+
+
+def wait_for(look: Callable[[], T]) -> T:
+    """Return what `look` gives once that is true."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < end:
+        if found := look():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("waited in vain")
+
+
+def exit_of(launcher: LocalLauncher) -> Exit:
+    (end,) = wait_for(launcher.poll)
+    return end
+
+
+def is_gone(pid: int) -> bool:
+    """Return whether a process is gone; one that only its parent's look keeps counts as gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_each_process_is_told_what_it_needs(launcher: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PINETUNE_POD_ADDRESS_FILE", "/ours")
+    monkeypatch.setenv("PINETUNE_POD_LOG_LEVEL", "DEBUG")
+    started = launcher()
+    started.launch(ORDER)
+    assert list(pids(started)) == ["learning", "generation-0", "generation-1", "worker"]
+    told = {name: json.loads(log_of(tmp_path, name, "}")) for name in pids(started)}
+    assert all(environment["PINETUNE_POD_STOP_ON_STDIN_EOF"] == "true" for environment in told.values())
+    assert all("PINETUNE_POD_ADDRESS_FILE" not in environment for environment in told.values())
+    assert all(environment["PINETUNE_POD_LOG_LEVEL"] == "DEBUG" for environment in told.values())
+    addresses = {name: f"127.0.0.1:{environment['PINETUNE_POD_GRPC_PORT']}" for name, environment in told.items()}
+    assert len(set(addresses.values())) == 4
+    worker = told["worker"]
+    assert worker["PINETUNE_WORKER_LEARNING_ADDRESS"] == addresses["learning"]
+    generation = f"{addresses['generation-0']},{addresses['generation-1']}"
+    assert worker["PINETUNE_WORKER_GENERATION_ADDRESSES"] == generation
+    assert (worker["PINETUNE_WORKER_WORK_ID"], worker["PINETUNE_WORKER_ATTEMPT"]) == ("ftjob-1", "1")
+    assert told["generation-1"]["PINETUNE_GENERATION_MODEL"] == "/models/base"
+    assert float(told["generation-1"]["PINETUNE_GENERATION_WAIT_FOR_MODEL_SECONDS"]) > 0
+
+
+def test_an_evaluation_has_no_learner_and_waits_for_no_model(launcher: Launch, tmp_path: Path) -> None:
+    started = launcher()
+    started.launch(replace(ORDER, learns=False, makes_model=False))
+    assert list(pids(started)) == ["generation-0", "generation-1", "worker"]
+    assert json.loads(log_of(tmp_path, "worker", "}"))["PINETUNE_WORKER_LEARNING_ADDRESS"] == ""
+    assert "PINETUNE_GENERATION_WAIT_FOR_MODEL_SECONDS" not in json.loads(log_of(tmp_path, "generation-0", "}"))
+
+
+def test_prometheus_is_told_what_runs(launcher: Launch, tmp_path: Path) -> None:
+    started = launcher()
+    targets = tmp_path / "run" / "targets.json"
+    assert json.loads(targets.read_text()) == []
+    started.launch(ORDER)
+    told = json.loads(targets.read_text())
+    assert [one["labels"]["room"] for one in told] == ["learning", "generation", "generation", "worker"]
+    assert {one["labels"]["job"] for one in told} == {"ftjob-1"}
+    started.stop("ftjob-1", grace_seconds=5)
+    exit_of(started)
+    assert json.loads(targets.read_text()) == []
+
+
+def test_when_the_worker_is_done_its_services_are_stopped(launcher: Launch) -> None:
+    started = launcher(worker="print('all is done')")
+    started.launch(ORDER)
+    children = pids(started)
+    end = exit_of(started)
+    assert (end.work_id, end.attempt, end.process, end.code) == ("ftjob-1", 1, "worker", 0)
+    assert list(end.log_lines) == ["all is done"]
+    assert all(is_gone(pid) for pid in children.values())
+    assert started.running() == frozenset()
+
+
+@pytest.mark.parametrize("victim", ["learning", "generation-1", "worker"])
+def test_a_process_that_is_killed_takes_the_others_along(launcher: Launch, victim: str) -> None:
+    started = launcher()
+    started.launch(ORDER)
+    children = pids(started)
+    os.kill(children[victim], signal.SIGKILL)
+    end = exit_of(started)
+    assert (end.process, end.code) == (victim, -signal.SIGKILL)
+    assert all(is_gone(pid) for pid in children.values())
+
+
+def test_what_does_not_stop_is_killed_after_the_grace(launcher: Launch, tmp_path: Path) -> None:
+    started = launcher(worker=STUBBORN, learning=STUBBORN)
+    started.launch(ORDER)
+    for name in ("worker", "learning"):
+        log_of(tmp_path, name, "up")
+    started.stop("ftjob-1", grace_seconds=0.1)
+    assert exit_of(started).work_id == "ftjob-1"
+
+
+def test_a_program_that_is_not_there_leaves_no_process_behind(tmp_path: Path) -> None:
+    def command(room: str) -> Sequence[str]:
+        return [sys.executable, "-c", PATIENT] if room == "learning" else ["/no/such/program"]
+
+    launcher = LocalLauncher(
+        data_dir=tmp_path, jobs_address="", grading_address="", stop_grace_seconds=0.2, command=command
+    )
+    with pytest.raises(Broken, match="/no/such/program") as caught:
+        launcher.launch(ORDER)
+    assert caught.value.reason == "LAUNCH_FAILED"
+    assert launcher.running() == frozenset()
+
+
+def test_children_die_with_a_launcher_that_is_killed(tmp_path: Path) -> None:
+    script = f"""
+import sys, time
+from pathlib import Path
+from pinetune.jobs.launcher.base import Engine, WorkOrder
+from pinetune.jobs.launcher.local import LocalLauncher
+launcher = LocalLauncher(data_dir=Path({str(tmp_path)!r}), jobs_address="", grading_address="", stop_grace_seconds=1,
+                         command=lambda room: [sys.executable, "-c", {PATIENT!r}])
+engine = Engine("", "", "", 1, None)
+launcher.launch(WorkOrder("ftjob-1", 1, learns=True, model_uri="", makes_model=False, engine=engine))
+(group,) = launcher._groups.values()
+print(*(process.popen.pid for process in group.processes), flush=True)
+time.sleep(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        children = [int(pid) for pid in parent.stdout.readline().split()]
+        assert len(children) == 3
+        log_of(tmp_path, "worker", "}")
+        parent.kill()
+    wait_for(lambda: all(is_gone(pid) for pid in children))

@@ -1,0 +1,155 @@
+"""What runs, what runs again, what is given up: decided from the store, with a launcher that starts nothing."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.fakes.jobs_room import LIMITS, FakeLauncher, Room, jobs_room, training_step
+
+from pinetune.api.jobs.v1 import jobs_pb2 as wire
+from pinetune.jobs.bell import Bell
+from pinetune.jobs.scheduler import Scheduler
+from pinetune.jobs.store.works import update_work
+from pinetune.pod.errors import Broken
+
+RUNNING, QUEUED = wire.JOB_STATE_RUNNING, wire.JOB_STATE_QUEUED
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    with jobs_room(tmp_path) as running:
+        yield running
+
+
+def state(room: Room, job: wire.Job) -> wire.JobState:
+    return room.client.get_job(job.job_id).state
+
+
+def last_message(room: Room, job: wire.Job) -> str:
+    *_, last = room.client.list_events(job.job_id)
+    return last.message
+
+
+def test_jobs_run_one_after_the_other_in_the_order_of_their_creation(room: Room) -> None:
+    first, second = room.create_job(), room.create_job()
+    worker = room.take(first.job_id)
+    assert (state(room, first), state(room, second)) == (RUNNING, QUEUED)
+    worker.finish(wire.JOB_STATE_SUCCEEDED, model_uri="/model")
+    room.scheduler.look()
+    assert state(room, second) == QUEUED, "the first one's processes are not gone yet"
+    room.launcher.die(first.job_id, code=0)
+    room.scheduler.look()
+    assert state(room, second) == RUNNING
+    assert state(room, first) == wire.JOB_STATE_SUCCEEDED
+
+
+def test_an_order_says_what_to_launch(room: Room) -> None:
+    settings = {"dataset": {"prompt": "{{item.question}}"}, "engine": {"replicas": 2, "threads": 3}}
+    job = room.create_job(pinetune=settings)
+    room.scheduler.look()
+    (order,) = room.launcher.orders
+    assert (order.work_id, order.attempt, order.learns, order.makes_model) == (job.job_id, 1, True, True)
+    assert order.model_uri == f"{room.folder}/artifacts/jobs/{job.job_id}/base"
+    assert (order.engine.replicas, order.engine.threads) == (2, 3)
+
+
+def test_a_worker_that_died_is_started_again_and_its_end_is_told(room: Room) -> None:
+    job = room.create_job()
+    room.take(job.job_id)
+    room.launcher.die(job.job_id, process="learning", code=-9)
+    room.scheduler.look()
+    assert [order.attempt for order in room.launcher.orders] == [1, 2]
+    assert state(room, job) == RUNNING
+    assert last_message(room, job) == (
+        "attempt 1: learning ended with signal 9; started again as attempt 2, restart 1 of 3\n    the last line"
+    )
+
+
+def test_after_the_last_restart_the_job_has_failed(room: Room) -> None:
+    settings = {"dataset": {"prompt": "{{item.question}}"}, "policies": {"max_restarts": 1}}
+    job = room.create_job(pinetune=settings)
+    for _ in range(2):
+        room.scheduler.look()
+        room.launcher.die(job.job_id, code=1)
+    room.scheduler.look()
+    found = room.client.get_job(job.job_id)
+    assert (found.state, found.error.reason) == (wire.JOB_STATE_FAILED, "WORKER_DIED")
+    assert "attempt 2: worker ended with exit code 1" in found.error.message
+
+
+def test_what_ran_when_the_service_ended_runs_again_without_counting_as_a_restart(room: Room) -> None:
+    job = room.create_job()
+    old = room.take(job.job_id)
+    old.commit_step(training_step(1), wire.Usage())
+    launcher = FakeLauncher()
+    revived = Scheduler(room.database, launcher, LIMITS, artifacts_uri="/a", news=Bell(), queue=Bell())
+    for _ in range(5):  # More often than a worker may die.
+        revived.look()
+        launcher.close()
+    assert [order.attempt for order in launcher.orders] == [2, 3, 4, 5, 6]
+    assert state(room, job) == RUNNING
+
+
+@pytest.mark.parametrize(("wish", "end"), [("cancel", "CANCELLED"), ("pause", "PAUSED")])
+def test_a_worker_that_dies_of_a_wish_is_not_started_again(room: Room, wish: str, end: str) -> None:
+    job = room.create_job()
+    room.take(job.job_id)
+    getattr(room.client, f"{wish}_job")(job.job_id)
+    room.launcher.die(job.job_id)
+    room.scheduler.look()
+    assert wire.JobState.Name(state(room, job)) == f"JOB_STATE_{end}"
+    assert len(room.launcher.orders) == 1
+
+
+def test_a_cancelled_worker_is_stopped_after_its_grace(room: Room) -> None:
+    job = room.create_job()
+    room.take(job.job_id)
+    room.client.cancel_job(job.job_id)
+    room.scheduler.look()
+    assert room.launcher.stopped == []
+    with room.database.write() as connection:
+        update_work(connection, job.job_id, wish_time=1)
+    room.scheduler.look()
+    assert room.launcher.stopped == [job.job_id]
+
+
+def test_a_silent_worker_is_stopped_and_started_again(tmp_path: Path) -> None:
+    with jobs_room(tmp_path, limits=replace(LIMITS, heartbeat_timeout_seconds=1e-6)) as room:
+        job = room.create_job()
+        room.scheduler.look()
+        room.scheduler.look()
+        assert room.launcher.stopped == [job.job_id]
+        room.launcher.die(job.job_id, code=-15)
+        room.scheduler.look()
+        assert "it was not heard of for 1e-06 s and was stopped; started again" in last_message(room, job)
+
+
+def test_work_that_cannot_be_launched_fails(room: Room) -> None:
+    room.launcher.refusal = Broken("no processes left", reason="LAUNCH_FAILED")
+    job = room.create_job()
+    room.scheduler.look()
+    found = room.client.get_job(job.job_id)
+    assert (found.state, found.error.reason) == (wire.JOB_STATE_FAILED, "LAUNCH_FAILED")
+
+
+def test_as_many_run_as_the_limit_allows(tmp_path: Path) -> None:
+    with jobs_room(tmp_path, limits=replace(LIMITS, max_running=2)) as room:
+        jobs = [room.create_job() for _ in range(3)]
+        room.scheduler.look()
+        assert [state(room, job) for job in jobs] == [RUNNING, RUNNING, QUEUED]
+
+
+def test_the_thread_starts_what_the_bell_announces(room: Room) -> None:
+    queue = Bell()
+    launcher = FakeLauncher()
+    scheduler = Scheduler(room.database, launcher, LIMITS, artifacts_uri="/a", news=room.news, queue=queue)
+    scheduler.start()
+    job = room.create_job()
+    rung = room.news.count
+    queue.ring()
+    while not launcher.orders:
+        assert room.news.wait(rung, timeout_seconds=20), "nothing was launched"
+        rung = room.news.count
+    scheduler.close()
+    assert launcher.orders[0].work_id == job.job_id
