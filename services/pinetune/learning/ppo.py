@@ -64,6 +64,8 @@ class Trajectory:
     """The sampler's log-probabilities, length T. A token with a non-finite one is left out of the loss and counted."""
     reward: float
     """The reward, given at the last token."""
+    policy_version: int = 0
+    """The oldest version that wrote one of the tokens; the mathematics does not look at it."""
 
 
 @dataclass(frozen=True, slots=True)
