@@ -5,9 +5,10 @@ use prost::Message;
 
 use crate::error::GraderError;
 use crate::grade::{ErrorClass, Grade};
+use crate::reply;
 use crate::request::GradeRequest;
 use crate::spec::Grader;
-use crate::wire::{self, GradeResponse, ValidateGraderRequest, ValidateGraderResponse};
+use crate::wire::{ValidateGraderRequest, ValidateGraderResponse};
 
 /// Upper bounds of the score histogram; one more bucket takes the scores above the last bound.
 pub const SCORE_BOUNDS: [f64; 11] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
@@ -58,9 +59,7 @@ pub fn grade(request: &[u8]) -> Result<Graded, GraderError> {
     let grades = grader.grade(&request.batch(&wanted)?);
     let mut counts = Counts::default();
     grades.iter().for_each(|grade| counts.add(grade));
-    let fingerprint = grader.fingerprint();
-    let grades = grades.into_iter().map(|grade| wire::Grade::new(grade, &fingerprint)).collect();
-    Ok(Graded { reply: GradeResponse { grades }.encode_to_vec(), kind: grader.kind(), counts })
+    Ok(Graded { reply: reply::encode(&grades, &grader.fingerprint()), kind: grader.kind(), counts })
 }
 
 /// Answers a `ValidateGraderRequest` with a `ValidateGraderResponse`.

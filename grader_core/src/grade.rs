@@ -10,10 +10,8 @@ const EXCERPT_CHARACTERS: usize = 60;
 pub struct Grade {
     /// The score, or why there is none.
     pub outcome: Result<f64, GradeError>,
-    /// Scores of a multi grader's parts, by name.
-    pub part_scores: BTreeMap<String, f64>,
-    /// Errors of a multi grader's parts, by name.
-    pub part_errors: BTreeMap<String, GradeError>,
+    /// The outcomes of a multi grader's parts, by name.
+    pub parts: BTreeMap<String, Result<f64, GradeError>>,
     /// The answer found in the text in its normal form; empty where none was found.
     pub extracted_answer: String,
     /// 1-based rank of the reference in a listed answer; 0 where it is not listed.
@@ -27,8 +25,7 @@ impl Grade {
     pub fn scored(score: f64) -> Self {
         Self {
             outcome: Ok(score),
-            part_scores: BTreeMap::new(),
-            part_errors: BTreeMap::new(),
+            parts: BTreeMap::new(),
             extracted_answer: String::new(),
             matched_rank: 0,
             listed_count: 0,

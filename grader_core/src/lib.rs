@@ -15,8 +15,8 @@
 //!
 //! To read it, follow a request:
 //!
-//! 1. `exchange`: bytes in, bytes out; the whole way in fifty lines. `request` borrows a batch from its bytes, `wire` has the other
-//!    messages of the protos.
+//! 1. `exchange`: bytes in, bytes out; the whole way in fifty lines. `request` borrows a batch from its bytes, `reply` writes the
+//!    grades, `wire` has the other messages of the protos.
 //! 2. `spec`: the one enum `Rule` of checked graders. Both spellings, typed messages and the JSON that `spelling` reads through
 //!    `json_object`, end there; what it accepts is ready to run.
 //! 3. `batch`: runs a grader over the rows, in parallel. `scope` holds the values of an item and a sample, `template` fills
@@ -47,6 +47,7 @@ mod python;
 mod quantity;
 mod rank_curve;
 mod ranked_list;
+mod reply;
 mod request;
 mod scope;
 mod spec;

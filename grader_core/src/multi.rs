@@ -109,27 +109,25 @@ impl Multi {
                 whole.matched_rank = part.matched_rank;
                 whole.listed_count = part.listed_count;
             }
-            match part.outcome {
-                Ok(score) => drop(whole.part_scores.insert(name.clone(), score)),
-                Err(error) => drop(whole.part_errors.insert(name.clone(), GradeError { part: name.clone(), ..error })),
-            }
+            let outcome = part.outcome.map_err(|error| GradeError { part: name.clone(), ..error });
+            whole.parts.insert(name.clone(), outcome);
         }
-        whole.outcome = self.outcome(&whole.part_scores, &whole.part_errors);
+        whole.outcome = self.outcome(&whole.parts);
         whole
     }
 
-    fn outcome(
-        &self,
-        scores: &BTreeMap<String, f64>,
-        errors: &BTreeMap<String, GradeError>,
-    ) -> Result<f64, GradeError> {
-        if let Some((_, error)) = errors.iter().find(|(name, _)| !self.shadow.contains(name)) {
-            return Err(error.clone());
+    fn outcome(&self, parts: &BTreeMap<String, Result<f64, GradeError>>) -> Result<f64, GradeError> {
+        for (name, outcome) in parts {
+            match outcome {
+                Err(error) if !self.shadow.contains(name) => return Err(error.clone()),
+                _ => {}
+            }
         }
-        if self.gate.as_ref().and_then(|gate| scores.get(gate)) == Some(&0.0) {
+        let score = |name: &String| parts.get(name).and_then(|outcome| outcome.as_ref().ok()).copied();
+        if self.gate.as_ref().and_then(score) == Some(0.0) {
             return Ok(0.0);
         }
-        let scores: Vec<f64> = self.formula.names().iter().filter_map(|name| scores.get(name).copied()).collect();
+        let scores: Vec<f64> = self.formula.names().iter().filter_map(score).collect();
         let failed = |step: String| GradeError::new(ErrorClass::Formula, format!("{}: {step}", self.formula.source()));
         self.formula.value(&scores).map_err(failed)
     }

@@ -159,7 +159,9 @@ impl<'t> Reader<'t> {
     /// Digits with thousands marks and a point, and where they end.
     fn decimal(&self, start: usize) -> (&'t str, usize) {
         let mut end = self.digits_end(start);
-        if (1..=3).contains(&(end - start)) && !self.follows(start, "0") {
+        let is_marked =
+            self.text.as_bytes().get(end).is_some_and(|next| !next.is_ascii_alphanumeric() && !b" .\n".contains(next));
+        if is_marked && (1..=3).contains(&(end - start)) && !self.follows(start, "0") {
             let is_group =
                 |mark: &str| self.follows(end, mark) && self.digits_end(end + mark.len()) == end + mark.len() + 3;
             if let Some(mark) = THOUSANDS_MARKS.into_iter().find(|mark| is_group(mark)) {
@@ -266,6 +268,9 @@ impl<'t> Reader<'t> {
     }
 
     fn vulgar(&self, at: usize) -> Option<(&'t str, &'t str, usize)> {
+        if !matches!(self.text.as_bytes().get(at), Some(0xc2 | 0xe2)) {
+            return None;
+        }
         let letter = self.text.get(at..)?.chars().next()?;
         let place = VULGAR.chars().position(|known| known == letter)?;
         let (top, bottom) = VULGAR_VALUES.get(place)?;

@@ -22,6 +22,10 @@ impl Quantity {
     /// `None` where the amount is not finite.
     pub(crate) fn from_decimal(text: &str, exponent: i64) -> Option<Self> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        if let (Ok(whole), "", 0) = (text.parse::<u32>(), fraction, exponent) {
+            // Nearly every number of a text is as short as this.
+            return Some(Self::from(Ratio { numerator: i128::from(whole), denominator: 1 }));
+        }
         let digits = whole.bytes().chain(fraction.bytes()).filter(u8::is_ascii_digit);
         let mantissa =
             digits.clone().try_fold(0_i128, |sum, digit| sum.checked_mul(10)?.checked_add(i128::from(digit - b'0')));
@@ -76,6 +80,9 @@ impl Quantity {
     /// `None` where some number does not fit into 128 bits.
     fn is_near_exactly(self, reference: Self, absolute: Self, relative: Self) -> Option<bool> {
         let target = reference.exact?;
+        if self.exact? == target {
+            return Some(true);
+        }
         let difference = self.exact?.plus(Ratio { numerator: -target.numerator, ..target })?.magnitude();
         let within = |allowed: Ratio| difference.is_at_most(allowed);
         Some(within(absolute.exact?)? || within(relative.exact?.times(target.magnitude())?)?)
@@ -85,7 +92,11 @@ impl Quantity {
 impl From<Ratio> for Quantity {
     fn from(exact: Ratio) -> Self {
         #[allow(clippy::cast_precision_loss)]
-        Self { exact: Some(exact), approximate: exact.numerator as f64 / exact.denominator as f64 }
+        let approximate = match (i64::try_from(exact.numerator), exact.denominator) {
+            (Ok(short), 1) => short as f64,
+            _ => exact.numerator as f64 / exact.denominator as f64,
+        };
+        Self { exact: Some(exact), approximate }
     }
 }
 
@@ -164,6 +175,9 @@ impl fmt::Display for Quantity {
                 write!(text, "{:e}", self.approximate)
             };
         };
+        if let (Ok(short), 1) = (i64::try_from(exact.numerator), exact.denominator) {
+            return write!(text, "{short}");
+        }
         if exact.denominator == 1 {
             return write!(text, "{}", exact.numerator);
         }

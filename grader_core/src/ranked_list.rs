@@ -83,19 +83,19 @@ impl RankedList {
     /// The credit of the best rank at which an accepted spelling stands; the partial score where that is more.
     pub(crate) fn judge(&self, accepted: &[String], text: &str) -> Grade {
         let mut grade = Grade::scored(0.0);
-        let mut listed = HashSet::new();
-        for entry in entries(self.location.narrow(text)) {
-            let name = undecorated(&entry);
-            let head = name.get(..head_end(&name)).unwrap_or_default();
-            let head = head.trim_matches(is_decoration);
-            if head.is_empty() || !listed.insert(self.normal(head)) {
+        let entries = entries(self.location.narrow(text));
+        let names: Vec<String> = entries.iter().map(|entry| self.normal(entry)).collect();
+        let mut listed = HashSet::with_capacity(names.len());
+        for (entry, name) in entries.iter().zip(&names) {
+            let head = head(name);
+            if head.is_empty() || !listed.insert(head) {
                 continue;
             }
             grade.listed_count += 1;
             if grade.listed_count == 1 {
-                head.clone_into(&mut grade.extracted_answer);
+                head_as_written(entry).clone_into(&mut grade.extracted_answer);
             }
-            if grade.matched_rank == 0 && self.lists(&self.normal(&name), accepted) {
+            if grade.matched_rank == 0 && lists(name, accepted) {
                 grade.matched_rank = grade.listed_count;
             }
         }
@@ -109,34 +109,53 @@ impl RankedList {
         if rank == 0 || (self.max_rank > 0 && rank > self.max_rank) { 0.0 } else { self.curve.credit(rank) }
     }
 
-    /// Whether an entry begins with an accepted name that ends there.
-    fn lists(&self, entry: &str, accepted: &[String]) -> bool {
-        accepted.iter().filter_map(|name| entry.strip_prefix(name.as_str())).any(|rest| {
-            let ends = |marks: &[&str]| marks.iter().any(|mark| rest.starts_with(mark));
-            rest.is_empty() || ends(&EXPLANATIONS) || ends(&AFTER_NAME)
-        })
-    }
-
-    /// Single spaces, no decoration, and lower case unless case counts.
+    /// A name or entry in the form that is compared: single spaces, no decoration, lower case unless case counts.
     fn normal(&self, name: &str) -> String {
-        let words: Vec<&str> = name.trim_matches(is_decoration).split_whitespace().collect();
-        let name = words.join(" ");
-        if self.case_sensitive { name } else { name.to_lowercase() }
+        let mut normal = String::with_capacity(name.len());
+        for word in name.trim_matches(is_decoration).split_whitespace() {
+            if !normal.is_empty() {
+                normal.push(' ');
+            }
+            let letters = word.chars().filter(|letter| !is_emphasis(*letter));
+            match self.case_sensitive {
+                true => normal.extend(letters),
+                false => normal.extend(letters.flat_map(char::to_lowercase)),
+            }
+        }
+        normal
     }
 }
 
 fn is_decoration(letter: char) -> bool {
     letter.is_whitespace()
-        || matches!(letter, '*' | '_' | '`' | '"' | '\'' | '“' | '”' | '‘' | '’' | '.' | ',' | ';' | ':')
+        || is_emphasis(letter)
+        || matches!(letter, '_' | '"' | '\'' | '“' | '”' | '‘' | '’' | '.' | ',' | ';' | ':')
 }
 
-/// An entry without Markdown's emphasis.
-fn undecorated(entry: &str) -> String {
-    entry.trim_matches(is_decoration).chars().filter(|letter| !matches!(letter, '*' | '`')).collect()
+/// Markdown's signs of emphasis, which may stand inside an entry as well.
+fn is_emphasis(letter: char) -> bool {
+    matches!(letter, '*' | '`')
 }
 
-fn head_end(name: &str) -> usize {
-    EXPLANATIONS.iter().filter_map(|mark| name.find(mark)).min().unwrap_or(name.len())
+/// The name at the beginning of an entry.
+fn head(entry: &str) -> &str {
+    let starts_mark = |byte: &u8| matches!(byte, b' ' | b':' | b'.' | 0xe2);
+    let places = entry.bytes().enumerate().filter(|(_, byte)| starts_mark(byte)).map(|(place, _)| place);
+    let ends = |place: &usize| EXPLANATIONS.iter().any(|mark| entry.as_bytes()[*place..].starts_with(mark.as_bytes()));
+    entry[..places.into_iter().find(ends).unwrap_or(entry.len())].trim_matches(is_decoration)
+}
+
+fn head_as_written(entry: &str) -> String {
+    let plain: String = entry.trim_matches(is_decoration).chars().filter(|letter| !is_emphasis(*letter)).collect();
+    head(&plain).to_owned()
+}
+
+/// Whether an entry begins with an accepted name that ends there.
+fn lists(entry: &str, accepted: &[String]) -> bool {
+    accepted.iter().filter_map(|name| entry.strip_prefix(name.as_str())).any(|rest| {
+        let ends = |marks: &[&str]| marks.iter().any(|mark| rest.starts_with(mark));
+        rest.is_empty() || ends(&EXPLANATIONS) || ends(&AFTER_NAME)
+    })
 }
 
 /// The further spellings in `aliases`: a JSON array, or an object from an accepted name to its spellings. Empty for none.

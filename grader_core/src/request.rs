@@ -3,10 +3,11 @@
 
 use prost::Message;
 use prost::bytes::Buf;
-use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint, int32};
+use prost::encoding::{WireType, decode_key, decode_varint, int32};
 
 use crate::batch::{Batch, Row};
 use crate::error::GraderError;
+use crate::reply::put_bytes;
 use crate::scope::Item;
 use crate::wire::GraderSpec;
 
@@ -120,12 +121,6 @@ impl<'a> GradeRequest<'a> {
         let items = self.items_json.iter().map(|json| Item::new(json, wanted)).collect();
         Ok(Batch { items, rows })
     }
-}
-
-fn put_bytes(bytes: &mut Vec<u8>, tag: u32, value: &[u8]) {
-    encode_key(tag, WireType::LengthDelimited, bytes);
-    encode_varint(value.len() as u64, bytes);
-    bytes.extend_from_slice(value);
 }
 
 fn take_bytes<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], String> {

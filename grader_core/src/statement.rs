@@ -177,7 +177,8 @@ impl Context<'_> {
         }
         let is_exact = self.text[self.start..self.end] == choice.spelled;
         let ends_there = self.text[self.end..].chars().next().is_none_or(|next| !next.is_alphanumeric() && next != ' ');
-        if is_stated || self.is_praised() || self.is_alone_on_its_line() {
+        let is_statement = (is_stated && !self.is_alternative()) || self.is_praised() || self.is_alone_on_its_line();
+        if is_statement {
             Some(Strength::Stated)
         } else if is_enclosed || is_labelled || (is_opening && (ends_there || self.behind_marker)) {
             Some(Strength::Marked)
@@ -291,6 +292,13 @@ impl Context<'_> {
             right = Some(word);
         }
         false
+    }
+
+    /// Whether another choice is offered behind this one: the instruction `answer Yes or No` states neither.
+    fn is_alternative(&self) -> bool {
+        let behind = &self.text[self.end..];
+        let next = Words::new(behind).next();
+        next.is_some_and(|next| next.is(behind, "or") && behind[..next.start].chars().all(is_decoration))
     }
 
     /// `B is correct`, `(B) is the right answer`.

@@ -1,6 +1,6 @@
 //! The messages of `protos/pinetune/api/{grading,rollout}/v1` that the core reads or writes, by hand: field numbers as there, no
-//! protoc at build. A contract test outside compares them with the protos. The request of a batch is in `request.rs`, which borrows
-//! its columns instead of copying them.
+//! protoc at build. A contract test outside compares them with the protos. The messages of a batch are not here: `request.rs` borrows
+//! their columns instead of copying them, `reply.rs` writes grades as they are.
 
 use std::collections::BTreeMap;
 
@@ -230,90 +230,4 @@ pub struct ValidateGraderResponse {
     /// Identifies grader and core version.
     #[prost(string, tag = "3")]
     pub fingerprint: String,
-}
-
-/// The grades of a batch.
-#[derive(Clone, PartialEq, Message)]
-pub struct GradeResponse {
-    /// In the request's order.
-    #[prost(message, repeated, tag = "1")]
-    pub grades: Vec<Grade>,
-}
-
-/// A grade on the wire.
-#[derive(Clone, PartialEq, Message)]
-pub struct Grade {
-    /// Score or error.
-    #[prost(oneof = "Outcome", tags = "1, 2")]
-    pub outcome: Option<Outcome>,
-    /// Scores of parts.
-    #[prost(btree_map = "string, double", tag = "3")]
-    pub part_scores: BTreeMap<String, f64>,
-    /// Errors of parts.
-    #[prost(btree_map = "string, message", tag = "4")]
-    pub part_errors: BTreeMap<String, GradeError>,
-    /// The answer found.
-    #[prost(string, tag = "5")]
-    pub extracted_answer: String,
-    /// Rank of the reference.
-    #[prost(int32, tag = "6")]
-    pub matched_rank: i32,
-    /// Answers listed.
-    #[prost(int32, tag = "7")]
-    pub listed_count: i32,
-    /// Identifies grader and core version.
-    #[prost(string, tag = "8")]
-    pub grader_fingerprint: String,
-}
-
-/// The outcome of grading.
-#[derive(Clone, PartialEq, Oneof)]
-pub enum Outcome {
-    /// The score.
-    #[prost(double, tag = "1")]
-    Score(f64),
-    /// Why there is none.
-    #[prost(message, tag = "2")]
-    Error(GradeError),
-}
-
-/// A grading failure on the wire.
-#[derive(Clone, PartialEq, Eq, Message)]
-pub struct GradeError {
-    /// GradeErrorClass.
-    #[prost(int32, tag = "1")]
-    pub error_class: i32,
-    /// Whether asking again may help.
-    #[prost(bool, tag = "2")]
-    pub retryable: bool,
-    /// What failed.
-    #[prost(string, tag = "3")]
-    pub detail: String,
-    /// Failing part of a multi grader.
-    #[prost(string, tag = "4")]
-    pub part: String,
-}
-
-impl From<crate::grade::GradeError> for GradeError {
-    fn from(error: crate::grade::GradeError) -> Self {
-        Self { error_class: error.class.number(), retryable: false, detail: error.detail, part: error.part }
-    }
-}
-
-impl Grade {
-    /// The message of `grade`, made by the grader with this fingerprint.
-    pub fn new(grade: crate::grade::Grade, grader_fingerprint: &str) -> Self {
-        Self {
-            outcome: Some(match grade.outcome {
-                Ok(score) => Outcome::Score(score),
-                Err(error) => Outcome::Error(error.into()),
-            }),
-            part_scores: grade.part_scores,
-            part_errors: grade.part_errors.into_iter().map(|(part, error)| (part, error.into())).collect(),
-            extracted_answer: grade.extracted_answer,
-            matched_rank: i32::try_from(grade.matched_rank).unwrap_or(i32::MAX),
-            listed_count: i32::try_from(grade.listed_count).unwrap_or(i32::MAX),
-            grader_fingerprint: grader_fingerprint.to_owned(),
-        }
-    }
 }

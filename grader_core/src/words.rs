@@ -59,7 +59,10 @@ impl Iterator for Words<'_> {
     type Item = Word;
 
     fn next(&mut self) -> Option<Word> {
+        let bytes = self.text.as_bytes();
         loop {
+            let rest = bytes.get(self.at..)?;
+            self.at += rest.iter().take_while(|byte| byte.is_ascii() && !byte.is_ascii_alphanumeric()).count();
             let (letter, length) = self.letter(self.at);
             if length == 0 {
                 return None;
@@ -71,6 +74,7 @@ impl Iterator for Words<'_> {
         }
         let start = self.at;
         loop {
+            self.at += bytes[self.at..].iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
             let (letter, _) = self.letter(self.at);
             if letter == 0 {
                 return Some(Word { start, end: self.at });

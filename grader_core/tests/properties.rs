@@ -161,8 +161,8 @@ proptest! {
 }
 
 #[test]
-fn two_megabytes_of_the_worst_texts_are_graded() {
-    // Whoever looks back or ahead from every place takes hours here; reading once takes a second or two.
+fn long_texts_of_the_worst_kind_are_graded() {
+    // Whoever looks back or ahead from every place takes many minutes here; reading once takes a second or two.
     let worst = [
         "1 ",
         "1,000,",
@@ -203,6 +203,6 @@ fn two_megabytes_of_the_worst_texts_are_graded() {
         "½",
     ];
     for piece in worst {
-        check(r#"{"answer": "7"}"#, &piece.repeat(2_000_000 / piece.len()), "");
+        check(r#"{"answer": "7"}"#, &piece.repeat(300_000 / piece.len()), "");
     }
 }

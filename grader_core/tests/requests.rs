@@ -1,9 +1,11 @@
 //! The way in and out: requests read as prost reads them, replies as prost writes them, and which requests are refused why.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A broken test shall stop.
 
-use grader_core::wire::{GradeResponse, GraderSpec, Outcome, Spelling, ValidateGraderRequest, ValidateGraderResponse};
+use std::collections::BTreeMap;
+
+use grader_core::wire::{GraderSpec, Spelling, ValidateGraderRequest, ValidateGraderResponse};
 use grader_core::{GradeRequest, Grader, GraderError, SCORE_BOUNDS, grade, validate};
-use prost::Message;
+use prost::{Message, Oneof};
 
 /// `GradeRequest` of the proto, as prost alone would read it.
 #[derive(Clone, PartialEq, Message)]
@@ -23,6 +25,53 @@ struct OwnedRequest {
     /// A field that this version does not know.
     #[prost(string, tag = "99")]
     later: String,
+}
+
+/// `GradeResponse` of the proto.
+#[derive(Clone, PartialEq, Message)]
+struct GradeResponse {
+    #[prost(message, repeated, tag = "1")]
+    grades: Vec<WireGrade>,
+}
+
+/// `Grade` of the proto.
+#[derive(Clone, PartialEq, Message)]
+struct WireGrade {
+    #[prost(oneof = "Outcome", tags = "1, 2")]
+    outcome: Option<Outcome>,
+    #[prost(btree_map = "string, double", tag = "3")]
+    part_scores: BTreeMap<String, f64>,
+    #[prost(btree_map = "string, message", tag = "4")]
+    part_errors: BTreeMap<String, WireError>,
+    #[prost(string, tag = "5")]
+    extracted_answer: String,
+    #[prost(int32, tag = "6")]
+    matched_rank: i32,
+    #[prost(int32, tag = "7")]
+    listed_count: i32,
+    #[prost(string, tag = "8")]
+    grader_fingerprint: String,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+enum Outcome {
+    #[prost(double, tag = "1")]
+    Score(f64),
+    #[prost(message, tag = "2")]
+    Error(WireError),
+}
+
+/// `GradeError` of the proto.
+#[derive(Clone, PartialEq, Eq, Message)]
+struct WireError {
+    #[prost(int32, tag = "1")]
+    error_class: i32,
+    #[prost(bool, tag = "2")]
+    retryable: bool,
+    #[prost(string, tag = "3")]
+    detail: String,
+    #[prost(string, tag = "4")]
+    part: String,
 }
 
 fn number_spec() -> GraderSpec {

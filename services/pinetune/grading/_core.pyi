@@ -1,0 +1,73 @@
+"""The Rust core, `grader_core/src/python.rs`: bytes and counts cross this door, never single grades."""
+
+from collections.abc import Sequence
+from typing import final
+
+__all__ = [
+    "Graded",
+    "GraderError",
+    "core_version",
+    "encode_grade_request",
+    "grade",
+    "score_bounds",
+    "set_threads",
+    "validate",
+]
+
+class GraderError(Exception):
+    """A grader or a request is refused."""
+
+    reason: str
+    """Stable UPPER_SNAKE word."""
+    field: str
+    """Path of the fault, e.g. `graders.accuracy.reference`."""
+    detail: str
+    """What is wrong there; the message is `field: detail`."""
+
+@final
+class Graded:
+    """A graded batch: the reply for the wire, and how the batch went."""
+
+    @property
+    def reply(self) -> bytes:
+        """`GradeResponse` in wire format, without `grading_seconds`."""
+    @property
+    def kind(self) -> str:
+        """Kind of the grader."""
+    @property
+    def score_counts(self) -> list[int]:
+        """Grades with a score, by bucket of `score_bounds`; the last bucket is for scores above the last bound."""
+    @property
+    def score_sum(self) -> float:
+        """Sum of all scores."""
+    @property
+    def error_counts(self) -> dict[str, int]:
+        """Grades without a score, by error class; classes that did not occur are left out."""
+
+def grade(request: bytes) -> Graded:
+    """Grade a `GradeRequest` in wire format. Raises GraderError where the grader or the batch's shape is wrong."""
+
+def validate(request: bytes) -> bytes:
+    """Answer a `ValidateGraderRequest` in wire format with a `ValidateGraderResponse`. Raises GraderError."""
+
+def encode_grade_request(
+    grader: bytes,
+    items_json: Sequence[str],
+    output_texts: Sequence[str],
+    item_indexes: Sequence[int],
+    samples_json: Sequence[str],
+    finish_reasons: Sequence[int],
+) -> bytes:
+    """Write a `GradeRequest` from its columns; `grader` is a `GraderSpec` in wire format."""
+
+def core_version() -> int:
+    """Return the version of the grading rules, which fingerprints contain."""
+
+def score_bounds() -> list[float]:
+    """Return the upper bounds of the buckets of `Graded.score_counts`."""
+
+def set_threads(count: int) -> None:
+    """Set how many threads grade large batches, 0 for one a core.
+
+    Works once, before the first such batch; RuntimeError afterwards.
+    """

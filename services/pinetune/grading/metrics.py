@@ -1,0 +1,65 @@
+"""The metrics of the grading room. Grades are counted in the core, a batch at a time, and arrive here as sums."""
+
+import threading
+from collections.abc import Iterable, Sequence
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from pinetune.grading.graders import SCORE_BOUNDS, GradedBatch
+from pinetune.pod.metrics import BATCH_COUNT, CALL_SECONDS
+
+SCORED = "scored"
+"""The outcome of a grade that has a score; the others are the error classes."""
+
+
+class ScoreHistogram(Collector):
+    """A histogram that takes whole batches: prometheus_client's own takes one value at a time."""
+
+    def __init__(self, name: str, documentation: str, label: str, bounds: Sequence[float]) -> None:
+        self._name, self._documentation, self._label = name, documentation, label
+        self._bounds = [*map(str, bounds), "+Inf"]
+        self._counts: dict[str, list[int]] = {}
+        self._sums: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def add(self, value: str, counts: Sequence[int], total: float) -> None:
+        """Add a batch under a value of the label: `counts` by bucket, the last one above all bounds; their `total`."""
+        with self._lock:
+            former = self._counts.get(value, [0] * len(self._bounds))
+            self._counts[value] = [old + new for old, new in zip(former, counts, strict=True)]
+            self._sums[value] = self._sums.get(value, 0.0) + total
+
+    def describe(self) -> Iterable[HistogramMetricFamily]:
+        """Name the metric, without values."""
+        return [HistogramMetricFamily(self._name, self._documentation, labels=[self._label])]
+
+    def collect(self) -> Iterable[HistogramMetricFamily]:
+        """Return the buckets so far, each with those below it as Prometheus has them."""
+        family = HistogramMetricFamily(self._name, self._documentation, labels=[self._label])
+        with self._lock:
+            for value, counts in self._counts.items():
+                totals = [sum(counts[: place + 1]) for place in range(len(counts))]
+                family.add_metric([value], list(zip(self._bounds, totals, strict=True)), self._sums[value])
+        return [family]
+
+
+GRADES = Counter("pinetune_grading_grades_total", "Grades by kind of grader and outcome.", ["kind", "outcome"])
+SCORE = ScoreHistogram("pinetune_grading_score", "Scores by kind of grader.", "kind", SCORE_BOUNDS)
+REGISTRY.register(SCORE)
+GRADE_TIME = Histogram("pinetune_grading_grade_seconds", "Time to grade a batch.", ["kind"], buckets=CALL_SECONDS)
+BATCH_SIZE = Histogram("pinetune_grading_batch_samples", "Samples in a batch.", buckets=BATCH_COUNT)
+BATCHES_IN_FLIGHT = Gauge("pinetune_grading_batches_in_flight", "Batches that are being graded.")
+REFUSALS = Counter("pinetune_grading_refusals_total", "Graders and requests that were refused, by reason.", ["reason"])
+
+
+def note_batch(batch: GradedBatch, seconds: float) -> None:
+    """Show a graded batch that took `seconds`."""
+    scored = sum(batch.score_counts)
+    GRADES.labels(batch.kind, SCORED).inc(scored)
+    for error_class, count in batch.error_counts.items():
+        GRADES.labels(batch.kind, error_class.lower()).inc(count)
+    SCORE.add(batch.kind, batch.score_counts, batch.score_sum)
+    GRADE_TIME.labels(batch.kind).observe(seconds)
+    BATCH_SIZE.observe(scored + sum(batch.error_counts.values()))
