@@ -82,7 +82,7 @@ def supervised(job_id: str = "ftjob-sft", *, warm_up_count: int = 30) -> History
         job=job,
         steps=steps,
         messages=_messages(job, steps),
-        evaluations=[_evaluation(job_id, "sft", 0.305, 3)],
+        evaluations=[_evaluation(job_id, "fine_tuned", 0.305, 3, "eval-sft")],
     )
 
 
@@ -180,9 +180,9 @@ def _validation(reward: float) -> wire.ValidationResult:
     )
 
 
-def _evaluation(job_id: str, name: str, accuracy: float, order: int) -> wire.Evaluation:
+def _evaluation(job_id: str, name: str, accuracy: float, order: int, evaluation_id: str = "") -> wire.Evaluation:
     return wire.Evaluation(
-        evaluation_id=f"eval-{name}",
+        evaluation_id=evaluation_id or f"eval-{name}",
         order=wire.EvaluationOrder(
             name=name, model=f"job:{job_id}", dataset_id="file-test", grader=GraderSpec(json=GRADER_JSON), job_id=job_id
         ),

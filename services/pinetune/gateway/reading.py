@@ -29,7 +29,8 @@ from pinetune.pod.errors import InvalidInput, PinetuneError
 ROLLOUTS_PER_PAGE = 50
 SHOWN_BETTER, SHOWN_WORSE, SHOWN_EQUAL = 4, 2, 2
 """How many validation items of each kind a report shows."""
-RUN_ORDER = {"base": 0, "warm_up": 1, "sft": 2}
+RESULT, SUPERVISED_RESULT = "fine_tuned", "sft"
+RUN_ORDER = {"base": 0, "warm_up": 1, SUPERVISED_RESULT: 2}
 """What stands before all others in a table of several jobs' runs, so that a difference is the later training's gain."""
 DEFAULT_REFERENCE = "answer"
 
@@ -58,14 +59,18 @@ class Reader:
 
     def runs_of(self, job_ids: Sequence[str]) -> RunTable:
         """Return the finished evaluations of jobs from the base model to the best trained one, job by job."""
+        specs = {job_id: self._client.get_job(job_id).spec for job_id in job_ids}
         found = []
-        for job_id in job_ids:
+        for job_id, spec in specs.items():
             done = [e for e in self._client.list_evaluations(job_id) if e.state == jobs_pb2.JOB_STATE_SUCCEEDED]
+            for each in done:
+                # Every job calls its result fine_tuned; beside a reinforcement job's this one is the rival.
+                if spec.method.type == "supervised" and each.order.name == RESULT:
+                    each.order.name = SUPERVISED_RESULT
             found += sorted(done, key=lambda evaluation: evaluation.create_time.ToNanoseconds())
         found.sort(key=lambda evaluation: RUN_ORDER.get(evaluation.order.name, len(RUN_ORDER)))
-        suffixes = {job_id: self._client.get_job(job_id).spec.suffix for job_id in job_ids}
-        counts = Counter(suffixes.values())
-        return self._table(found, {job_id: word for job_id, word in suffixes.items() if word and counts[word] == 1})
+        counts = Counter(spec.suffix for spec in specs.values())
+        return self._table(found, {i: s.suffix for i, s in specs.items() if s.suffix and counts[s.suffix] == 1})
 
     def runs(self, evaluation_ids: Sequence[str]) -> RunTable:
         """Return named evaluations side by side."""

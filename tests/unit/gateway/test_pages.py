@@ -103,7 +103,7 @@ def test_rollouts_are_paged_within_their_step(get: Get) -> None:
 def test_evaluations_are_compared_by_id(get: Get) -> None:
     status, page = get("/compare?evaluations=eval-base,eval-sft")
     assert status == 200
-    assert f"sft {MINUS} base" in page
+    assert f"fine_tuned {MINUS} base" in page
 
 
 @pytest.mark.parametrize(

@@ -62,9 +62,16 @@ def test_the_same_base_measured_by_two_jobs_is_shown_once(reader: Reader, jobs: 
 
 
 def test_two_runs_of_one_name_are_told_apart_by_their_jobs(reader: Reader, jobs: FakeJobs) -> None:
-    jobs.histories["ftjob-sft"].evaluations[0].order.name = "fine_tuned"
+    jobs.histories["ftjob-sft"].job.spec.method.type = "reinforcement"
     names = [run.name for run in reader.runs_of(["ftjob-rl", "ftjob-sft"]).runs]
     assert names[2:] == ["fine_tuned (ftjob-rl)", "fine_tuned (ftjob-sft)"]
+
+
+def test_jobs_with_words_of_their_own_are_told_apart_by_these(reader: Reader, jobs: FakeJobs) -> None:
+    spec = jobs.histories["ftjob-sft"].job.spec
+    spec.method.type, spec.suffix = "reinforcement", "longer"
+    names = [run.name for run in reader.runs_of(["ftjob-rl", "ftjob-sft"]).runs]
+    assert names[2:] == ["fine_tuned (sums)", "fine_tuned (longer)"]
 
 
 def test_runs_on_different_items_have_no_differences_and_a_reason(reader: Reader, jobs: FakeJobs) -> None:
