@@ -316,6 +316,16 @@ def test_a_pause_that_was_overtaken_by_a_cancellation_cancels(room: Room) -> Non
     assert room.client.get_job(job.job_id).state == wire.JOB_STATE_CANCELLED
 
 
+def test_a_pause_that_was_taken_back_too_late_is_resumed_at_once(room: Room) -> None:
+    job = room.create_job()
+    worker = room.take(job.job_id)
+    room.client.pause_job(job.job_id)
+    assert beat(worker) == PAUSE
+    room.client.resume_job(job.job_id)
+    worker.finish(wire.JOB_STATE_PAUSED)
+    assert room.client.get_job(job.job_id).state == wire.JOB_STATE_QUEUED
+
+
 def test_a_job_s_own_evaluations_are_recorded_once_per_name(room: Room) -> None:
     job = room.create_job()
     worker = room.take(job.job_id)

@@ -31,6 +31,7 @@ from pinetune.jobs.store.evaluations import get_evaluation
 from pinetune.jobs.store.jobs import get_job, update_job
 from pinetune.jobs.store.leases import touch_attempt
 from pinetune.jobs.store.works import EVALUATION, JOB, Fault, Work, dataset_uris, get_work, update_work
+from pinetune.jobs.wishes import resume
 from pinetune.jobs.work_orders import artifacts_of, model_of
 from pinetune.pod.errors import Conflict, InvalidInput
 
@@ -256,3 +257,5 @@ def _finish(
                 best_checkpoint_id=request.best_checkpoint_id,
             )
     end_work(connection, work, state, moment=moment, fault=fault)
+    if state is State.PAUSED and work.kind == JOB and work.wish is Wish.NONE:
+        resume(connection, work.work_id)  # The pause was taken back after the worker had begun to stop.

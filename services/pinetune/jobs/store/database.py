@@ -4,6 +4,7 @@ The service is the only writer. In SQLite a writing transaction takes the write 
 first and writes later could not be told to wait, only to fail.
 """
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from pinetune.pod.errors import InvalidInput
+
+# It says at every start which dialect it found; that it upgraded is in the tables.
+logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 BUSY_TIMEOUT_MS = 30_000
