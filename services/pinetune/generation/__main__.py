@@ -1,0 +1,68 @@
+"""The generation pod: `python -m pinetune.generation`."""
+
+import sys
+import time
+from pathlib import Path
+
+from pinetune.api.generation.v1.generation_pb2_grpc import add_GenerationServiceServicer_to_server
+from pinetune.generation.config import GenerationSettings
+from pinetune.generation.service import SERVICE_NAME, GenerationService
+from pinetune.pod.config import load
+from pinetune.pod.errors import InvalidInput, NotFound
+from pinetune.pod.server import Pod, PodSettings, RegisteredService, run
+
+NANO_RECEIPT = "nano.json"
+"""What learning writes last into the folder of a nano model."""
+LOOK_SECONDS = 0.2
+
+
+def build(pod: Pod) -> list[RegisteredService]:
+    """Make the service; the engine is loaded once the ports are open, so that probes see the pod starting."""
+    settings = load(GenerationSettings)
+    if settings.engine == "vllm":
+        raise InvalidInput(
+            "PINETUNE_GENERATION_ENGINE: vllm is not in this release; use transformers", reason="ENGINE_UNSUPPORTED"
+        )
+    service = GenerationService()
+
+    def start() -> None:
+        wait_for_nano(settings)
+        # Imported here: torch and transformers take seconds, and a wrong setting should not.
+        from pinetune.generation.transformers_engine import EngineOptions, TransformersEngine
+
+        service.hold(
+            TransformersEngine(
+                EngineOptions(
+                    model=settings.model,
+                    device=settings.device,
+                    dtype=settings.dtype,
+                    chat_template=settings.chat_template,
+                    max_batch_tokens=settings.max_batch_tokens,
+                    max_model_tokens=settings.max_model_tokens,
+                    threads=settings.threads,
+                    local_files_only=settings.local_files_only,
+                )
+            )
+        )
+
+    pod.add_startup(start)
+    pod.add_shutdown(service.close)
+    return [RegisteredService(SERVICE_NAME, lambda server: add_GenerationServiceServicer_to_server(service, server))]
+
+
+def wait_for_nano(settings: GenerationSettings) -> None:
+    """Wait until the job's learner has made the nano model; at once where the model is expected to be there."""
+    receipt = Path(settings.model) / NANO_RECEIPT
+    give_up = time.monotonic() + settings.wait_for_model_seconds
+    while settings.wait_for_model_seconds and not receipt.exists():
+        if time.monotonic() > give_up:
+            raise NotFound(
+                f"{settings.model}: no nano model was made there within {settings.wait_for_model_seconds:g} s; the "
+                "learner's log says why",
+                reason="MODEL_NOT_FOUND",
+            )
+        time.sleep(LOOK_SECONDS)
+
+
+if __name__ == "__main__":
+    sys.exit(run("generation", load(PodSettings), build))

@@ -1,0 +1,32 @@
+"""What the process of the generation service can be told by variables; how to sample comes with each call."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from pinetune.pod.config import RoomSettings
+
+
+class GenerationSettings(RoomSettings, env_prefix="PINETUNE_GENERATION_"):
+    """Settings of the generation room."""
+
+    model: str = Field(min_length=1)
+    """Folder in Hugging Face format, or a hub id."""
+    engine: Literal["transformers", "vllm"] = "transformers"
+    """What samples; vllm is not in this release."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1 … or auto."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """dtype of the weights."""
+    threads: int = Field(default=0, ge=0)
+    """Cores that torch computes on; 0 leaves the number to torch."""
+    chat_template: str = "model"
+    """`model` for the tokenizer's own, `plain` for the bare texts, or a Jinja file."""
+    max_batch_tokens: int = Field(default=65_536, ge=1)
+    """Most tokens in the cache at once, padding included."""
+    max_model_tokens: int = Field(default=0, ge=0)
+    """Most tokens of prompt and completion together; 0 takes the model's own limit."""
+    local_files_only: bool = False
+    """Never ask the hub."""
+    wait_for_model_seconds: float = Field(default=0.0, ge=0)
+    """How long to wait for a `nano` model that the job's learner is still making; 0 expects the model to be there."""

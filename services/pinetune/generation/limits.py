@@ -1,0 +1,37 @@
+"""The limits of sampling parameters, and the sentences for values beyond them."""
+
+import math
+
+from pinetune.api.generation.v1 import generation_pb2 as wire
+from pinetune.generation.engine import SamplingParams
+from pinetune.pod.errors import InvalidInput
+
+TEMPERATURE_MAX = 10.0
+STOP_MAX = 16
+
+
+def checked_sampling(given: wire.SamplingParams) -> SamplingParams:
+    """Return the parameters as the engine takes them; raises InvalidInput SAMPLING with field, limit and value."""
+    top_p = given.top_p or 1.0
+    faults = {
+        "temperature": (0 <= given.temperature <= TEMPERATURE_MAX, f"0 to {TEMPERATURE_MAX:g}", given.temperature),
+        "top_p": (0 < top_p <= 1, "above 0 to 1", given.top_p),
+        "top_k": (given.top_k >= 0, "at least 0", given.top_k),
+        "max_tokens": (given.max_tokens >= 1, "at least 1", given.max_tokens),
+        "min_tokens": (0 <= given.min_tokens <= max(given.max_tokens, 0), "0 to max_tokens", given.min_tokens),
+        "stop": (len(given.stop) <= STOP_MAX and all(given.stop), f"at most {STOP_MAX} texts, none empty", given.stop),
+    }
+    for field, (right, limit, value) in faults.items():
+        if not right or (isinstance(value, float) and not math.isfinite(value)):
+            raise InvalidInput(
+                f"sampling.{field} must be {limit}; it is {value}", reason="SAMPLING", field=f"sampling.{field}"
+            )
+    return SamplingParams(
+        max_tokens=given.max_tokens,
+        temperature=given.temperature,
+        top_p=top_p,
+        top_k=given.top_k,
+        min_tokens=given.min_tokens,
+        stop=tuple(given.stop),
+        seed=given.seed,
+    )
