@@ -4,7 +4,7 @@ The uniform numbers come from a counter-based generator (Philox) keyed by seed, 
 position. So a draw depends on nothing but those: not on the batch, nor on the order, nor on which other rows have
 ended.
 
-Shapes: B rows, V tokens in the vocabulary, T positions.
+Shapes: B rows, V tokens in the vocabulary, N blocks of W tokens.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pinetune.generation.engine import SamplingParams
 
+BLOCK = 64  # Tokens in a block of the cumulative sum; near the square root of usual vocabularies.
 UNIFORM_BITS = 24  # What float32 holds exactly, so that no number rounds up to 1.
 
 
@@ -72,11 +73,35 @@ def _tempered(logits: Tensor, temperature: float) -> Tensor:
 
 
 def _invert(probabilities_BV: Tensor, uniforms_B: Tensor) -> Tensor:
-    """Return, as [B, 1], the first index whose cumulative probability exceeds its row's uniform number."""
-    cumulative_BV = probabilities_BV.cumsum(-1)
-    total_B1 = cumulative_BV[:, -1:]
-    # Rounded up to the total, the target would lie behind every token that has a probability at all.
-    below_total_B1 = total_B1.nextafter(torch.zeros_like(total_B1))
-    target_B1 = torch.minimum(uniforms_B[:, None] * total_B1, below_total_B1)
+    """Return, as [B, 1], the first index whose cumulative probability exceeds its row's uniform number.
+
+    In two steps, over sums of blocks and then inside one block: sums are many times cheaper than a cumulative sum over a
+    whole vocabulary.
+    """
+    blocks_BN = _block_sums(probabilities_BV)
+    cumulative_BN = blocks_BN.cumsum(-1)
+    target_B1 = uniforms_B[:, None] * cumulative_BN[:, -1:]
+    block_B1 = _first_above(cumulative_BN, target_B1)
+    rest_B1 = target_B1 - (cumulative_BN.gather(1, block_B1) - blocks_BN.gather(1, block_B1))
+    columns_BW = block_B1 * BLOCK + torch.arange(BLOCK, device=block_B1.device)
+    outside_BW = columns_BW >= probabilities_BV.shape[1]
+    inside_BW = probabilities_BV.gather(1, columns_BW.masked_fill(outside_BW, 0)).masked_fill(outside_BW, 0.0)
+    index_B1 = block_B1 * BLOCK + _first_above(inside_BW.cumsum(-1), rest_B1)
     # Clamped only for rows of NaN, whose log-probability is NaN too and says so to the learner.
-    return torch.searchsorted(cumulative_BV, target_B1, right=True).clamp_(max=probabilities_BV.shape[1] - 1)
+    return index_B1.clamp_(max=probabilities_BV.shape[1] - 1)
+
+
+def _block_sums(probabilities_BV: Tensor) -> Tensor:
+    whole = probabilities_BV.shape[1] // BLOCK * BLOCK
+    sums_BN = probabilities_BV[:, :whole].unflatten(1, (-1, BLOCK)).sum(-1)
+    if whole == probabilities_BV.shape[1]:
+        return sums_BN
+    return torch.cat([sums_BN, probabilities_BV[:, whole:].sum(-1, keepdim=True)], dim=1)
+
+
+def _first_above(cumulative: Tensor, target_B1: Tensor) -> Tensor:
+    """Return the first index that lies above the target; always one that adds something to the cumulative sum."""
+    total_B1 = cumulative[:, -1:]
+    # Rounding can lift a target to the total, where it would lie behind every index.
+    reached_B1 = torch.minimum(target_B1, total_B1.nextafter(torch.zeros_like(total_B1)))
+    return torch.searchsorted(cumulative, reached_B1, right=True).clamp_(max=cumulative.shape[1] - 1)
