@@ -75,7 +75,9 @@ fn json_at_end<'t>(text: &str) -> Option<Vec<Cow<'t, str>>> {
             (depth == 0).then_some(place)
         })
     })?;
-    serde_json::from_str::<Vec<Value>>(&text[start..]).ok().map(texts)
+    let values = serde_json::from_str::<Vec<Value>>(&text[start..]).ok()?;
+    // Behind other text an array without texts is a citation such as [1].
+    (start == 0 || values.iter().any(Value::is_string)).then(|| texts(values))
 }
 
 fn texts<'t>(values: Vec<Value>) -> Vec<Cow<'t, str>> {

@@ -1,7 +1,8 @@
-"""The Python surface of the core: counts, the encoder, errors; and the answers of the data sets beside the repository."""
+"""The Python surface of the core: counts, encoder, errors; and the answers of the data sets beside the repository."""
 
 import gzip
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -83,6 +84,15 @@ def test_a_batch_of_scores_is_shown_as_prometheus_has_histograms() -> None:
         'score_count{kind="number"} 7.0',
         'score_sum{kind="number"} 6.5',
     ]
+
+
+def test_every_grader_of_the_documentation_is_valid() -> None:
+    page = Path(__file__).resolve().parents[3] / "docs" / "graders.md"
+    found = re.findall(r"^```json\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert len(found) >= 3
+    for text in found:
+        check = wire.ValidateGraderRequest(grader=wire.GraderSpec(json=text), item_keys=["answer"])
+        graders.validate(check.SerializeToString())
 
 
 def rows(path: Path) -> list[dict[str, str]]:
