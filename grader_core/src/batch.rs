@@ -1,5 +1,6 @@
-//! Grades many samples with one grader, on all cores where that pays. What depends on the item alone is made once per item and shared
-//! by the samples of its prompt. Results come in the order of the rows; a sample that fails has a failed grade, and no more.
+//! Grades many samples with one grader, on all cores where that pays. What depends on the item alone is made once per
+//! item and shared by the samples of its prompt. Results come in the order of the rows; a sample that fails has a
+//! failed grade, and no more.
 
 use rayon::prelude::*;
 

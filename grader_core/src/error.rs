@@ -1,5 +1,5 @@
-//! What can be wrong with a grader or a request: one error, typed by reason. A completion that cannot be graded is no error of
-//! this kind; it is a [`crate::grade::GradeError`], which is data.
+//! What can be wrong with a grader or a request: one error, typed by reason. A completion that cannot be graded is no
+//! error of this kind; it is a [`crate::grade::GradeError`], which is data.
 
 use thiserror::Error;
 

@@ -1,5 +1,5 @@
-//! Bytes in, bytes out: what the service and the Python binding call. A reply comes with counts, so that nobody has to walk over the
-//! grades of a batch to know how it went.
+//! Bytes in, bytes out: what the service and the Python binding call. A reply comes with counts, so that nobody has to
+//! walk over the grades of a batch to know how it went.
 
 use prost::Message;
 

@@ -1,6 +1,7 @@
-//! The formula of a multi grader, compiled once: `+ - * / ^`, parentheses and a few functions over named scores. `^` is the power,
-//! binds to the right and tighter than a sign before it (`-2^2` is -4); `log` is the natural logarithm; `min` and `max` take any number
-//! of arguments. A step without a finite value is an error, even where a later step would hide it.
+//! The formula of a multi grader, compiled once: `+ - * / ^`, parentheses and a few functions over named scores. `^` is
+//! the power, binds to the right and tighter than a sign before it (`-2^2` is -4); `log` is the natural logarithm;
+//! `min` and `max` take any number of arguments. A step without a finite value is an error, even where a later step
+//! would hide it.
 
 /// The functions, which therefore are no names of graders.
 pub(crate) const FUNCTIONS: [&str; 8] = ["min", "max", "abs", "floor", "ceil", "exp", "sqrt", "log"];

@@ -61,8 +61,8 @@ impl GradeError {
     }
 }
 
-/// The failures that can happen inside the core: those of the contract's `GradeErrorClass` that need no judge, sandbox or deadline.
-/// All are final: the same text fails again.
+/// The failures that can happen inside the core: those of the contract's `GradeErrorClass` that need no judge, sandbox
+/// or deadline. All are final: the same text fails again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ErrorClass {
     /// A template names something that the row or the sample lacks.

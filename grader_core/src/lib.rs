@@ -1,5 +1,5 @@
-//! Text in, grade out. The core of pinetune's grading service: pure functions from a grader, items and sampled texts to grades. It
-//! reads no file, no clock and no network, and without the feature `python` it has never heard of Python.
+//! Text in, grade out. The core of pinetune's grading service: pure functions from a grader, items and sampled texts to
+//! grades. It reads no file, no clock and no network, and without the feature `python` it has never heard of Python.
 //!
 //! ```
 //! use grader_core::{Batch, Grader, Item, Row};
@@ -7,28 +7,29 @@
 //! let grader = Grader::from_json(r#"{"type": "number", "reference": "{{item.answer}}", "partial_score": 0.1}"#)?;
 //! let wanted = grader.item_keys();
 //! let items = vec![Item::new(r#"{"answer": "1200"}"#, &wanted)];
-//! let rows = ["It costs $1,200.", "It costs $12.", "No idea."].map(|output_text| Row { item: 0, output_text, sample_json: "" });
-//! let scores: Vec<_> = grader.grade(&Batch { items, rows: rows.to_vec() }).into_iter().map(|grade| grade.outcome).collect();
+//! let texts = ["It costs $1,200.", "It costs $12.", "No idea."];
+//! let rows = texts.map(|output_text| Row { item: 0, output_text, sample_json: "" }).to_vec();
+//! let scores: Vec<_> = grader.grade(&Batch { items, rows }).into_iter().map(|grade| grade.outcome).collect();
 //! assert_eq!(scores, [Ok(1.0), Ok(0.1), Ok(0.0)]);
 //! # Ok::<(), grader_core::GraderError>(())
 //! ```
 //!
 //! To read it, follow a request:
 //!
-//! 1. `exchange`: bytes in, bytes out; the whole way in fifty lines. `request` borrows a batch from its bytes, `reply` writes the
-//!    grades, `wire` has the other messages of the protos.
-//! 2. `spec`: the one enum `Rule` of checked graders. Both spellings, typed messages and the JSON that `spelling` reads through
-//!    `json_object`, end there; what it accepts is ready to run.
-//! 3. `batch`: runs a grader over the rows, in parallel. `scope` holds the values of an item and a sample, `template` fills
-//!    `{{item.answer}}` from them, `location` cuts the text behind a marker.
-//! 4. The kinds: `string_check`; `number` with `numeral` (how numbers are written) and `quantity` (exact amounts); `multiple_choice`
-//!    with `statement` (what a text states) and `words`; `ranked_list` with `listing` (where the list is) and `rank_curve`; `multi` with
-//!    `formula`.
+//! 1. `exchange`: bytes in, bytes out; the whole way in fifty lines. `request` borrows a batch from its bytes, `reply`
+//!    writes the grades, `wire` has the other messages of the protos.
+//! 2. `spec`: the one enum `Rule` of checked graders. Both spellings, typed messages and the JSON that `spelling` reads
+//!    through `json_object`, end there; what it accepts is ready to run.
+//! 3. `batch`: runs a grader over the rows, in parallel. `scope` holds the values of an item and a sample, `template`
+//!    fills `{{item.answer}}` from them, `location` cuts the text behind a marker.
+//! 4. The kinds: `string_check`; `number` with `numeral` (how numbers are written) and `quantity` (exact amounts);
+//!    `multiple_choice` with `statement` (what a text states) and `words`; `ranked_list` with `listing` (where the list
+//!    is) and `rank_curve`; `multi` with `formula`.
 //! 5. `grade`: the outcome, a score or a typed error. `error`: why a grader itself is refused.
 //! 6. `python`: the binding, the only file that knows Python.
 //!
-//! Promises, each tested: no text makes it panic; its cost grows linearly with the text; a failure is never a score; equal
-//! fingerprints grade equally.
+//! Promises, each tested: no text makes it panic; its cost grows linearly with the text; a failure is never a score;
+//! equal fingerprints grade equally.
 
 mod batch;
 mod error;

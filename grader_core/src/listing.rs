@@ -1,5 +1,5 @@
-//! Finds a list in a text: a JSON array, numbered or bulleted lines, one answer a line, or answers with commas between. Of several
-//! lists the first one counts behind a marker, else the last one.
+//! Finds a list in a text: a JSON array, numbered or bulleted lines, one answer a line, or answers with commas between.
+//! Of several lists the first one counts behind a marker, else the last one.
 
 use std::borrow::Cow;
 
@@ -141,7 +141,8 @@ impl<'t> Block<'t> {
     }
 }
 
-/// The lists of numbered or bulleted lines, from top to bottom. A numbered list goes on over whatever stands between its numbers.
+/// The lists of numbered or bulleted lines, from top to bottom. A numbered list goes on over whatever stands between
+/// its numbers.
 fn blocks(text: &str) -> Vec<Block<'_>> {
     let mut blocks: Vec<Block<'_>> = Vec::new();
     for line in text.lines() {

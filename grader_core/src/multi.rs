@@ -1,5 +1,5 @@
-//! A formula over other graders. Every part grades the whole batch; then each row's scores go into the formula. An error of a part is
-//! the error of the row, whatever the other parts say, except where the part is a shadow.
+//! A formula over other graders. Every part grades the whole batch; then each row's scores go into the formula. An
+//! error of a part is the error of the row, whatever the other parts say, except where the part is a shadow.
 
 use std::collections::BTreeMap;
 

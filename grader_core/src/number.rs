@@ -68,7 +68,8 @@ impl Number {
         }
     }
 
-    /// The reference as an amount. It must be one number; signs of currency, brackets and the like may stand around it, words not.
+    /// The reference as an amount. It must be one number; signs of currency, brackets and the like may stand around it,
+    /// words not.
     pub(crate) fn expect(&self, reference: &str) -> Result<Quantity, GradeError> {
         let refused = || {
             let detail = format!("the reference must be one number, got `{}`", excerpt(reference));
@@ -94,7 +95,8 @@ impl Number {
         let value = |numeral: Numeral<'_>| numeral.value(self.percent_as_fraction);
         match self.location.narrow(text) {
             Region::AfterMarker(rest) => numerals(rest).find_map(value),
-            // No number runs over the end of a line, so the lines are read from the last one up, and mostly only that one.
+            // No number runs over the end of a line, so the lines are read from the last one up, and mostly only that
+            // one.
             Region::Whole(text) => lines_from_the_end(text).find_map(|line| {
                 let last = numerals(line).last()?;
                 value(last).or_else(|| numerals(line).filter_map(value).last())

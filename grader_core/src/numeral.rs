@@ -1,5 +1,6 @@
-//! How numbers are written in running text: signs, thousands marks, currencies, percent, fractions, mixed numbers, exponents. Digits
-//! that belong to a word (`x2`, `H2O`), a power (`10^2`), a version (`1.2.3`) or a date (`1/2/2024`) are no numbers.
+//! How numbers are written in running text: signs, thousands marks, currencies, percent, fractions, mixed numbers,
+//! exponents. Digits that belong to a word (`x2`, `H2O`), a power (`10^2`), a version (`1.2.3`) or a date (`1/2/2024`)
+//! are no numbers.
 
 use crate::quantity::Quantity;
 
@@ -50,7 +51,8 @@ pub(crate) struct Numeral<'t> {
 }
 
 impl Numeral<'_> {
-    /// The amount; `None` where it is not finite. A percent sign divides by 100 if `percent_as_fraction`, else it is ignored.
+    /// The amount; `None` where it is not finite. A percent sign divides by 100 if `percent_as_fraction`, else it is
+    /// ignored.
     pub(crate) fn value(&self, percent_as_fraction: bool) -> Option<Quantity> {
         let hundredth = if self.percent && percent_as_fraction { -2 } else { 0 };
         let mut value = Quantity::from_decimal(self.top, self.exponent + hundredth)?;

@@ -1,5 +1,6 @@
-//! The Python module `pinetune.grading._core`: a small door to `exchange`. Bytes and counts cross it, never single grades, and the
-//! interpreter's lock is released while Rust works. `services/pinetune/grading/_core.pyi` says the same in Python's words.
+//! The Python module `pinetune.grading._core`: a small door to `exchange`. Bytes and counts cross it, never single
+//! grades, and the interpreter's lock is released while Rust works. `services/pinetune/grading/_core.pyi` says the same
+//! in Python's words.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! An amount: exact as a ratio of whole numbers wherever these fit into 128 bits, else as a double. Exactness is what lets 1.01 be
-//! within 0.01 of 1, which doubles deny.
+//! An amount: exact as a ratio of whole numbers wherever these fit into 128 bits, else as a double. Exactness is what
+//! lets 1.01 be within 0.01 of 1, which doubles deny.
 
 use std::fmt;
 
@@ -18,8 +18,8 @@ struct Ratio {
 }
 
 impl Quantity {
-    /// Reads `digits[.digits]` times ten to the `exponent`; other characters of `text` are thousands marks and stepped over.
-    /// `None` where the amount is not finite.
+    /// Reads `digits[.digits]` times ten to the `exponent`; other characters of `text` are thousands marks and stepped
+    /// over. `None` where the amount is not finite.
     pub(crate) fn from_decimal(text: &str, exponent: i64) -> Option<Self> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
         if let (Ok(whole), "", 0) = (text.parse::<u32>(), fraction, exponent) {
@@ -69,7 +69,8 @@ impl Quantity {
         exact.map(Self::from).or_else(|| approximate.approximate.is_finite().then_some(approximate))
     }
 
-    /// Whether `self` differs from `reference` by no more than `absolute` or, if that is wider, the share `relative` of the reference.
+    /// Whether `self` differs from `reference` by no more than `absolute` or, if that is wider, the share `relative` of
+    /// the reference.
     pub(crate) fn is_near(self, reference: Self, absolute: Self, relative: Self) -> bool {
         self.is_near_exactly(reference, absolute, relative).unwrap_or_else(|| {
             let allowed = absolute.approximate.max(relative.approximate * reference.approximate.abs());

@@ -1,5 +1,6 @@
-//! Gives credit by the rank of the reference in a listed answer. An entry is the name at its head: `NF1`, `**NF1** - neurofibromin`,
-//! `NF1 (likely)` all list NF1. What stands behind the head is explanation and cannot score, so a list gains nothing by naming more.
+//! Gives credit by the rank of the reference in a listed answer. An entry is the name at its head: `NF1`, `**NF1** -
+//! neurofibromin`, `NF1 (likely)` all list NF1. What stands behind the head is explanation and cannot score, so a list
+//! gains nothing by naming more.
 
 use std::collections::HashSet;
 
@@ -158,7 +159,8 @@ fn lists(entry: &str, accepted: &[String]) -> bool {
     })
 }
 
-/// The further spellings in `aliases`: a JSON array, or an object from an accepted name to its spellings. Empty for none.
+/// The further spellings in `aliases`: a JSON array, or an object from an accepted name to its spellings. Empty for
+/// none.
 fn spellings(aliases: &str, accepted: &[String]) -> Result<Vec<String>, String> {
     let refused = || {
         format!(

@@ -1,5 +1,5 @@
-//! `GradeResponse` of the contract, written straight from the grades: a message of its own for each grade would cost as much as
-//! grading it.
+//! `GradeResponse` of the contract, written straight from the grades: a message of its own for each grade would cost as
+//! much as grading it.
 
 use prost::encoding::{WireType, double, encode_key, encode_varint, encoded_len_varint};
 

@@ -1,5 +1,5 @@
-//! A batch as it comes over the wire, its columns borrowed from the request's bytes. Decoding copies no text: at 4,096 answers a call
-//! that is most of what decoding costs.
+//! A batch as it comes over the wire, its columns borrowed from the request's bytes. Decoding copies no text: at 4,096
+//! answers a call that is most of what decoding costs.
 
 use prost::Message;
 use prost::bytes::Buf;
@@ -61,7 +61,8 @@ impl<'a> GradeRequest<'a> {
         }
     }
 
-    /// Writes the request, with `grader` (a `GraderSpec` in wire format) in place of its own: for clients that hold columns of texts.
+    /// Writes the request, with `grader` (a `GraderSpec` in wire format) in place of its own: for clients that hold
+    /// columns of texts.
     pub fn encode_with(&self, grader: &[u8]) -> Vec<u8> {
         let texts = [&self.items_json, &self.output_texts, &self.samples_json];
         let length: usize =

@@ -1,4 +1,5 @@
-//! The values that templates read: the fields of one item and of one sample. JSON is parsed at most once, when first read.
+//! The values that templates read: the fields of one item and of one sample. JSON is parsed at most once, when first
+//! read.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -59,7 +60,8 @@ impl<'a> Sample<'a> {
         self.output_text
     }
 
-    /// The value of a top-level key; `None` where the sample lacks it. `output_json` is read from the text where nobody sent it.
+    /// The value of a top-level key; `None` where the sample lacks it. `output_json` is read from the text where nobody
+    /// sent it.
     pub(crate) fn field(&self, key: &str) -> Result<Option<&Value>, GradeError> {
         let read = || if self.json.is_empty() { Ok(Fields::new()) } else { read_fields(self.json, None) };
         match self.fields.get_or_init(read) {

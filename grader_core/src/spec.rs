@@ -1,5 +1,5 @@
-//! The checked grader: the one enum that both spellings are read into and that grades. What it accepts is ready to run: templates
-//! are parsed, formulas compiled, defaults filled in.
+//! The checked grader: the one enum that both spellings are read into and that grades. What it accepts is ready to run:
+//! templates are parsed, formulas compiled, defaults filled in.
 
 use sha2::{Digest, Sha256};
 
@@ -118,8 +118,8 @@ impl Grader {
         spelling::to_json(&self.to_wire(), true).to_string()
     }
 
-    /// 32 hexadecimal digits. Equal fingerprints grade equally: they stand for the rule without its names, and for the version of
-    /// the core.
+    /// 32 hexadecimal digits. Equal fingerprints grade equally: they stand for the rule without its names, and for the
+    /// version of the core.
     pub fn fingerprint(&self) -> String {
         let rule = spelling::to_json(&self.to_wire(), false);
         let digest = Sha256::digest(format!("{GRADER_VERSION} {rule}"));

@@ -1,6 +1,6 @@
-//! The JSON spelling of a grader, as the openai graders API has it, with the kinds that API lacks spelt alike: `type` names the kind
-//! and the other keys are the proto's field names. Here only keys and types are checked; what values mean is checked in `spec.rs`,
-//! once for both spellings.
+//! The JSON spelling of a grader, as the openai graders API has it, with the kinds that API lacks spelt alike: `type`
+//! names the kind and the other keys are the proto's field names. Here only keys and types are checked; what values
+//! mean is checked in `spec.rs`, once for both spellings.
 
 use std::collections::BTreeMap;
 
@@ -125,7 +125,8 @@ fn read_multi(fields: &mut JsonObject<'_>) -> Result<wire::MultiGrader, GraderEr
     })
 }
 
-/// The parts of a multi grader: a map from names to graders, or a list of graders whose names are identifiers and differ.
+/// The parts of a multi grader: a map from names to graders, or a list of graders whose names are identifiers and
+/// differ.
 fn read_parts(fields: &mut JsonObject<'_>) -> Result<BTreeMap<String, wire::Grader>, GraderError> {
     let path = fields.path().clone();
     let mut parts = BTreeMap::new();
@@ -158,8 +159,8 @@ fn read_parts(fields: &mut JsonObject<'_>) -> Result<BTreeMap<String, wire::Grad
     Ok(parts)
 }
 
-/// The canonical JSON of a grader: every field that it carries, keys sorted, no spaces. With `named` false without names, which
-/// have no say in a grade.
+/// The canonical JSON of a grader: every field that it carries, keys sorted, no spaces. With `named` false without
+/// names, which have no say in a grade.
 pub(crate) fn to_json(grader: &wire::Grader, named: bool) -> Value {
     let mut json = match &grader.kind {
         Some(Kind::StringCheck(check)) => json!({
@@ -203,7 +204,7 @@ pub(crate) fn to_json(grader: &wire::Grader, named: bool) -> Value {
         }),
         Some(Kind::Multi(multi)) => json!({
             "type": "multi",
-            "graders": multi.graders.iter().map(|(name, part)| (name.clone(), to_json(part, named))).collect::<Map<_, _>>(),
+            "graders": parts_json(multi, named),
             "calculate_output": multi.calculate_output,
             "gate": multi.gate,
             "shadow": multi.shadow,
@@ -215,6 +216,10 @@ pub(crate) fn to_json(grader: &wire::Grader, named: bool) -> Value {
         json["name"] = json!(grader.name);
     }
     json
+}
+
+fn parts_json(multi: &wire::MultiGrader, named: bool) -> Map<String, Value> {
+    multi.graders.iter().map(|(name, part)| (name.clone(), to_json(part, named))).collect()
 }
 
 fn location(location: Option<&wire::AnswerLocation>) -> Value {

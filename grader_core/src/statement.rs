@@ -1,5 +1,6 @@
-//! Where a text states one of several choices. An answer that is stated (`the answer is B`, `\boxed{B}`, a line with nothing else) goes
-//! before one that is marked (`(B)`, `b)`, `**B**`, `option B`), and that before one that merely occurs; among equals the last one wins.
+//! Where a text states one of several choices. An answer that is stated (`the answer is B`, `\boxed{B}`, a line with
+//! nothing else) goes before one that is marked (`(B)`, `b)`, `**B**`, `option B`), and that before one that merely
+//! occurs; among equals the last one wins.
 
 use crate::words::{Word, Words};
 
@@ -59,7 +60,7 @@ struct Choice {
 }
 
 impl Choices {
-    /// `None` for a choice that has no letter or digit, with its place.
+    /// Reads the choices as they are spelled; the error is the place of one that has no letter or digit.
     pub(crate) fn new(spelled: &[String]) -> Result<Self, usize> {
         let mut choices = Vec::new();
         let mut first_bytes = vec![false; 256];
@@ -83,7 +84,7 @@ impl Choices {
 
     /// The choice that `text` consists of, decoration and case aside.
     pub(crate) fn only(&self, text: &str) -> Option<usize> {
-        let words: Vec<String> = Words::new(text).take(64).map(|word| word.text(text).to_lowercase()).collect();
+        let words: Vec<String> = Words::new(text).map(|word| word.text(text).to_lowercase()).collect();
         self.choices.iter().position(|choice| choice.words == words)
     }
 

@@ -1,5 +1,5 @@
-//! Compares two texts: equal, different, or one containing the other. Texts are taken literally: nothing is trimmed, no wildcard
-//! is known.
+//! Compares two texts: equal, different, or one containing the other. Texts are taken literally: nothing is trimmed, no
+//! wildcard is known.
 
 use std::borrow::Cow;
 

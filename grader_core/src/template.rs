@@ -1,6 +1,6 @@
-//! Texts with holes: `{{ item.a.b[0] }}` and `{{sample.output_text}}`, parsed once and filled for every sample. Strings are filled in
-//! raw, numbers, booleans and null as JSON writes them, lists and objects as compact JSON with sorted keys. A hole without a value
-//! is an error of that sample, never an empty text.
+//! Texts with holes: `{{ item.a.b[0] }}` and `{{sample.output_text}}`, parsed once and filled for every sample. Strings
+//! are filled in raw, numbers, booleans and null as JSON writes them, lists and objects as compact JSON with sorted
+//! keys. A hole without a value is an error of that sample, never an empty text.
 
 use std::borrow::Cow;
 use std::fmt::Write;

@@ -1,6 +1,6 @@
-//! The messages of `protos/pinetune/api/{grading,rollout}/v1` that the core reads or writes, by hand: field numbers as there, no
-//! protoc at build. A contract test outside compares them with the protos. The messages of a batch are not here: `request.rs` borrows
-//! their columns instead of copying them, `reply.rs` writes grades as they are.
+//! The messages of `protos/pinetune/api/{grading,rollout}/v1` that the core reads or writes, by hand: field numbers as
+//! there, no protoc at build. A contract test outside compares them with the protos. The messages of a batch are not
+//! here: `request.rs` borrows their columns instead of copying them, `reply.rs` writes grades as they are.
 
 use std::collections::BTreeMap;
 

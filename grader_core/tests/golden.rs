@@ -1,4 +1,5 @@
-//! The golden cases of `tests/golden`, which pytest reads too: what every kind makes of a text, and which graders are refused why.
+//! The golden cases of `tests/golden`, which pytest reads too: what every kind makes of a text, and which graders are
+//! refused why.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A broken case file shall stop the test.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,5 @@
-//! What holds for any text: nothing panics, scores stay in their range, spellings agree, and cost grows with the text and no faster.
+//! What holds for any text: nothing panics, scores stay in their range, spellings agree, and cost grows with the text
+//! and no faster.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A broken test shall stop.
 
 use grader_core::{Batch, Grade, GradeRequest, Grader, Item, Row, grade, validate};

@@ -1,4 +1,5 @@
-//! The way in and out: requests read as prost reads them, replies as prost writes them, and which requests are refused why.
+//! The way in and out: requests read as prost reads them, replies as prost writes them, and which requests are refused
+//! why.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A broken test shall stop.
 
 use std::collections::BTreeMap;
