@@ -18,6 +18,11 @@ SCHEDULES = {
     "linear": wire.SCHEDULE_LINEAR,
     "cosine": wire.SCHEDULE_COSINE,
 }
+VALUE_HEAD_STARTS = {
+    "fitted": wire.VALUE_HEAD_START_FITTED,
+    "zero": wire.VALUE_HEAD_START_ZERO,
+    "random": wire.VALUE_HEAD_START_RANDOM,
+}
 ESTIMATORS = {
     "ppo": wire.ADVANTAGE_ESTIMATOR_GAE,
     "grpo": wire.ADVANTAGE_ESTIMATOR_GRPO,
@@ -198,6 +203,7 @@ class Plan:
             mini_batch_count=algorithm.mini_batches,
             length_normalised=algorithm.length_normalised,
             max_staleness=self.spec.pinetune.policies.max_staleness,
+            value_head_start=VALUE_HEAD_STARTS[algorithm.value_head],
         )
 
 
@@ -208,8 +214,8 @@ def _optimizer(settings: WarmUpSpec | AlgorithmSpec, learning_rate: float) -> wi
         schedule=SCHEDULES[settings.schedule],
         weight_decay=settings.weight_decay,
         max_gradient_norm=settings.max_gradient_norm,
-        # AdamW's own defaults; ReFT's repository changes only epsilon.
+        # ReFT's repository has AdamW's own values.
         epsilon=1e-8,
         beta1=0.9,
-        beta2=0.999,
+        beta2=settings.beta2,
     )

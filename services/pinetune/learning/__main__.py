@@ -24,7 +24,7 @@ def build(pod: Pod) -> list[RegisteredService]:
         )
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    service = LearningService(zero_value_head=settings.value_head == "zero")
+    service = LearningService()
     return [RegisteredService(SERVICE_NAME, lambda server: add_LearningServiceServicer_to_server(service, server))]
 
 

@@ -25,8 +25,16 @@ from pinetune.learning.policy import Policy, make_value_head
 from pinetune.learning.policy_files import write_policy
 from pinetune.learning.ppo import Trajectory, update
 from pinetune.learning.pretrained import load_pretrained
-from pinetune.learning.settings import ComputeSettings, OptimizerSettings, Schedule, UpdateSettings, WarmUpSettings
+from pinetune.learning.settings import (
+    ComputeSettings,
+    OptimizerSettings,
+    Schedule,
+    UpdateSettings,
+    ValueHeadStart,
+    WarmUpSettings,
+)
 from pinetune.learning.steps import StepBook
+from pinetune.learning.value_fit import fit_value_head
 from pinetune.learning.warm_up import WarmUpMetrics, warm_up
 from pinetune.pod.errors import Conflict, InvalidInput
 from pinetune.pod.manifest import Manifest
@@ -75,7 +83,7 @@ class LearnerState:
 class Learner:
     """One job's learner."""
 
-    def __init__(self, order: Order, *, zero_value_head: bool = True) -> None:
+    def __init__(self, order: Order) -> None:
         """Load the base model. Raises InvalidInput or NotFound for an order that cannot be carried out."""
         check_order(order.warm_up, order.update, order.compute)
         self.order = order
@@ -86,7 +94,8 @@ class Learner:
         if order.update is not None and order.update.advantage_estimator.uses_values:
             draw = torch.Generator().manual_seed(order.seed)
             width = model.config.get_text_config().hidden_size
-            head = make_value_head(width, zero=zero_value_head, generator=draw).to(model.device)
+            at_random = order.update.value_head_start is ValueHeadStart.RANDOM
+            head = make_value_head(width, zero=not at_random, generator=draw).to(model.device)
         try:
             self.policy = Policy(model, head, autocast=order.compute.autocast)
         except ValueError as error:
@@ -162,20 +171,24 @@ class Learner:
             raise Conflict("freeze the reference policy before the first update", reason="REFERENCE_NOT_FROZEN")
         check_trajectories(trajectories, self.policy.model, self.policy_version + self.changed, settings.max_staleness)
         rate = _rate(settings.optimizer, step, settings.step_count)
-        metrics = self._whole(
-            f"update step {step}",
-            lambda: update(
+
+        def first_fit_then_update() -> UpdateMetrics:
+            max_tokens = self.order.compute.max_tokens_per_pass
+            if not self.update_steps.last_step and self._fits_value_head:
+                fit_value_head(self.policy, trajectories, gamma=settings.gamma, max_tokens=max_tokens)
+            return update(
                 self.policy,
                 reference,
                 self._optimizer(self.update_steps.last_step, settings.optimizer),
                 trajectories,
                 settings,
                 learning_rate=rate,
-                max_tokens_per_pass=self.order.compute.max_tokens_per_pass,
+                max_tokens_per_pass=max_tokens,
                 # Drawn from the step and not from a running state, so that a restored run cannot draw otherwise.
                 order=random.Random(f"{self.order.seed}/update/{step}"),
-            ),
-        )
+            )
+
+        metrics = self._whole(f"update step {step}", first_fit_then_update)
         self.update_steps.enter(step, request_hash, metrics)
         return metrics
 
@@ -230,6 +243,15 @@ class Learner:
                 f"{self.half_done} failed in its middle and left the weights half changed; restore a checkpoint",
                 reason="STEP_HALF_DONE",
             )
+
+    @property
+    def _fits_value_head(self) -> bool:
+        settings = self.order.update
+        return (
+            self.policy.value_head is not None
+            and settings is not None
+            and settings.value_head_start is ValueHeadStart.FITTED
+        )
 
     def _optimizer(self, steps_done: int, settings: OptimizerSettings) -> torch.optim.Optimizer:
         if steps_done == 0 or self.optimizer is None:

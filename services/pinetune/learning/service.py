@@ -31,6 +31,7 @@ from pinetune.learning.settings import (
     OptimizerSettings,
     Schedule,
     UpdateSettings,
+    ValueHeadStart,
     WarmUpSettings,
 )
 from pinetune.learning.warm_up import Example
@@ -52,6 +53,12 @@ ESTIMATORS = {
     wire.ADVANTAGE_ESTIMATOR_REINFORCE_PLUS_PLUS: AdvantageEstimator.REINFORCE_PLUS_PLUS,
     wire.ADVANTAGE_ESTIMATOR_DR_GRPO: AdvantageEstimator.DR_GRPO,
 }
+VALUE_HEAD_STARTS = {
+    wire.VALUE_HEAD_START_UNSPECIFIED: ValueHeadStart.FITTED,
+    wire.VALUE_HEAD_START_FITTED: ValueHeadStart.FITTED,
+    wire.VALUE_HEAD_START_ZERO: ValueHeadStart.ZERO,
+    wire.VALUE_HEAD_START_RANDOM: ValueHeadStart.RANDOM,
+}
 KINDS = {"full": generation_pb2.POLICY_KIND_FULL, "lora": generation_pb2.POLICY_KIND_LORA}
 RETRY_SECONDS = 5.0
 
@@ -63,8 +70,7 @@ V = TypeVar("V")
 class LearningService(LearningServiceServicer):
     """Serves one learner."""
 
-    def __init__(self, *, zero_value_head: bool = True, world_size: int = 1) -> None:
-        self._zero_value_head = zero_value_head
+    def __init__(self, *, world_size: int = 1) -> None:
         self._world_size = world_size
         self._learner: Learner | None = None
         self._state = LearnerState()
@@ -97,7 +103,7 @@ class LearningService(LearningServiceServicer):
             order = order_of(request)
             # The old model's memory is needed for the new one.
             self._learner, self._state = None, LearnerState()
-            self._learner = Learner(order, zero_value_head=self._zero_value_head)
+            self._learner = Learner(order)
             return wire.OpenResponse(state=self._refreshed_state())
 
     def WarmUp(self, request: wire.WarmUpRequest, context: grpc.ServicerContext) -> wire.WarmUpResponse:
@@ -215,6 +221,7 @@ def order_of(request: wire.OpenRequest) -> Order:
             UpdateSettings,
             request.update,
             optimizer=_optimizer(request.update.optimizer),
+            value_head_start=_known(VALUE_HEAD_STARTS, request.update.value_head_start, "update.value_head_start"),
             advantage_estimator=_known(ESTIMATORS, request.update.advantage_estimator, "update.advantage_estimator"),
         )
     return Order(

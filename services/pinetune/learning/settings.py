@@ -44,6 +44,17 @@ class AdvantageEstimator(StrEnum):
         return self in (AdvantageEstimator.GRPO, AdvantageEstimator.DR_GRPO)
 
 
+class ValueHeadStart(StrEnum):
+    """How the value head begins."""
+
+    FITTED = "fitted"
+    """By least squares to the returns of the first rollouts; `value_fit.py` has why."""
+    ZERO = "zero"
+    """With all values 0."""
+    RANDOM = "random"
+    """Drawn at random, as ReFT has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class OptimizerSettings:
     """How AdamW moves."""
@@ -112,6 +123,8 @@ class UpdateSettings:
     """Whether each sample's token losses are divided by its length, then averaged over samples."""
     max_staleness: int = 0
     """Completions whose oldest token is more than this many versions behind are refused."""
+    value_head_start: ValueHeadStart = ValueHeadStart.FITTED
+    """How the value head begins."""
 
 
 @dataclass(frozen=True, slots=True)

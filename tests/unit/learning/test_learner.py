@@ -26,6 +26,7 @@ from pinetune.learning.settings import (
     OptimizerSettings,
     Schedule,
     UpdateSettings,
+    ValueHeadStart,
     WarmUpSettings,
 )
 from pinetune.learning.warm_up import Example
@@ -78,7 +79,7 @@ def assert_equal(left: Learner, right: Learner) -> None:
 
 
 def warmed_up(order: Order) -> Learner:
-    learner = Learner(order, zero_value_head=False)
+    learner = Learner(order)
     learner.warm_up(1, EXAMPLES, request_hash="a")
     learner.warm_up(2, OTHERS, request_hash="b")
     learner.save_policy("memory://warmed-up", 1)
@@ -332,7 +333,7 @@ def test_a_restored_run_equals_the_one_that_was_not_killed(order: Order, tmp_pat
 
 def test_a_run_restored_in_the_warm_up_equals_the_one_that_was_not_killed(order: Order, tmp_path: Path) -> None:
     straight = warmed_up(order)
-    killed = Learner(order, zero_value_head=False)
+    killed = Learner(order)
     killed.warm_up(1, EXAMPLES, request_hash="a")
     save_checkpoint(killed, str(tmp_path / "c"), "")
     restored = Learner(order)
@@ -358,7 +359,7 @@ do_updates(learner, 1, 2)
 save_checkpoint(learner, {str(tmp_path / "d")!r}, "")
 """
     # Enum members print as <Schedule.X: 'x'>, which is no Python.
-    for kind in (Schedule, AdvantageEstimator):
+    for kind in (Schedule, AdvantageEstimator, ValueHeadStart):
         for member in kind:
             program = program.replace(repr(member), f"{kind.__name__}.{member.name}")
     root = Path(__file__).parents[3]

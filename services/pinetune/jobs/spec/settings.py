@@ -14,6 +14,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 Temperature = Annotated[float, Field(ge=0, le=10)]
 Coefficient = Annotated[float, Field(ge=0, le=1_000_000)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 ClipRange = Annotated[float, Field(gt=0, le=1_000_000)]
 Key = Annotated[str, Field(min_length=1, max_length=256)]
 Schedule = Literal["constant", "linear", "cosine"]
@@ -84,6 +85,8 @@ class WarmUpSpec(SpecModel):
     """AdamW's weight decay."""
     max_gradient_norm: Coefficient = 1.0
     """Largest gradient norm; 0 means no limit."""
+    beta2: Decay = 0.999
+    """AdamW's decay of the second moment."""
 
 
 class SamplingSpec(SpecModel):
@@ -140,6 +143,10 @@ class AlgorithmSpec(SpecModel):
     """Optimiser steps per pass."""
     length_normalised: bool = True
     """True: token losses are averaged within each sample first."""
+    value_head: Literal["fitted", "zero", "random"] = "fitted"
+    """How the value head begins: fitted to the returns of the first rollouts, at zero, or at random as ReFT has it."""
+    beta2: Decay = 0.999
+    """AdamW's decay of the second moment."""
 
 
 class EvaluationSpec(SpecModel):

@@ -188,7 +188,7 @@ class AnswerLocation(_message.Message):
     def __init__(self, marker: _Optional[str] = ..., marker_required: bool = ...) -> None: ...
 
 class NumberGrader(_message.Message):
-    __slots__ = ("input", "reference", "location", "absolute_tolerance", "relative_tolerance", "partial_score", "percent_as_fraction")
+    __slots__ = ("input", "reference", "location", "absolute_tolerance", "relative_tolerance", "partial_score", "percent_as_fraction", "expression")
     INPUT_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_FIELD_NUMBER: _ClassVar[int]
     LOCATION_FIELD_NUMBER: _ClassVar[int]
@@ -196,6 +196,7 @@ class NumberGrader(_message.Message):
     RELATIVE_TOLERANCE_FIELD_NUMBER: _ClassVar[int]
     PARTIAL_SCORE_FIELD_NUMBER: _ClassVar[int]
     PERCENT_AS_FRACTION_FIELD_NUMBER: _ClassVar[int]
+    EXPRESSION_FIELD_NUMBER: _ClassVar[int]
     input: str
     reference: str
     location: AnswerLocation
@@ -203,7 +204,8 @@ class NumberGrader(_message.Message):
     relative_tolerance: float
     partial_score: float
     percent_as_fraction: bool
-    def __init__(self, input: _Optional[str] = ..., reference: _Optional[str] = ..., location: _Optional[_Union[AnswerLocation, _Mapping]] = ..., absolute_tolerance: _Optional[float] = ..., relative_tolerance: _Optional[float] = ..., partial_score: _Optional[float] = ..., percent_as_fraction: bool = ...) -> None: ...
+    expression: bool
+    def __init__(self, input: _Optional[str] = ..., reference: _Optional[str] = ..., location: _Optional[_Union[AnswerLocation, _Mapping]] = ..., absolute_tolerance: _Optional[float] = ..., relative_tolerance: _Optional[float] = ..., partial_score: _Optional[float] = ..., percent_as_fraction: bool = ..., expression: bool = ...) -> None: ...
 
 class MultipleChoiceGrader(_message.Message):
     __slots__ = ("input", "reference", "choices", "location", "partial_score")

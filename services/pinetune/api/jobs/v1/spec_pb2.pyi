@@ -125,7 +125,7 @@ class DatasetSettings(_message.Message):
     def __init__(self, prompt: _Optional[str] = ..., system: _Optional[str] = ..., reference: _Optional[str] = ..., chain_of_thought: _Optional[str] = ..., hidden: _Optional[_Iterable[str]] = ..., refuse_answer_overlap: bool = ..., refuse_prompt_overlap: bool = ...) -> None: ...
 
 class WarmUpSpec(_message.Message):
-    __slots__ = ("epochs", "batch_size", "learning_rate", "warm_up_ratio", "schedule", "weight_decay", "max_gradient_norm")
+    __slots__ = ("epochs", "batch_size", "learning_rate", "warm_up_ratio", "schedule", "weight_decay", "max_gradient_norm", "beta2")
     EPOCHS_FIELD_NUMBER: _ClassVar[int]
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
@@ -133,6 +133,7 @@ class WarmUpSpec(_message.Message):
     SCHEDULE_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_DECAY_FIELD_NUMBER: _ClassVar[int]
     MAX_GRADIENT_NORM_FIELD_NUMBER: _ClassVar[int]
+    BETA2_FIELD_NUMBER: _ClassVar[int]
     epochs: int
     batch_size: int
     learning_rate: float
@@ -140,7 +141,8 @@ class WarmUpSpec(_message.Message):
     schedule: str
     weight_decay: float
     max_gradient_norm: float
-    def __init__(self, epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., warm_up_ratio: _Optional[float] = ..., schedule: _Optional[str] = ..., weight_decay: _Optional[float] = ..., max_gradient_norm: _Optional[float] = ...) -> None: ...
+    beta2: float
+    def __init__(self, epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., warm_up_ratio: _Optional[float] = ..., schedule: _Optional[str] = ..., weight_decay: _Optional[float] = ..., max_gradient_norm: _Optional[float] = ..., beta2: _Optional[float] = ...) -> None: ...
 
 class SamplingSpec(_message.Message):
     __slots__ = ("samples_per_prompt", "temperature", "top_p", "top_k", "max_tokens", "stop")
@@ -159,7 +161,7 @@ class SamplingSpec(_message.Message):
     def __init__(self, samples_per_prompt: _Optional[int] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., top_k: _Optional[int] = ..., max_tokens: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class AlgorithmSpec(_message.Message):
-    __slots__ = ("name", "learning_rate", "warm_up_ratio", "schedule", "weight_decay", "max_gradient_norm", "gamma", "gae_lambda", "whiten_advantages", "clip_range", "value_clip_range", "value_coefficient", "kl_coefficient", "entropy_coefficient", "ppo_epochs", "mini_batches", "length_normalised")
+    __slots__ = ("name", "learning_rate", "warm_up_ratio", "schedule", "weight_decay", "max_gradient_norm", "gamma", "gae_lambda", "whiten_advantages", "clip_range", "value_clip_range", "value_coefficient", "kl_coefficient", "entropy_coefficient", "ppo_epochs", "mini_batches", "length_normalised", "value_head", "beta2")
     NAME_FIELD_NUMBER: _ClassVar[int]
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     WARM_UP_RATIO_FIELD_NUMBER: _ClassVar[int]
@@ -177,6 +179,8 @@ class AlgorithmSpec(_message.Message):
     PPO_EPOCHS_FIELD_NUMBER: _ClassVar[int]
     MINI_BATCHES_FIELD_NUMBER: _ClassVar[int]
     LENGTH_NORMALISED_FIELD_NUMBER: _ClassVar[int]
+    VALUE_HEAD_FIELD_NUMBER: _ClassVar[int]
+    BETA2_FIELD_NUMBER: _ClassVar[int]
     name: str
     learning_rate: float
     warm_up_ratio: float
@@ -194,7 +198,9 @@ class AlgorithmSpec(_message.Message):
     ppo_epochs: int
     mini_batches: int
     length_normalised: bool
-    def __init__(self, name: _Optional[str] = ..., learning_rate: _Optional[float] = ..., warm_up_ratio: _Optional[float] = ..., schedule: _Optional[str] = ..., weight_decay: _Optional[float] = ..., max_gradient_norm: _Optional[float] = ..., gamma: _Optional[float] = ..., gae_lambda: _Optional[float] = ..., whiten_advantages: bool = ..., clip_range: _Optional[float] = ..., value_clip_range: _Optional[float] = ..., value_coefficient: _Optional[float] = ..., kl_coefficient: _Optional[float] = ..., entropy_coefficient: _Optional[float] = ..., ppo_epochs: _Optional[int] = ..., mini_batches: _Optional[int] = ..., length_normalised: bool = ...) -> None: ...
+    value_head: str
+    beta2: float
+    def __init__(self, name: _Optional[str] = ..., learning_rate: _Optional[float] = ..., warm_up_ratio: _Optional[float] = ..., schedule: _Optional[str] = ..., weight_decay: _Optional[float] = ..., max_gradient_norm: _Optional[float] = ..., gamma: _Optional[float] = ..., gae_lambda: _Optional[float] = ..., whiten_advantages: bool = ..., clip_range: _Optional[float] = ..., value_clip_range: _Optional[float] = ..., value_coefficient: _Optional[float] = ..., kl_coefficient: _Optional[float] = ..., entropy_coefficient: _Optional[float] = ..., ppo_epochs: _Optional[int] = ..., mini_batches: _Optional[int] = ..., length_normalised: bool = ..., value_head: _Optional[str] = ..., beta2: _Optional[float] = ...) -> None: ...
 
 class EvaluationSpec(_message.Message):
     __slots__ = ("test_file", "temperature", "vote_samples", "vote_temperature", "final_comparison")

@@ -16,6 +16,13 @@ class Schedule(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SCHEDULE_LINEAR: _ClassVar[Schedule]
     SCHEDULE_COSINE: _ClassVar[Schedule]
 
+class ValueHeadStart(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VALUE_HEAD_START_UNSPECIFIED: _ClassVar[ValueHeadStart]
+    VALUE_HEAD_START_FITTED: _ClassVar[ValueHeadStart]
+    VALUE_HEAD_START_ZERO: _ClassVar[ValueHeadStart]
+    VALUE_HEAD_START_RANDOM: _ClassVar[ValueHeadStart]
+
 class AdvantageEstimator(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ADVANTAGE_ESTIMATOR_UNSPECIFIED: _ClassVar[AdvantageEstimator]
@@ -28,6 +35,10 @@ SCHEDULE_UNSPECIFIED: Schedule
 SCHEDULE_CONSTANT: Schedule
 SCHEDULE_LINEAR: Schedule
 SCHEDULE_COSINE: Schedule
+VALUE_HEAD_START_UNSPECIFIED: ValueHeadStart
+VALUE_HEAD_START_FITTED: ValueHeadStart
+VALUE_HEAD_START_ZERO: ValueHeadStart
+VALUE_HEAD_START_RANDOM: ValueHeadStart
 ADVANTAGE_ESTIMATOR_UNSPECIFIED: AdvantageEstimator
 ADVANTAGE_ESTIMATOR_GAE: AdvantageEstimator
 ADVANTAGE_ESTIMATOR_GRPO: AdvantageEstimator
@@ -98,7 +109,7 @@ class WarmUpSettings(_message.Message):
     def __init__(self, optimizer: _Optional[_Union[OptimizerSettings, _Mapping]] = ..., step_count: _Optional[int] = ...) -> None: ...
 
 class UpdateSettings(_message.Message):
-    __slots__ = ("optimizer", "step_count", "advantage_estimator", "gamma", "gae_lambda", "whiten_advantages", "clip_range", "value_clip_range", "value_coefficient", "kl_coefficient", "entropy_coefficient", "epoch_count", "mini_batch_count", "length_normalised", "max_staleness")
+    __slots__ = ("optimizer", "step_count", "advantage_estimator", "gamma", "gae_lambda", "whiten_advantages", "clip_range", "value_clip_range", "value_coefficient", "kl_coefficient", "entropy_coefficient", "epoch_count", "mini_batch_count", "length_normalised", "max_staleness", "value_head_start")
     OPTIMIZER_FIELD_NUMBER: _ClassVar[int]
     STEP_COUNT_FIELD_NUMBER: _ClassVar[int]
     ADVANTAGE_ESTIMATOR_FIELD_NUMBER: _ClassVar[int]
@@ -114,6 +125,7 @@ class UpdateSettings(_message.Message):
     MINI_BATCH_COUNT_FIELD_NUMBER: _ClassVar[int]
     LENGTH_NORMALISED_FIELD_NUMBER: _ClassVar[int]
     MAX_STALENESS_FIELD_NUMBER: _ClassVar[int]
+    VALUE_HEAD_START_FIELD_NUMBER: _ClassVar[int]
     optimizer: OptimizerSettings
     step_count: int
     advantage_estimator: AdvantageEstimator
@@ -129,7 +141,8 @@ class UpdateSettings(_message.Message):
     mini_batch_count: int
     length_normalised: bool
     max_staleness: int
-    def __init__(self, optimizer: _Optional[_Union[OptimizerSettings, _Mapping]] = ..., step_count: _Optional[int] = ..., advantage_estimator: _Optional[_Union[AdvantageEstimator, str]] = ..., gamma: _Optional[float] = ..., gae_lambda: _Optional[float] = ..., whiten_advantages: bool = ..., clip_range: _Optional[float] = ..., value_clip_range: _Optional[float] = ..., value_coefficient: _Optional[float] = ..., kl_coefficient: _Optional[float] = ..., entropy_coefficient: _Optional[float] = ..., epoch_count: _Optional[int] = ..., mini_batch_count: _Optional[int] = ..., length_normalised: bool = ..., max_staleness: _Optional[int] = ...) -> None: ...
+    value_head_start: ValueHeadStart
+    def __init__(self, optimizer: _Optional[_Union[OptimizerSettings, _Mapping]] = ..., step_count: _Optional[int] = ..., advantage_estimator: _Optional[_Union[AdvantageEstimator, str]] = ..., gamma: _Optional[float] = ..., gae_lambda: _Optional[float] = ..., whiten_advantages: bool = ..., clip_range: _Optional[float] = ..., value_clip_range: _Optional[float] = ..., value_coefficient: _Optional[float] = ..., kl_coefficient: _Optional[float] = ..., entropy_coefficient: _Optional[float] = ..., epoch_count: _Optional[int] = ..., mini_batch_count: _Optional[int] = ..., length_normalised: bool = ..., max_staleness: _Optional[int] = ..., value_head_start: _Optional[_Union[ValueHeadStart, str]] = ...) -> None: ...
 
 class ComputeSettings(_message.Message):
     __slots__ = ("device", "dtype", "autocast", "max_tokens_per_pass", "gradient_checkpointing")
