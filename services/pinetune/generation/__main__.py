@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pinetune.api.generation.v1.generation_pb2_grpc import add_GenerationServiceServicer_to_server
 from pinetune.generation.config import GenerationSettings
+from pinetune.generation.model_source import find_model
 from pinetune.generation.service import SERVICE_NAME, GenerationService
 from pinetune.pod.config import load
 from pinetune.pod.errors import InvalidInput, NotFound
@@ -23,10 +24,11 @@ def build(pod: Pod) -> list[RegisteredService]:
         raise InvalidInput(
             "PINETUNE_GENERATION_ENGINE: vllm is not in this release; use transformers", reason="ENGINE_UNSUPPORTED"
         )
-    service = GenerationService()
+    service = GenerationService(settings.waiting_calls_max)
 
     def start() -> None:
         wait_for_nano(settings)
+        find_model(settings.model)
         # Imported here: torch and transformers take seconds, and a wrong setting should not.
         from pinetune.generation.transformers_engine import EngineOptions, TransformersEngine
 

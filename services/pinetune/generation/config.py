@@ -14,7 +14,7 @@ class GenerationSettings(RoomSettings, env_prefix="PINETUNE_GENERATION_"):
     """Folder in Hugging Face format, or a hub id."""
     engine: Literal["transformers", "vllm"] = "transformers"
     """What samples; vllm is not in this release."""
-    device: str = "auto"
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """cpu, cuda, cuda:1 … or auto."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """dtype of the weights."""
@@ -28,5 +28,7 @@ class GenerationSettings(RoomSettings, env_prefix="PINETUNE_GENERATION_"):
     """Most tokens of prompt and completion together; 0 takes the model's own limit."""
     local_files_only: bool = False
     """Never ask the hub."""
+    waiting_calls_max: int = Field(default=8, ge=0)
+    """Calls that may wait while another has the engine; further ones are told to come again."""
     wait_for_model_seconds: float = Field(default=0.0, ge=0)
     """How long to wait for a `nano` model that the job's learner is still making; 0 expects the model to be there."""

@@ -6,7 +6,8 @@ from pinetune.api.generation.v1 import generation_pb2 as wire
 from pinetune.generation.engine import SamplingParams
 from pinetune.pod.errors import InvalidInput
 
-TEMPERATURE_MAX = 10.0
+# Below it, float32 logits divided by the temperature lose what they differ in; 0 says what is meant.
+TEMPERATURE_MIN, TEMPERATURE_MAX = 1e-4, 10.0
 STOP_MAX = 16
 
 
@@ -14,7 +15,11 @@ def checked_sampling(given: wire.SamplingParams) -> SamplingParams:
     """Return the parameters as the engine takes them; raises InvalidInput SAMPLING with field, limit and value."""
     top_p = given.top_p or 1.0
     faults = {
-        "temperature": (0 <= given.temperature <= TEMPERATURE_MAX, f"0 to {TEMPERATURE_MAX:g}", given.temperature),
+        "temperature": (
+            given.temperature == 0 or TEMPERATURE_MIN <= given.temperature <= TEMPERATURE_MAX,
+            f"0 or {TEMPERATURE_MIN:g} to {TEMPERATURE_MAX:g}",
+            given.temperature,
+        ),
         "top_p": (0 < top_p <= 1, "above 0 to 1", given.top_p),
         "top_k": (given.top_k >= 0, "at least 0", given.top_k),
         "max_tokens": (given.max_tokens >= 1, "at least 1", given.max_tokens),
@@ -24,7 +29,11 @@ def checked_sampling(given: wire.SamplingParams) -> SamplingParams:
     for field, (right, limit, value) in faults.items():
         if not right or (isinstance(value, float) and not math.isfinite(value)):
             raise InvalidInput(
-                f"sampling.{field} must be {limit}; it is {value}", reason="SAMPLING", field=f"sampling.{field}"
+                f"sampling.{field} must be {limit}; it is {value}",
+                reason="SAMPLING",
+                field=f"sampling.{field}",
+                limit=limit,
+                given=str(value),
             )
     return SamplingParams(
         max_tokens=given.max_tokens,

@@ -7,6 +7,10 @@ from pinetune.pod.metrics import STEP_SECONDS
 TOKENS = Counter("pinetune_generation_tokens_total", "Tokens read in prompts and sampled in completions.", ["kind"])
 COMPLETIONS = Counter("pinetune_generation_completions_total", "Completions by why they ended.", ["finish_reason"])
 GENERATE_TIME = Histogram("pinetune_generation_generate_seconds", "Time of a batch's sampling.", buckets=STEP_SECONDS)
+NONFINITE_LOGPROBS = Counter(
+    "pinetune_generation_nonfinite_logprobs_total",
+    "Sampled tokens whose log-probability is no finite number; the policy has diverged, the learner drops them.",
+)
 TOKENS_PER_SECOND = Gauge(
     "pinetune_generation_tokens_per_second", "Tokens sampled per second of sampling in the last batch."
 )

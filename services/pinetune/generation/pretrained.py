@@ -3,19 +3,17 @@
 transformers fills missing weights with random numbers and says so in a warning; here that is an error.
 """
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from pinetune.pod.errors import InvalidInput, NotFound
+from pinetune.generation.model_source import find_model, model_not_found
+from pinetune.pod.errors import InvalidInput
 
-HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 KEYS_SHOWN = 3
 
 
@@ -56,27 +54,24 @@ class Pretrained:
 
 
 def load_pretrained(model: str, device: str, dtype: str, *, local_files_only: bool) -> Pretrained:
-    """Load `model`, a folder or a hub id. Raises NotFound and InvalidInput with what to do instead."""
+    """Load `model`, a folder or a hub id. Raises InvalidInput with what to set instead."""
     transformers_logging.disable_progress_bar()
     target = _device(device)
-    folder = Path(model).expanduser()
-    if not folder.is_dir() and not HUB_ID.fullmatch(model):
-        raise _not_found(f"there is no folder {model!r}")
-    source = str(folder) if folder.is_dir() else model
-    local_files_only = local_files_only or folder.is_dir()
+    source = find_model(model)
+    local_files_only = local_files_only or source.local
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local_files_only)
+        tokenizer = AutoTokenizer.from_pretrained(source.name, local_files_only=local_files_only)
         # With output_loading_info a pair comes back, which transformers' annotations do not say.
         loaded, report = cast(
             tuple[PreTrainedModel, dict[str, Collection[Any]]],
             AutoModelForCausalLM.from_pretrained(
-                source, dtype=getattr(torch, dtype), local_files_only=local_files_only, output_loading_info=True
+                source.name, dtype=getattr(torch, dtype), local_files_only=local_files_only, output_loading_info=True
             ),
         )
     except (OSError, ValueError) as error:
         # transformers goes on for a page; its first line says what was missing.
-        what = "cannot be loaded" if folder.is_dir() else "is no folder, and as a hub id cannot be loaded"
-        raise _not_found(f"{model!r} {what}: {str(error).strip().splitlines()[0]}") from error
+        what = "cannot be loaded" if source.local else "is no folder, and as a hub id cannot be loaded"
+        raise model_not_found(f"{model!r} {what}: {str(error).strip().splitlines()[0]}") from error
     _check(model, loaded, tokenizer, report)
     loaded.to(target)  # type: ignore[arg-type]  # transformers wraps `to` in a way that hides its `self`
     return Pretrained(loaded.eval().requires_grad_(False), tokenizer)
@@ -115,9 +110,3 @@ def _device(name: str) -> torch.device:
             device=name,
         )
     return device
-
-
-def _not_found(what: str) -> NotFound:
-    return NotFound(
-        f"PINETUNE_GENERATION_MODEL: {what}; name a folder in Hugging Face format or a hub id", reason="MODEL_NOT_FOUND"
-    )

@@ -75,8 +75,8 @@ def _tempered(logits: Tensor, temperature: float) -> Tensor:
 def _invert(probabilities_BV: Tensor, uniforms_B: Tensor) -> Tensor:
     """Return, as [B, 1], the first index whose cumulative probability exceeds its row's uniform number.
 
-    In two steps, over sums of blocks and then inside one block: sums are many times cheaper than a cumulative sum over a
-    whole vocabulary.
+    In two steps, over sums of blocks and then inside one block: sums are many times cheaper than a cumulative sum over
+    a whole vocabulary.
     """
     blocks_BN = _block_sums(probabilities_BV)
     cumulative_BN = blocks_BN.cumsum(-1)
@@ -93,7 +93,7 @@ def _invert(probabilities_BV: Tensor, uniforms_B: Tensor) -> Tensor:
 
 def _block_sums(probabilities_BV: Tensor) -> Tensor:
     whole = probabilities_BV.shape[1] // BLOCK * BLOCK
-    sums_BN = probabilities_BV[:, :whole].unflatten(1, (-1, BLOCK)).sum(-1)
+    sums_BN = probabilities_BV[:, :whole].view(len(probabilities_BV), -1, BLOCK).sum(-1)
     if whole == probabilities_BV.shape[1]:
         return sums_BN
     return torch.cat([sums_BN, probabilities_BV[:, whole:].sum(-1, keepdim=True)], dim=1)

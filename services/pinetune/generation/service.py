@@ -4,10 +4,10 @@ Calls that use the engine take turns; a policy is loaded between two batches, ne
 `DescribeEngine` do not wait for a turn.
 """
 
-import contextlib
-import threading
+import math
 import time
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import get_args
 
 import grpc
@@ -26,7 +26,8 @@ from pinetune.generation.engine import (
     TokenSequence,
 )
 from pinetune.generation.limits import checked_sampling
-from pinetune.pod.errors import Cancelled, Conflict, InvalidInput, Unsupported
+from pinetune.generation.turns import Turns
+from pinetune.pod.errors import Conflict, InvalidInput, Unsupported
 
 SERVICE_NAME = wire.DESCRIPTOR.services_by_name["GenerationService"].full_name
 ROLES: dict[int, Role] = {rollout_pb2.Role.Value(f"ROLE_{role.upper()}"): role for role in get_args(Role)}
@@ -36,11 +37,10 @@ FINISH_REASONS = {"stop": rollout_pb2.FINISH_REASON_STOP, "length": rollout_pb2.
 class GenerationService(GenerationServiceServicer):
     """Serves one engine, which `hold` hands over once it is ready."""
 
-    def __init__(self) -> None:
+    def __init__(self, waiting_calls_max: int) -> None:
+        """Let at most `waiting_calls_max` calls wait while one has the engine."""
         self._engine: Engine | None = None
-        self._turn = threading.Lock()
-        self._running_count = 0
-        self._waiting_count = 0
+        self._turns = Turns(waiting_calls_max)
 
     def hold(self, engine: Engine) -> None:
         """Serve this engine from now on, after it has answered once: a model that cannot sample must not get ready."""
@@ -75,18 +75,18 @@ class GenerationService(GenerationServiceServicer):
                 f"sample_count must be at least 1; it is {request.sample_count}",
                 reason="SAMPLE_COUNT",
                 field="sample_count",
+                limit=1,
+                given=request.sample_count,
             )
         sampling = checked_sampling(request.sampling)
         prompts = self._prompts(request.prompts, sampling)
-        with self._engine_turn(context) as engine:
-            self._refuse_old_policy(engine, request.min_policy_version)
-            began = time.monotonic()
-            with self._running(len(prompts) * request.sample_count):
-                groups = engine.generate(
-                    prompts, request.sample_count, sampling, cancelled=lambda: not context.is_active()
-                )
-            seconds = time.monotonic() - began
+        engine = self._held
+        with self._turns.take(context.is_active, len(prompts) * request.sample_count):
             policy = engine.describe().policy
+            _refuse_old_policy(policy.policy_version, request.min_policy_version)
+            began = time.monotonic()
+            groups = engine.generate(prompts, request.sample_count, sampling, cancelled=lambda: not context.is_active())
+            seconds = time.monotonic() - began
         _count(prompts, groups, seconds)
         return wire.GenerateResponse(
             prompts=[_answer(prompt, group) for prompt, group in zip(prompts, groups, strict=True)],
@@ -98,8 +98,9 @@ class GenerationService(GenerationServiceServicer):
         """Score given tokens."""
         sequences = [TokenSequence(tuple(one.prompt_token_ids), tuple(one.token_ids)) for one in request.sequences]
         for index, sequence in enumerate(sequences):
-            self._check_ids(sequence.prompt_token_ids + sequence.token_ids, f"sequences[{index}]")
-        with self._engine_turn(context) as engine:
+            self._check_sequence(sequence, f"sequences[{index}]")
+        engine = self._held
+        with self._turns.take(context.is_active):
             scores = engine.score(sequences)
             policy = engine.describe().policy
         return wire.ScoreResponse(
@@ -116,7 +117,8 @@ class GenerationService(GenerationServiceServicer):
             )
         if not request.policy_uri:
             raise InvalidInput("policy_uri is required", reason="FIELD_REQUIRED", field="policy_uri")
-        with self._engine_turn(context) as engine:
+        engine = self._held
+        with self._turns.take(context.is_active):
             began = time.monotonic()
             loaded = engine.load_policy(request.policy_uri, request.policy_version, request.content_hash)
             seconds = time.monotonic() - began
@@ -141,8 +143,8 @@ class GenerationService(GenerationServiceServicer):
             dtype=description.dtype,
             device=description.device,
             policy=_policy(description.policy),
-            running_count=self._running_count,
-            waiting_count=max(0, self._waiting_count - 1),
+            running_count=self._turns.running_count,
+            waiting_count=self._turns.waiting_count,
             end_of_turn_token_id=description.end_of_turn_token_id,
         )
 
@@ -166,32 +168,6 @@ class GenerationService(GenerationServiceServicer):
         assert self._engine is not None, "the pod takes no calls before the engine is held"
         return self._engine
 
-    @contextlib.contextmanager
-    def _engine_turn(self, context: grpc.ServicerContext) -> Iterator[Engine]:
-        """Wait for the engine as long as the caller does."""
-        self._waiting_count += 1
-        metrics.REQUESTS_WAITING.inc()
-        try:
-            if not self._turn.acquire(timeout=context.time_remaining() or -1):
-                raise Cancelled("the call's deadline passed while it waited for the engine", reason="ENGINE_BUSY")
-            try:
-                yield self._held
-            finally:
-                self._turn.release()
-        finally:
-            self._waiting_count -= 1
-            metrics.REQUESTS_WAITING.dec()
-
-    @contextlib.contextmanager
-    def _running(self, completion_count: int) -> Iterator[None]:
-        self._running_count = completion_count
-        metrics.COMPLETIONS_RUNNING.set(completion_count)
-        try:
-            yield
-        finally:
-            self._running_count = 0
-            metrics.COMPLETIONS_RUNNING.set(0)
-
     def _prompts(self, prompts: Iterable[wire.Prompt], sampling: SamplingParams) -> list[Prompt]:
         """Read and tokenise the prompts; refuse those that leave no room for an answer."""
         found: list[Prompt] = []
@@ -214,8 +190,11 @@ class GenerationService(GenerationServiceServicer):
                     reason="PROMPT_TOO_LONG",
                     field=field,
                     limit=limit,
+                    given=len(token_ids) + sampling.max_tokens,
                 )
             found.append(Prompt(prompt.prompt_id, token_ids))
+        if not found:
+            raise InvalidInput("prompts must have at least one prompt", reason="PROMPT_CONTENT", field="prompts")
         return found
 
     def _prompt_ids(self, prompt: wire.Prompt, field: str) -> tuple[int, ...]:
@@ -239,16 +218,34 @@ class GenerationService(GenerationServiceServicer):
                 field=field,
             )
 
-    @staticmethod
-    def _refuse_old_policy(engine: Engine, wanted: int) -> None:
-        held = engine.describe().policy.policy_version
-        if held < wanted:
-            raise Conflict(
-                f"policy {held} is held and at least {wanted} is asked for; load it first",
-                reason="POLICY_TOO_OLD",
-                held=held,
-                wanted=wanted,
+    def _check_sequence(self, sequence: TokenSequence, field: str) -> None:
+        if not sequence.prompt_token_ids:
+            raise InvalidInput(
+                f"{field}.prompt_token_ids must have at least one id: the first token of a text has no log-probability",
+                reason="PROMPT_CONTENT",
+                field=f"{field}.prompt_token_ids",
             )
+        ids = sequence.prompt_token_ids + sequence.token_ids
+        self._check_ids(ids, field)
+        limit = self._held.describe().max_model_tokens
+        if len(ids) > limit:
+            raise InvalidInput(
+                f"{field} has {len(ids)} tokens; the model reads at most {limit}",
+                reason="PROMPT_TOO_LONG",
+                field=field,
+                limit=limit,
+                given=len(ids),
+            )
+
+
+def _refuse_old_policy(held: int, wanted: int) -> None:
+    if held < wanted:
+        raise Conflict(
+            f"min_policy_version: policy {held} is held and at least {wanted} is asked for; load it first",
+            reason="POLICY_TOO_OLD",
+            held=held,
+            wanted=wanted,
+        )
 
 
 def _refuse_what_comes_later(request: wire.GenerateRequest) -> None:
@@ -314,10 +311,10 @@ def _answer(prompt: Prompt, group: Iterable[SampledCompletion]) -> wire.PromptCo
 
 def _count(prompts: Iterable[Prompt], groups: Iterable[list[SampledCompletion]], seconds: float) -> None:
     sampled = 0
-    for group in groups:
-        for completion in group:
-            sampled += len(completion.token_ids)
-            metrics.COMPLETIONS.labels(completion.finish_reason).inc()
+    for completion in chain.from_iterable(groups):
+        sampled += len(completion.token_ids)
+        metrics.COMPLETIONS.labels(completion.finish_reason).inc()
+        metrics.NONFINITE_LOGPROBS.inc(sum(not math.isfinite(logprob) for logprob in completion.logprobs))
     metrics.TOKENS.labels("prompt").inc(sum(len(prompt.token_ids) for prompt in prompts))
     metrics.TOKENS.labels("completion").inc(sampled)
     metrics.GENERATE_TIME.observe(seconds)

@@ -58,7 +58,7 @@ class TransformersEngine:
     """One model of transformers with its tokenizer and the policy it holds."""
 
     def __init__(self, options: EngineOptions) -> None:
-        """Load model and tokenizer. Raises NotFound and InvalidInput with what to set instead."""
+        """Load model and tokenizer. Raises InvalidInput with what to set instead."""
         if options.threads:
             torch.set_num_threads(options.threads)
         self._options = options

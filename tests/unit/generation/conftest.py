@@ -1,5 +1,6 @@
 """Models in Hugging Face format, made once a session, and engines that hold them."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
 @pytest.fixture
 def make_engine(model_folder: Callable[[str], Path]) -> Callable[..., TransformersEngine]:
     def make(kind: str = "llama", **options: object) -> TransformersEngine:
-        return TransformersEngine(EngineOptions(model=str(model_folder(kind)), threads=1, **options))  # type: ignore[arg-type]  # a test's own keywords
+        settings = EngineOptions(model=str(model_folder(kind)), threads=1, max_model_tokens=128)
+        return TransformersEngine(dataclasses.replace(settings, **options))  # type: ignore[arg-type]  # a test's own
 
     return make

@@ -142,7 +142,7 @@ def test_uniforms_stay_what_they_were() -> None:
 
 def test_uniforms_fill_the_interval_evenly() -> None:
     numbers = np.concatenate([uniforms(0, "a", index, 1000) for index in range(20)])
-    assert 0.0 <= numbers.min()
+    assert numbers.min() >= 0.0
     assert numbers.max() < 1.0
     counts = np.histogram(numbers, bins=10, range=(0, 1))[0]
     # Five standard deviations of a tenth of 20,000.

@@ -8,8 +8,12 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
+    BloomConfig,
+    BloomForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
+    Lfm2Config,
+    Lfm2ForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
@@ -53,6 +57,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "llama": {"tie_word_embeddings": False},
     "tied_llama": {"tie_word_embeddings": True},
     "mistral": {"sliding_window": 8},
+    "bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 4, "initializer_range": 0.3},
+    "lfm2": {"layer_types": ["conv", "full_attention"], "block_auto_adjust_ff_dim": False},
 }
 LLAMA_LIKE: dict[str, Any] = {
     "hidden_size": 32,
@@ -72,6 +78,10 @@ def make_model(kind: str, seed: int = 0) -> PreTrainedModel:
     match kind:
         case "gpt2":
             return GPT2LMHeadModel(GPT2Config(**settings))
+        case "bloom":  # No positions: attention counts the mask.
+            return BloomForCausalLM(BloomConfig(**settings))
+        case "lfm2":  # A convolution whose state would read padding.
+            return Lfm2ForCausalLM(Lfm2Config(**LLAMA_LIKE | settings))
         case "mistral":
             return MistralForCausalLM(MistralConfig(**LLAMA_LIKE | settings))
         case _:

@@ -1,0 +1,333 @@
+"""The generation service over real gRPC: tokens out, limits, policies that are loaded, callers who leave."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+from prometheus_client import REGISTRY
+from tests.unit.generation.test_weights import tensors_of, write_policy
+from tests.unit.generation.tiny_models import make_model, make_tokenizer
+
+from pinetune.api.generation.v1 import generation_pb2 as wire
+from pinetune.api.generation.v1.generation_pb2_grpc import (
+    GenerationServiceStub,
+    add_GenerationServiceServicer_to_server,
+)
+from pinetune.api.rollout.v1 import rollout_pb2
+from pinetune.client.calls import call
+from pinetune.generation.service import SERVICE_NAME, GenerationService
+from pinetune.generation.transformers_engine import EngineOptions, TransformersEngine
+from pinetune.pod.channel import connect
+from pinetune.pod.errors import Conflict, Corrupt, InvalidInput, NotFound, PinetuneError, TimedOut, Unsupported
+from pinetune.pod.server import RegisteredService
+
+SERVICES = Path(__file__).resolve().parents[2] / "services"
+DEADLINE_SECONDS = 60.0
+Request = wire.GenerateRequest | wire.ScoreRequest | wire.LoadPolicyRequest
+USER = rollout_pb2.Message(role=rollout_pb2.ROLE_USER, content="Tom has 3 apples.")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("llama")
+    make_model("llama").save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def address(model: Path, serve: Callable[..., str]) -> str:
+    service = GenerationService(waiting_calls_max=4)
+    service.hold(TransformersEngine(EngineOptions(str(model), threads=1)))
+    return serve(
+        [RegisteredService(SERVICE_NAME, lambda server: add_GenerationServiceServicer_to_server(service, server))]
+    )
+
+
+@pytest.fixture
+def stub(address: str) -> Iterator[GenerationServiceStub]:
+    with connect(address) as channel:
+        yield GenerationServiceStub(channel)
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    write_policy(tmp_path / "policy", tensors_of("llama", seed=1), version=3)
+    return tmp_path / "policy"
+
+
+def generate_request(**changes: object) -> wire.GenerateRequest:
+    request = wire.GenerateRequest(
+        prompts=[
+            wire.Prompt(prompt_id="text", messages=[USER]),
+            wire.Prompt(prompt_id="ids", token_ids=[9, 50, 17]),
+        ],
+        sample_count=2,
+        sampling=wire.SamplingParams(temperature=1.0, max_tokens=8, seed=5),
+    )
+    request.MergeFrom(wire.GenerateRequest(**changes))  # type: ignore[arg-type]  # fields of a test's own choice
+    return request
+
+
+def generate(stub: GenerationServiceStub, request: wire.GenerateRequest) -> wire.GenerateResponse:
+    return call(stub.Generate, request, deadline_seconds=DEADLINE_SECONDS)
+
+
+def load(stub: GenerationServiceStub, folder: Path, version: int = 3) -> wire.LoadPolicyResponse:
+    request = wire.LoadPolicyRequest(policy_uri=str(folder), policy_version=version)
+    return call(stub.LoadPolicy, request, deadline_seconds=DEADLINE_SECONDS)
+
+
+def ask(stub: GenerationServiceStub, request: Request) -> Message:
+    match request:
+        case wire.GenerateRequest():
+            return generate(stub, request)
+        case wire.ScoreRequest():
+            return call(stub.Score, request, deadline_seconds=DEADLINE_SECONDS)
+        case wire.LoadPolicyRequest():
+            return call(stub.LoadPolicy, request, deadline_seconds=DEADLINE_SECONDS)
+
+
+def metric(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def test_what_is_tokenised_is_what_is_sampled_from_and_scored(stub: GenerationServiceStub) -> None:
+    tokenised = call(
+        stub.Tokenize,
+        wire.TokenizeRequest(examples=[wire.Example(messages=[USER], answer="7"), wire.Example(messages=[USER])]),
+        deadline_seconds=DEADLINE_SECONDS,
+    ).examples
+    response = generate(stub, generate_request())
+    assert [group.prompt_id for group in response.prompts] == ["text", "ids"]
+    assert response.prompts[0].prompt_token_ids == tokenised[0].prompt_token_ids == tokenised[1].prompt_token_ids
+    assert not tokenised[1].answer_token_ids
+    description = call(stub.DescribeEngine, wire.DescribeEngineRequest(), deadline_seconds=DEADLINE_SECONDS)
+    assert tokenised[0].answer_token_ids[-1] == description.end_of_turn_token_id
+
+    pairs = [(group.prompt_token_ids, one) for group in response.prompts for one in group.completions]
+    scored = call(
+        stub.Score,
+        wire.ScoreRequest(
+            sequences=[wire.TokenSequence(prompt_token_ids=ids, token_ids=one.token_ids) for ids, one in pairs]
+        ),
+        deadline_seconds=DEADLINE_SECONDS,
+    )
+    for (_, one), logprobs in zip(pairs, scored.sequences, strict=True):
+        assert list(logprobs.logprobs) == pytest.approx(list(one.logprobs), abs=1e-5)
+        assert [(span.policy_version, span.token_count) for span in one.policy_spans] == [(0, len(one.token_ids))]
+    assert [one.index for one in response.prompts[0].completions] == [0, 1]
+    assert len({one.completion_id for _, one in pairs}) == 4
+    assert scored.policy == response.policy == description.policy
+
+
+def test_the_same_request_gives_the_same_tokens(stub: GenerationServiceStub) -> None:
+    first, second = generate(stub, generate_request()), generate(stub, generate_request())
+    assert first.prompts == second.prompts
+
+
+def test_a_call_without_a_deadline_is_answered(address: str) -> None:
+    with grpc.insecure_channel(address) as channel:
+        assert len(GenerationServiceStub(channel).Generate(generate_request()).prompts) == 2
+
+
+def test_a_loaded_policy_is_named_by_every_token(stub: GenerationServiceStub, policy: Path) -> None:
+    with pytest.raises(Conflict, match="policy 0 is held and at least 3 is asked for") as caught:
+        generate(stub, generate_request(min_policy_version=3))
+    assert caught.value.reason == "POLICY_TOO_OLD"
+
+    loaded = load(stub, policy)
+    assert load(stub, policy).changed_tensor_count == 0
+
+    response = generate(stub, generate_request(min_policy_version=3))
+    assert response.policy == loaded.policy
+    versions = {span.policy_version for g in response.prompts for one in g.completions for span in one.policy_spans}
+    assert versions == {3}
+    assert metric("pinetune_generation_policy_version") == 3
+
+
+def test_a_damaged_policy_is_data_loss(address: str, policy: Path) -> None:
+    weights = policy / "model-0.safetensors"
+    data = bytearray(weights.read_bytes())
+    # The first byte behind the header, which is of a tensor that the base model holds otherwise.
+    data[8 + int.from_bytes(data[:8], "little")] ^= 1
+    weights.write_bytes(data)
+    with connect(address) as channel, pytest.raises(Corrupt) as caught:
+        load(GenerationServiceStub(channel), policy)
+    assert caught.value.code is grpc.StatusCode.DATA_LOSS
+    assert caught.value.reason == "TENSOR_HASH_MISMATCH"
+
+
+def test_a_policy_that_is_not_there_is_not_found(stub: GenerationServiceStub, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"holds no manifest\.json"):
+        load(stub, tmp_path)
+
+
+REFUSED: dict[str, tuple[Request, type[PinetuneError], str]] = {
+    "no samples": (generate_request(sample_count=-1), InvalidInput, "sample_count must be at least 1; it is -1"),
+    "no tokens": (
+        wire.GenerateRequest(prompts=[wire.Prompt(prompt_id="a", token_ids=[9])], sample_count=1),
+        InvalidInput,
+        r"sampling\.max_tokens must be at least 1; it is 0",
+    ),
+    "hot": (
+        generate_request(sampling=wire.SamplingParams(temperature=10.5)),
+        InvalidInput,
+        r"sampling\.temperature must be 0 or 0\.0001 to 10; it is 10\.5",
+    ),
+    "nearly greedy": (
+        generate_request(sampling=wire.SamplingParams(temperature=1e-5)),
+        InvalidInput,
+        r"sampling\.temperature must be 0 or",
+    ),
+    "top_p": (
+        generate_request(sampling=wire.SamplingParams(top_p=1.5)),
+        InvalidInput,
+        r"sampling\.top_p must be above 0 to 1; it is 1\.5",
+    ),
+    "top_k": (generate_request(sampling=wire.SamplingParams(top_k=-1)), InvalidInput, r"sampling\.top_k"),
+    "min_tokens": (generate_request(sampling=wire.SamplingParams(min_tokens=9)), InvalidInput, r"min_tokens must be 0"),
+    "empty stop": (generate_request(sampling=wire.SamplingParams(stop=[""])), InvalidInput, r"sampling\.stop must be"),
+    "no prompts": (
+        wire.GenerateRequest(sample_count=1, sampling=wire.SamplingParams(max_tokens=1)),
+        InvalidInput,
+        "prompts must have at least one prompt",
+    ),
+    "prompt id twice": (
+        generate_request(prompts=[wire.Prompt(prompt_id="ids", token_ids=[9])]),
+        InvalidInput,
+        r"prompts\[2\]\.prompt_id must be set and unique in the request; it is 'ids'",
+    ),
+    "nothing to read": (
+        generate_request(prompts=[wire.Prompt(prompt_id="none")]),
+        InvalidInput,
+        r"prompts\[2\] must have messages or token_ids",
+    ),
+    "token id": (
+        generate_request(prompts=[wire.Prompt(prompt_id="big", token_ids=[320])]),
+        InvalidInput,
+        r"prompts\[2\]: token ids must be at least 0 and below 320; one is 320",
+    ),
+    "role": (
+        generate_request(prompts=[wire.Prompt(prompt_id="role", messages=[rollout_pb2.Message(content="x")])]),
+        InvalidInput,
+        r"prompts\[2\]\.messages\[0\]\.role must be one of system",
+    ),
+    "long prompt": (
+        generate_request(prompts=[wire.Prompt(prompt_id="long", token_ids=[9] * 121)]),
+        InvalidInput,
+        r"\(long\) has 121 tokens, which with max_tokens 8 passes the 128 tokens of the model",
+    ),
+    "response format": (
+        generate_request(response_format=wire.ResponseFormat(regex="a")),
+        Unsupported,
+        "response_format: the transformers engine does not constrain its answers",
+    ),
+    "selection": (
+        generate_request(selection=wire.Selection(rule=wire.SELECTION_RULE_MAJORITY_VOTE)),
+        Unsupported,
+        "selection is not in this release",
+    ),
+    "scoring from nothing": (
+        wire.ScoreRequest(sequences=[wire.TokenSequence(token_ids=[9])]),
+        InvalidInput,
+        r"sequences\[0\]\.prompt_token_ids must have at least one id",
+    ),
+    "scoring too much": (
+        wire.ScoreRequest(sequences=[wire.TokenSequence(prompt_token_ids=[9], token_ids=[9] * 128)]),
+        InvalidInput,
+        r"sequences\[0\] has 129 tokens; the model reads at most 128",
+    ),
+    "loading nothing": (wire.LoadPolicyRequest(policy_version=1), InvalidInput, "policy_uri is required"),
+    "loading in flight": (
+        wire.LoadPolicyRequest(policy_uri="x", in_flight=wire.IN_FLIGHT_POLICY_CONTINUE),
+        Unsupported,
+        "in_flight IN_FLIGHT_POLICY_CONTINUE",
+    ),
+}
+
+
+@pytest.mark.parametrize(("request_message", "kind", "sentence"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_is_out_of_bounds_is_refused_by_name(
+    request_message: Request, kind: type[PinetuneError], sentence: str, stub: GenerationServiceStub
+) -> None:
+    with pytest.raises(kind, match=sentence):
+        ask(stub, request_message)
+
+
+def test_streaming_says_that_it_is_to_come(address: str) -> None:
+    with grpc.insecure_channel(address) as channel:
+        stub = GenerationServiceStub(channel)
+        with pytest.raises(grpc.RpcError) as caught:
+            list(stub.StreamGenerate(wire.StreamGenerateRequest(), timeout=DEADLINE_SECONDS))
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.StreamPolicy(iter([wire.StreamPolicyRequest()]), timeout=DEADLINE_SECONDS)
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+LONG = generate_request(sample_count=150, sampling=wire.SamplingParams(max_tokens=100, min_tokens=100))
+
+
+def test_a_caller_who_leaves_frees_the_engine(stub: GenerationServiceStub) -> None:
+    with pytest.raises(TimedOut):
+        call(stub.Generate, LONG, deadline_seconds=0.2)
+    generate(stub, generate_request())
+    description = call(stub.DescribeEngine, wire.DescribeEngineRequest(), deadline_seconds=DEADLINE_SECONDS)
+    assert (description.running_count, description.waiting_count) == (0, 0)
+
+
+def test_a_load_waits_for_completions_in_flight(stub: GenerationServiceStub, policy: Path) -> None:
+    answers: list[wire.GenerateResponse] = []
+    caller = threading.Thread(target=lambda: answers.append(generate(stub, LONG)))
+    caller.start()
+    while not call(stub.DescribeEngine, wire.DescribeEngineRequest(), deadline_seconds=DEADLINE_SECONDS).running_count:
+        assert caller.is_alive()
+    assert load(stub, policy).policy.policy_version == 3
+    caller.join(DEADLINE_SECONDS)
+    (answer,) = answers
+    assert answer.policy.policy_version == 0
+    spans = [span for group in answer.prompts for one in group.completions for span in one.policy_spans]
+    assert {span.policy_version for span in spans} == {0}
+
+
+def test_tokens_and_completions_are_counted(stub: GenerationServiceStub) -> None:
+    counted = "pinetune_generation_tokens_total"
+    before = [metric(counted, kind=kind) for kind in ("prompt", "completion")]
+    response = generate(stub, generate_request())
+    sampled = sum(len(one.token_ids) for group in response.prompts for one in group.completions)
+    read = sum(len(group.prompt_token_ids) for group in response.prompts)
+    after = [metric(counted, kind=kind) for kind in ("prompt", "completion")]
+    assert [new - old for new, old in zip(after, before, strict=True)] == [read, sampled]
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"MODEL": "/nowhere/model"}, "PINETUNE_GENERATION_MODEL: there is no folder '/nowhere/model'"),
+        ({"MODEL": "x", "DEVICE": "gpu"}, "PINETUNE_GENERATION_DEVICE: "),
+        ({"MODEL": "x", "ENGINE": "vllm"}, "PINETUNE_GENERATION_ENGINE: vllm is not in this release"),
+        ({}, "PINETUNE_GENERATION_MODEL: "),
+    ],
+    ids=["no folder", "device", "engine", "no model"],
+)
+def test_a_pod_that_cannot_start_says_why_and_exits_with_2(variables: dict[str, str], sentence: str) -> None:
+    settings = {f"PINETUNE_GENERATION_{name}": value for name, value in variables.items()}
+    pod = subprocess.run(
+        [sys.executable, "-m", "pinetune.generation"],
+        env=os.environ | {"PYTHONPATH": str(SERVICES), "PINETUNE_POD_LOG_FORMAT": "text"} | settings,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+    assert pod.returncode == 2, pod.stderr
+    assert sentence in pod.stderr
+    assert "Traceback" not in pod.stderr
