@@ -20,6 +20,7 @@ alone.
 Shapes: R rows, L positions, N completion tokens, D width, V vocabulary, B completions, T tokens of the longest.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -79,9 +80,11 @@ class Policy(nn.Module):
         super().__init__()
         self.model = model
         self.value_head = value_head
-        self._autocast = autocast
+        self.autocast = autocast
         self.eval()
         self._transform = logit_transform(model)
+        self._shared_tokens_max = 0
+        self._shared_tokens_max = _shared_tokens_max(self)
 
     @property
     def device(self) -> torch.device:
@@ -91,9 +94,22 @@ class Policy(nn.Module):
 
     def hidden(self, batch: MicroBatch) -> Tensor:
         """Return the trunk's last hidden state at the positions that predict completion tokens, shape ND."""
+        layout: dict[str, Tensor | None] = {}
+        if batch.segments_RL is not None:
+            # Only then: without a mask attention takes its faster causal path.
+            layout["position_ids"] = batch.position_ids_RL
+            layout["attention_mask"] = batch.attention_mask(self.model.dtype)
         with self._precision():
-            states_RLD: Tensor = self.model.base_model(input_ids=batch.input_ids_RL, use_cache=False).last_hidden_state
+            states_RLD: Tensor = self.model.base_model(
+                input_ids=batch.input_ids_RL, use_cache=False, **layout
+            ).last_hidden_state
         return states_RLD.flatten(0, 1)[batch.positions_N]
+
+    def micro_batches(
+        self, sequences: Sequence[TokenSequence], max_tokens: int, *, rows: Sequence[int] | None = None
+    ) -> Iterator[MicroBatch]:
+        """Yield the sequences, or those of `rows`, as the micro-batches that this model reads fastest."""
+        return micro_batches(sequences, max_tokens, self.device, rows=rows, shared_tokens_max=self._shared_tokens_max)
 
     def heads(self, hidden_ND: Tensor, targets_N: Tensor) -> TokenOutputs:
         """Return what both heads say about the tokens `targets_N` after the hidden states."""
@@ -123,7 +139,7 @@ class Policy(nn.Module):
         mask_BT = completion_mask(sequences).to(self.device)
         logprobs_BT = torch.zeros(mask_BT.shape, device=self.device)
         values_BT = torch.zeros_like(logprobs_BT)
-        for batch in micro_batches(sequences, max_tokens, self.device):
+        for batch in self.micro_batches(sequences, max_tokens):
             hidden_ND = self.hidden(batch)
             outputs = [self.heads(hidden_ND[part], batch.targets_N[part]) for part in self._chunks(len(hidden_ND))]
             at = batch.places(mask_BT)
@@ -140,7 +156,7 @@ class Policy(nn.Module):
                 module.training = True
 
     def _precision(self) -> AbstractContextManager[object]:
-        return torch.autocast(self.device.type, torch.bfloat16) if self._autocast else nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16) if self.autocast else nullcontext()
 
     def _chunks(self, count: int) -> Iterator[slice]:
         rows = max(CHUNK_ROWS_MIN, LOGITS_CHUNK_BYTES // (4 * _lm_head(self.model).weight.shape[0]))
@@ -162,6 +178,35 @@ def make_value_head(width: int, *, zero: bool, generator: torch.Generator) -> nn
             else:
                 parameter.uniform_(-(width**-0.5), width**-0.5, generator=generator)
     return head
+
+
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    prompt_token_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+
+
+@torch.no_grad()
+def _shared_tokens_max(policy: Policy) -> int:
+    """Return the most tokens of a row that several completions may share, 0 where the model cannot read such rows.
+
+    The model is asked: it must say of completions that share a row what it says of each alone. Attention windows are
+    not in the mask of a shared row, so rows are no longer than they.
+    """
+    probes = [_Probe((0, 1, 2, 3), (2, 1, 0)), _Probe((0, 1, 2, 3), (1, 3, 2, 0))]
+    [shared] = micro_batches(probes, sys.maxsize, policy.device, shared_tokens_max=sys.maxsize)
+    apart = [batch for probe in reversed(probes) for batch in micro_batches([probe], sys.maxsize, policy.device)]
+    try:
+        found_ND = policy.hidden(shared).float()
+    except (AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError):
+        return 0  # No place for positions or for such a mask.
+    wanted_ND = torch.cat([policy.hidden(batch).float() for batch in apart])
+    tolerance = 1e-4 if policy.model.dtype == torch.float32 and not policy.autocast else 3e-2
+    if float((found_ND - wanted_ND).abs().max()) > tolerance * float(wanted_ND.abs().max()):
+        return 0
+    config = policy.model.config.get_text_config(decoder=True)
+    windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
+    return min((window for window in windows if window), default=sys.maxsize)
 
 
 @torch.no_grad()

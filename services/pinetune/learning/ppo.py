@@ -34,7 +34,7 @@ import torch
 from torch import Tensor
 
 from pinetune.learning.advantages import Advantages, Evidence, estimate
-from pinetune.learning.batches import completion_mask, micro_batches
+from pinetune.learning.batches import completion_mask
 from pinetune.learning.losses import policy_losses, reference_losses, token_weights, value_losses
 from pinetune.learning.measurements import (
     Tally,
@@ -151,7 +151,7 @@ def update(
     tally = Tally()
     for epoch in range(settings.epoch_count):
         last_pass = epoch == settings.epoch_count - 1
-        for rows in _mini_batches(len(trajectories), settings.mini_batch_count, order):
+        for rows in _mini_batches(rollouts.groups_B.tolist(), settings.mini_batch_count, order):
             _accumulate(policy, targets, rows, settings, max_tokens_per_pass, tally, last_pass=last_pass)
             tally.gradient_norms.append(take_step(optimizer, learning_rate, settings.optimizer.max_gradient_norm))
     return _metrics(targets, evidence, settings, tally, learning_rate, time.perf_counter() - started)
@@ -174,12 +174,17 @@ def _evidence(rollouts: Rollouts, before: Before) -> Evidence:
     )
 
 
-def _mini_batches(count: int, mini_batch_count: int, order: random.Random) -> list[list[int]]:
-    """Return the completions of one pass in mini-batches of equal size, give or take one."""
-    rows = list(range(count))
-    order.shuffle(rows)
-    batch_count = min(mini_batch_count, count)
-    return [rows[index::batch_count] for index in range(batch_count)]
+def _mini_batches(groups: Sequence[int], mini_batch_count: int, order: random.Random) -> list[list[int]]:
+    """Return the completions of one pass in mini-batches of equal size, give or take one.
+
+    The groups are shuffled and their completions stay neighbours, so that most prompts are computed once a pass.
+    """
+    numbers = list(range(max(groups) + 1))
+    order.shuffle(numbers)
+    rank = {number: place for place, number in enumerate(numbers)}
+    rows = sorted(range(len(groups)), key=lambda row: (rank[groups[row]], row))
+    count = min(mini_batch_count, len(rows))
+    return [rows[len(rows) * index // count : len(rows) * (index + 1) // count] for index in range(count)]
 
 
 def _accumulate(
@@ -196,7 +201,7 @@ def _accumulate(
     rollouts = targets.rollouts
     weights_BT = torch.zeros_like(rollouts.sampled_logprobs_BT)
     weights_BT[rows] = token_weights(rollouts.learnt_BT[rows], length_normalised=settings.length_normalised)
-    for batch in micro_batches(rollouts.trajectories, max_tokens, policy.device, rows):
+    for batch in policy.micro_batches(rollouts.trajectories, max_tokens, rows=rows):
         rows_N, columns_N = batch.places(rollouts.mask_BT)
 
         def loss(outputs: TokenOutputs, part: slice, rows_N: Tensor = rows_N, columns_N: Tensor = columns_N) -> Tensor:

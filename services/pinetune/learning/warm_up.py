@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pinetune.learning.batches import TokenSequence, micro_batches
+from pinetune.learning.batches import TokenSequence
 from pinetune.learning.measurements import Tally
 from pinetune.learning.optimizer import take_step
 from pinetune.learning.policy import Policy, TokenOutputs
@@ -69,7 +69,7 @@ def warm_up(
         tally.add(loss=loss_N, right=outputs.most_likely())
         return loss_N.sum()
 
-    for batch in micro_batches(examples, max_tokens_per_pass, policy.device):
+    for batch in policy.micro_batches(examples, max_tokens_per_pass):
         policy.backward(batch, loss)
     norm = take_step(optimizer, learning_rate, max_gradient_norm)
     return WarmUpMetrics(

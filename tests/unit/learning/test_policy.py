@@ -9,7 +9,6 @@ from torch import nn
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from pinetune.learning import policy as policy_module
-from pinetune.learning.batches import micro_batches
 from pinetune.learning.policy import Policy, make_value_head
 from pinetune.learning.ppo import Trajectory
 
@@ -44,7 +43,7 @@ def test_chunks_of_the_head_change_neither_loss_nor_gradient(kind: str, monkeypa
         monkeypatch.setattr(policy_module, "LOGITS_CHUNK_BYTES", 4 * VOCABULARY * rows)
         policy = tiny_policy(kind)
         trajectories = tiny_trajectories(5, policy)
-        for batch in micro_batches(trajectories, 10_000, policy.device):
+        for batch in policy.micro_batches(trajectories, 10_000):
             policy.backward(batch, lambda outputs, part: (outputs.logprobs_N.exp() + outputs.values_N).sum())
         gradients.append([parameter.grad for parameter in policy.parameters()])
     for whole, chunked in zip(*gradients, strict=True):
@@ -53,7 +52,7 @@ def test_chunks_of_the_head_change_neither_loss_nor_gradient(kind: str, monkeypa
 
 def test_the_entropy_is_that_of_the_whole_distribution() -> None:
     policy = tiny_policy()
-    [batch] = micro_batches(tiny_trajectories(3, policy), 10_000, policy.device)
+    [batch] = policy.micro_batches(tiny_trajectories(3, policy), 10_000)
     with torch.no_grad():
         outputs = policy.heads(policy.hidden(batch), batch.targets_N)
     for row, found in zip(outputs.log_distribution_NV.tolist(), outputs.entropies().tolist(), strict=True):
@@ -82,7 +81,7 @@ def test_recomputing_activations_gives_the_same_gradients_and_no_dropout() -> No
         policy = tiny_policy("gpt2")
         if recompute:
             policy.checkpoint_gradients()
-        for batch in micro_batches(tiny_trajectories(5, policy), 10_000, policy.device):
+        for batch in policy.micro_batches(tiny_trajectories(5, policy), 10_000):
             policy.backward(batch, lambda outputs, part: outputs.logprobs_N.sum())
         gradients.append([parameter.grad for parameter in policy.model.parameters()])
     for kept, recomputed in zip(*gradients, strict=True):

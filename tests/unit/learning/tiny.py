@@ -51,13 +51,17 @@ def tiny_policy(kind: str = "llama, tied", *, seed: int = 0, values: bool = True
 
 
 def tiny_trajectories(count: int, policy: Policy, *, seed: int = 0, group_size: int = 2) -> list[Trajectory]:
-    """Return completions of mixed lengths, with log-probabilities near the policy's and rewards of all kinds."""
+    """Return completions of mixed lengths, with log-probabilities near the policy's and rewards of all kinds.
+
+    Those of a group have the same prompt.
+    """
     draw = random.Random(seed)
+    prompts = [[draw.randrange(VOCABULARY) for _ in range(draw.randint(1, 9))] for _ in range(count)]
     drawn = [
         Trajectory(
             completion_id=f"c{index}",
             group_id=f"g{index // group_size}",
-            prompt_token_ids=[draw.randrange(VOCABULARY) for _ in range(draw.randint(1, 9))],
+            prompt_token_ids=prompts[index // group_size],
             token_ids=[draw.randrange(VOCABULARY) for _ in range(draw.randint(1, 12))],
             logprobs=[],
             reward=draw.choice([0.0, 0.1, 1.0]),
