@@ -1,13 +1,13 @@
 """Writes SVAMP as pinetune reads it: question, number answer, and an expression as the chain of thought.
 
-ReFT's P-CoT is a Python program whose value is the answer. At nano size the program is one arithmetic expression over the
-numbers of the question, `The answer is 76 - 25.`, and the grader takes its value.
+ReFT's P-CoT is a Python program whose value is the answer. At nano size the program is one arithmetic expression over
+the numbers of the question, `The answer is 76 - 25.`, and the grader takes its value.
 
     curl -LO https://raw.githubusercontent.com/arkilpatel/SVAMP/689d7ccac74b9983a2ac7cc3b264f441b99e7c53/SVAMP.json
     python examples/svamp/prepare.py SVAMP.json --out examples/svamp/data
 
-Takes the authors' `SVAMP.json`, or a folder with `train_pcot.jsonl` and `test.jsonl` whose rows have `question`, `answer`
-and, in training, a program in `cot`. SVAMP: Patel, Bhattamishra and Goyal, NAACL 2021; MIT licence.
+Takes the authors' `SVAMP.json`, or a folder with `train_pcot.jsonl` and `test.jsonl` whose rows have `question`,
+`answer` and, in training, a program in `cot`. SVAMP: Patel, Bhattamishra and Goyal, NAACL 2021; MIT licence.
 """
 
 import argparse

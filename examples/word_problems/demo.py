@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-PINETUNE = [sys.executable, "-m", "pinetune.cli.main"]
+PINETUNE = [str(Path(sys.executable).with_name("pinetune"))]
 READY_SECONDS = 120
 STOP_SECONDS = 60
-RUNS = (("base", "base"), ("warm_up", "warm_up"), ("sft", "sft"), ("fine_tuned", "fine_tuned"))
+RUNS = ("base", "warm_up", "sft", "fine_tuned")
+ROWS = {"train": 2560, "validation": 300, "test": 400}
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def main() -> int:
 def make_inputs(out: Path, seed: int) -> None:
     """Write the data and the two job files into the output folder."""
     generate = [sys.executable, str(HERE / "generate.py"), "--seed", str(seed), "--out", str(out / "data")]
+    generate += [word for name, count in ROWS.items() for word in (f"--{name}", str(count))]
     subprocess.run(generate, check=True)
     for name in ("job.yaml", "sft.yaml"):
         shutil.copy(HERE / name, out / name)
@@ -122,7 +124,7 @@ def evaluations_of(pinetune: Deployment, job_id: str, sft_job_id: str) -> dict[s
             name = evaluation["order"]["name"]
             if name in names:
                 found["sft" if job == sft_job_id else name] = evaluation
-    return {name: found[name] for name in ("base", "warm_up", "sft", "fine_tuned")}
+    return {name: found[name] for name in RUNS}
 
 
 def result_of(

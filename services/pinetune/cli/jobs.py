@@ -116,6 +116,30 @@ def resume(job_id: JobId, server: Server = DEFAULT_SERVER, as_json: AsJson = Fal
     _steer(server, job_id, JobsClient.resume_job, as_json)
 
 
+@app.command("steps")
+def steps(job_id: JobId, server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
+    """List a job's steps, oldest first: the history that its curves are drawn from."""
+    with jobs_at(server) as client:
+        found = list(client.list_steps(job_id))
+    if as_json:
+        print_json(jobs_pb2.ListStepsResponse(steps=found))
+        return
+    rows = [
+        (
+            jobs_pb2.JobPhase.Name(step.phase).removeprefix("JOB_PHASE_").lower(),
+            str(step.number),
+            f"{step.train_reward_mean:.3f}" if step.HasField("train_reward_mean") else "",
+            f"{step.validation.reward_mean:.3f}" if step.HasField("validation") else "",
+            f"{step.update.kl_to_reference:.3f}" if step.HasField("update") else "",
+            str(step.training_grades.ungraded_count) if step.HasField("training_grades") else "",
+            f"{step.timing.total_seconds:.1f}",
+        )
+        for step in found
+    ]
+    headings = ["phase", "step>", "train reward>", "validation reward>", "KL>", "ungraded>", "seconds>"]
+    out().print(console.table(headings, rows))
+
+
 @app.command("report")
 def report(
     job_ids: Annotated[list[str], typer.Argument(metavar="JOB...", help="The jobs to set side by side.")],
