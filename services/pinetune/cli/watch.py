@@ -18,6 +18,8 @@ from pinetune.client.jobs import JobsClient
 from pinetune.pod.errors import PinetuneError
 
 EXIT_OK, EXIT_NOT_SUCCEEDED = 0, 1
+WARM_UP_LINE_SECONDS = 5.0
+"""Between two lines of warm-up steps, by the steps' own times."""
 LEVEL_STYLES = {jobs_pb2.EVENT_LEVEL_WARN: "yellow", jobs_pb2.EVENT_LEVEL_ERROR: "bold red"}
 
 
@@ -58,15 +60,33 @@ class JsonView:
 
 
 class PlainView:
-    """One line of text for each event."""
+    """One line of text for each event, but for warm-up steps, of which a log wants a few and not hundreds."""
+
+    def __init__(self) -> None:
+        self._last_step_seconds = 0.0
 
     def show(self, message: jobs_pb2.WatchJobResponse, standing: Standing) -> None:
         """Print the time and what happened."""
         event = message.event
+        if event.HasField("step") and self._is_skipped(event, standing.job):
+            return
         text = standing.line() if event.HasField("step") else event.message
         level = jobs_pb2.EventLevel.Name(event.level).removeprefix("EVENT_LEVEL_").lower()
         warning = f"{level}: " if event.level in LEVEL_STYLES else ""
         print(f"{console.time(event.create_time)}  {warning}{text}", flush=True)
+
+
+    def _is_skipped(self, event: jobs_pb2.Event, job: jobs_pb2.Job) -> bool:
+        step, seconds = event.step, event.create_time.ToNanoseconds() / 1e9
+        if (
+            step.phase == jobs_pb2.JOB_PHASE_WARM_UP
+            and not step.HasField("validation")
+            and step.number not in (1, job.total_warm_up_steps)
+            and seconds - self._last_step_seconds < WARM_UP_LINE_SECONDS
+        ):
+            return True
+        self._last_step_seconds = seconds
+        return False
 
 
 class LiveView:

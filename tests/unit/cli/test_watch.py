@@ -7,7 +7,7 @@ from tests.fakes import history
 
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.cli.standing import Standing
-from pinetune.cli.watch import LiveView
+from pinetune.cli.watch import LiveView, PlainView
 
 
 @pytest.fixture
@@ -51,3 +51,19 @@ def test_what_is_not_known_yet_has_no_number(standing: Standing) -> None:
     standing.take(wire.WatchJobResponse(event=wire.Event(step=step), job=wire.Job(step=1, total_steps=3)))
     assert list(standing.numbers()) == []
     assert standing.line() == "training 1/3"
+
+
+def test_a_log_gets_a_warm_up_line_every_few_seconds_and_always_the_first_and_last(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    standing, view = Standing(), PlainView()
+    job = wire.Job(total_warm_up_steps=24)
+    for number in range(1, 25):
+        step = wire.Step(number=number, phase=wire.JOB_PHASE_WARM_UP)
+        step.warm_up.loss = 1.0
+        event = wire.Event(step=step, type=wire.EVENT_TYPE_METRICS, create_time=history.at(number))
+        message = wire.WatchJobResponse(event=event, job=job)
+        standing.take(message)
+        view.show(message, standing)
+    shown = [line.split("warm-up ")[1].split("/")[0] for line in capsys.readouterr().out.splitlines()]
+    assert shown == ["1", "6", "11", "16", "21", "24"]
