@@ -1,6 +1,6 @@
 """Sampling: our decode loop against `generate` of transformers, on the same model, prompts, lengths and thread.
 
-    python -m benchmarks.generation [--rounds 5] [--threads 1]
+    python -m benchmarks.generation [--rounds 3] [--threads 1]
 
 Peer: `model.generate` with sampling on and its default cache, asked for tokens only; ours returns the log-probabilities
 as well. With random weights nearly all completions reach the token limit. One process, rounds interleaved, so that both
@@ -142,7 +142,7 @@ def speed_of(sample: Callable[[], int]) -> float:
 def main() -> None:
     """Print one line a case: tokens per CPU second of both, and the ratio's median and range over the rounds."""
     parser = argparse.ArgumentParser(description="Our decode loop against generate of transformers.")
-    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds a case")
+    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds a case")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch")
     arguments = parser.parse_args()
     transformers_logging.set_verbosity_error()

@@ -1,4 +1,4 @@
-"""A whole job through `pinetune up`: real processes, a real model from nothing, and a worker that is killed under way."""
+"""A whole job through `pinetune up`: real processes, a model from nothing, and a worker that is killed under way."""
 
 import json
 import os

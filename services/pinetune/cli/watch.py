@@ -75,7 +75,6 @@ class PlainView:
         warning = f"{level}: " if event.level in LEVEL_STYLES else ""
         print(f"{console.time(event.create_time)}  {warning}{text}", flush=True)
 
-
     def _is_skipped(self, event: jobs_pb2.Event, job: jobs_pb2.Job) -> bool:
         step, seconds = event.step, event.create_time.ToNanoseconds() / 1e9
         if (

@@ -62,7 +62,7 @@ class Message:
     def to_wire(self) -> rollout_pb2.Message:
         """Spell as a message."""
         return rollout_pb2.Message(
-            role=rollout_pb2.Role.Value(f"ROLE_{self.role.upper()}"),
+            role=f"ROLE_{self.role.upper()}",
             content=self.content,
             name=self.name,
             tool_calls=[

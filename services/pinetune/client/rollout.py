@@ -165,7 +165,7 @@ class Grade:
         else:
             message.error.CopyFrom(
                 wire.GradeError(
-                    error_class=wire.GradeErrorClass.Value(f"GRADE_ERROR_CLASS_{self.error.error_class}"),
+                    error_class=f"GRADE_ERROR_CLASS_{self.error.error_class}",
                     detail=self.error.detail,
                     retryable=self.error.retryable,
                     part=self.error.part,

@@ -44,36 +44,36 @@ class Rollout:
     """Where the reward came from; None where the rollout only measured."""
 
 
-SCHEMA = pa.schema(
-    [
-        pa.field("step", pa.int64(), nullable=False),
-        pa.field("purpose", pa.string(), nullable=False),
-        pa.field("item_id", pa.string(), nullable=False),
-        pa.field("completion_id", pa.string(), nullable=False),
-        pa.field("index", pa.int32(), nullable=False),
-        pa.field("messages", pa.string(), nullable=False),
-        pa.field("fields", pa.string(), nullable=False),
-        pa.field("text", pa.string(), nullable=False),
-        pa.field("finish_reason", pa.string(), nullable=False),
-        pa.field("score", pa.float64()),
-        pa.field("error_class", pa.string()),
-        pa.field("error_detail", pa.string()),
-        pa.field("error_part", pa.string()),
-        pa.field("error_retryable", pa.bool_()),
-        pa.field("part_scores", pa.string(), nullable=False),
-        pa.field("extracted_answer", pa.string(), nullable=False),
-        pa.field("matched_rank", pa.int32(), nullable=False),
-        pa.field("listed_count", pa.int32(), nullable=False),
-        pa.field("reward", pa.float64()),
-        pa.field("reward_source", pa.string()),
-        pa.field("prompt_token_ids", pa.list_(pa.int32()), nullable=False),
-        pa.field("token_ids", pa.list_(pa.int32()), nullable=False),
-        # float32, as they came over the wire.
-        pa.field("logprobs", pa.list_(pa.float32()), nullable=False),
-        pa.field("policy_versions", pa.list_(pa.int64()), nullable=False),
-        pa.field("policy_token_counts", pa.list_(pa.int32()), nullable=False),
-    ]
-)
+REQUIRED, OPTIONAL = False, True
+COLUMNS: "list[tuple[str, pa.DataType, bool]]" = [
+    ("step", pa.int64(), REQUIRED),
+    ("purpose", pa.string(), REQUIRED),
+    ("item_id", pa.string(), REQUIRED),
+    ("completion_id", pa.string(), REQUIRED),
+    ("index", pa.int32(), REQUIRED),
+    ("messages", pa.string(), REQUIRED),
+    ("fields", pa.string(), REQUIRED),
+    ("text", pa.string(), REQUIRED),
+    ("finish_reason", pa.string(), REQUIRED),
+    ("score", pa.float64(), OPTIONAL),
+    ("error_class", pa.string(), OPTIONAL),
+    ("error_detail", pa.string(), OPTIONAL),
+    ("error_part", pa.string(), OPTIONAL),
+    ("error_retryable", pa.bool_(), OPTIONAL),
+    ("part_scores", pa.string(), REQUIRED),
+    ("extracted_answer", pa.string(), REQUIRED),
+    ("matched_rank", pa.int32(), REQUIRED),
+    ("listed_count", pa.int32(), REQUIRED),
+    ("reward", pa.float64(), OPTIONAL),
+    ("reward_source", pa.string(), OPTIONAL),
+    ("prompt_token_ids", pa.list_(pa.int32()), REQUIRED),
+    ("token_ids", pa.list_(pa.int32()), REQUIRED),
+    ("logprobs", pa.list_(pa.float32()), REQUIRED),
+    ("policy_versions", pa.list_(pa.int64()), REQUIRED),
+    ("policy_token_counts", pa.list_(pa.int32()), REQUIRED),
+]
+"""Name, type, and whether it may be null; `logprobs` are float32 as they came over the wire."""
+SCHEMA = pa.schema([pa.field(name, kind, nullable=nullable) for name, kind, nullable in COLUMNS])
 
 
 def write_rollouts(uri: str, rollouts: Sequence[Rollout]) -> str:

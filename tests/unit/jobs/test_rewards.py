@@ -40,7 +40,7 @@ def test_sampled_graded_ungraded_and_penalised_are_four_numbers() -> None:
 
 
 def test_a_step_with_too_many_failures_stops_the_job_and_says_why() -> None:
-    with pytest.raises(Conflict, match="2 of 3 .* 2x INVALID_VARIABLE: item.answer is not there") as caught:
+    with pytest.raises(Conflict, match=r"2 of 3 .* 2x INVALID_VARIABLE: item.answer is not there") as caught:
         refuse_too_many_ungraded(count_grades([RIGHT, FAILED, FAILED], policy()), policy())
     assert caught.value.reason == "TOO_MANY_UNGRADED"
 
