@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from typing import Protocol, TypeVar
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from pinetune.pod.errors import TimedOut, Transient, Unavailable, from_rpc_error
 
+HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 PROBE_SECONDS = 0.2
 """Pause between two probes of a service that is starting."""
 PROBE_DEADLINE_SECONDS = 2.0
@@ -53,11 +54,15 @@ def stream(method: Streaming[S, T], request: S, *, deadline_seconds: float) -> I
 
 def wait_until_serving(channel: grpc.Channel, who: str, *, seconds: float) -> None:
     """Return once the pod behind the channel says that it serves; raises Unavailable NOT_SERVING after `seconds`."""
-    health = health_pb2_grpc.HealthStub(channel)
+    check = channel.unary_unary(
+        HEALTH_CHECK,
+        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+    )
     give_up = time.monotonic() + seconds
     while time.monotonic() < give_up:
         try:
-            answer = call(health.Check, health_pb2.HealthCheckRequest(), deadline_seconds=PROBE_DEADLINE_SECONDS)
+            answer = call(check, health_pb2.HealthCheckRequest(), deadline_seconds=PROBE_DEADLINE_SECONDS)
         except (Transient, TimedOut):
             pass
         else:
