@@ -34,6 +34,7 @@
 mod batch;
 mod error;
 mod exchange;
+mod expression;
 mod formula;
 mod grade;
 mod json_object;

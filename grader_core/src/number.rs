@@ -3,6 +3,7 @@
 use memchr::memrchr;
 
 use crate::error::{GraderError, Path};
+use crate::expression::leading_value;
 use crate::grade::{ErrorClass, Grade, GradeError, excerpt};
 use crate::location::{Location, Region};
 use crate::numeral::{Numeral, numerals};
@@ -23,6 +24,7 @@ pub struct Number {
     relative_tolerance: Tolerance,
     partial_score: f64,
     percent_as_fraction: bool,
+    expression: bool,
 }
 
 /// A tolerance as it was given and as it is compared.
@@ -53,6 +55,7 @@ impl Number {
             relative_tolerance: Tolerance::read(relative, path, "relative_tolerance")?,
             partial_score: read_partial_score(number.partial_score, path)?,
             percent_as_fraction: number.percent_as_fraction,
+            expression: number.expression,
         })
     }
 
@@ -65,6 +68,7 @@ impl Number {
             relative_tolerance: Some(self.relative_tolerance.given),
             partial_score: Some(self.partial_score),
             percent_as_fraction: self.percent_as_fraction,
+            expression: self.expression,
         }
     }
 
@@ -92,6 +96,18 @@ impl Number {
     }
 
     fn answer(&self, text: &str) -> Option<Quantity> {
+        if self.expression {
+            let found = match self.location.narrow(text) {
+                Region::AfterMarker(rest) => leading_value(rest),
+                Region::Whole(text) => {
+                    lines_from_the_end(text).find(|line| !line.trim().is_empty()).and_then(leading_value)
+                }
+                Region::Nowhere => None,
+            };
+            if found.is_some() {
+                return found;
+            }
+        }
         let value = |numeral: Numeral<'_>| numeral.value(self.percent_as_fraction);
         match self.location.narrow(text) {
             Region::AfterMarker(rest) => numerals(rest).find_map(value),

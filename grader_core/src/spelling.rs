@@ -75,6 +75,7 @@ fn read_number(fields: &mut JsonObject<'_>) -> Result<wire::NumberGrader, Grader
         relative_tolerance: fields.number("relative_tolerance")?,
         partial_score: fields.number("partial_score")?,
         percent_as_fraction: fields.flag("percent_as_fraction")?,
+        expression: fields.flag("expression")?,
     })
 }
 
@@ -178,6 +179,7 @@ pub(crate) fn to_json(grader: &wire::Grader, named: bool) -> Value {
             "relative_tolerance": number.relative_tolerance,
             "partial_score": number.partial_score,
             "percent_as_fraction": number.percent_as_fraction,
+            "expression": number.expression,
         }),
         Some(Kind::MultipleChoice(choice)) => json!({
             "type": "multiple_choice",

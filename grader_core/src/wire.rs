@@ -142,6 +142,9 @@ pub struct NumberGrader {
     /// Whether 50% is 0.5.
     #[prost(bool, tag = "7")]
     pub percent_as_fraction: bool,
+    /// Whether an expression is an answer.
+    #[prost(bool, tag = "8")]
+    pub expression: bool,
 }
 
 /// Compares a choice.

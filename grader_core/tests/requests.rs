@@ -208,7 +208,7 @@ fn validating_writes_out_defaults_in_both_spellings_and_they_mean_the_same() {
     let reply = ValidateGraderResponse::decode(validate(&request.encode_to_vec()).unwrap().as_slice()).unwrap();
     assert_eq!(
         reply.json,
-        r#"{"absolute_tolerance":1e-6,"input":"{{sample.output_text}}","location":{"marker":"","marker_required":false},"name":"number","partial_score":0.1,"percent_as_fraction":false,"reference":"{{item.answer}}","relative_tolerance":0.0,"type":"number"}"#
+        r#"{"absolute_tolerance":1e-6,"expression":false,"input":"{{sample.output_text}}","location":{"marker":"","marker_required":false},"name":"number","partial_score":0.1,"percent_as_fraction":false,"reference":"{{item.answer}}","relative_tolerance":0.0,"type":"number"}"#
     );
     for spelling in [Spelling::Json(reply.json.clone()), Spelling::Grader(reply.grader.clone().unwrap())] {
         let grader = Some(GraderSpec { spelling: Some(spelling) });
