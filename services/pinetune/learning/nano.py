@@ -11,8 +11,8 @@ The tokenizer is a byte-level BPE, so that any text can be written. One rule (`P
     before it, may become one token                      " The", " seizure", "ing"
     a mark stands alone; so does a line break            " (" "." "\\n"
 
-A model that has seen a few thousand answers learns to copy and to count from such pieces; from pieces that depend on
-what happened to be frequent it does not.
+So equal things look equal wherever they stand: what is copied or computed with is not cut at places that happened to
+be frequent.
 """
 
 import hashlib
