@@ -33,8 +33,8 @@ def server(jobs: FakeJobs) -> Iterator[str]:
 def test_ctrl_c_on_a_watch_leaves_the_job_running_and_says_how_to_come_back(jobs: FakeJobs, server: str) -> None:
     watch = _start("jobs", "watch", "ftjob-now", "--server", server)
     assert watch.stdout is not None
-    seen = [watch.stdout.readline() for _ in jobs.histories["ftjob-now"].messages]
-    assert "training 4/4" in seen[-1]
+    # Not a line for each message: a log gets a few of the warm-up's steps only.
+    assert any("training 4/4" in line for line in iter(watch.stdout.readline, ""))
     watch.send_signal(signal.SIGINT)
     _, err = watch.communicate(timeout=SOON_SECONDS)
     assert watch.returncode == 0
