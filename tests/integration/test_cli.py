@@ -83,7 +83,13 @@ def test_what_the_command_asks_works_from_any_folder(server: str, tmp_path: Path
 
 def _start(*arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [*COMMAND, *arguments], env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, *arguments],
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that runs the tests in the background has Ctrl-C ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

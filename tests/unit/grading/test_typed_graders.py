@@ -21,6 +21,7 @@ NUMBER = wire.NumberGrader(
     relative_tolerance=0.02,
     partial_score=0.1,
     percent_as_fraction=True,
+    expression=True,
 )
 CHOICE = wire.MultipleChoiceGrader(
     input="x {{sample.output_text}}",
