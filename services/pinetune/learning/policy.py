@@ -166,8 +166,7 @@ class Policy(nn.Module):
 def make_value_head(width: int, *, zero: bool, generator: torch.Generator) -> nn.Linear:
     """Return a float32 linear head from hidden states to values.
 
-    Zero: the first values are 0, and the value loss sends no gradient into the trunk before the head has found a
-    direction; training starts without the dip that ReFT reports until its random head has settled (its section 5).
+    Zero: the first values are 0, for a head that `value_fit.py` sets before the first update, or that begins there.
     Otherwise uniform in ±1/√D, as the head that ReFT takes from TRL.
     """
     head = nn.Linear(width, 1)
