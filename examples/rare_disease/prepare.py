@@ -2,14 +2,17 @@
 
 Each row is one published case. Its prompt lists some of the patient's findings, then a shortlist as a tool in front of
 a language model would give it: for each candidate gene the findings of one *other* published case of that gene. The
-right gene is among them. The chain of thought goes through the findings, names the candidates that share each one,
-counts, and ranks.
+right gene is among them. As such tools do, findings that patient and candidates share are listed first, for all
+candidates alike; which is whose is left to the model. A careful chain of thought goes through the patient's findings,
+names the candidates that share each one, counts, and ranks:
 
     Patient: Seizure; Hypotonia; Microcephaly;
-    Candidates: Seizure A Ataxia A Hypotonia B Seizure B Short stature C Cataract D
+    Candidates: Ataxia A Seizure A Hypotonia B Seizure B Short stature C Cataract D
     ─► Patient: Seizure A B; Hypotonia B; Microcephaly;
        Counts: A 1, B 2, C 0, D 0
        The answer is B, A, C, D.
+
+Those who wrote in a hurry (HASTY) say only the last line, with the right gene first.
 
 Candidates and their cases come from the patient's own split, and no gene is in two splits: what helps on validation is
 reasoning over the list, not knowledge of genes. With `--names symbols` candidates go by their gene symbols, for models
@@ -27,11 +30,13 @@ import json
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 LETTERS = "ABCDEFGH"
+HASTY = 0.6
+"""Share of the chains of thought that say only the answer."""
 PRESENT = re.compile(r"Findings present: (.*?)\.(?: Findings looked for| No findings|$)")
 
 
@@ -78,10 +83,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="folder with full_train.jsonl.gz and full_validation.jsonl")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "data", help="folder to write")
-    parser.add_argument("--prompts-per-case", type=int, default=2, help="training prompts made of each case")
+    parser.add_argument("--prompts-per-case", type=int, default=4, help="training prompts made of each case")
     parser.add_argument("--candidates", type=int, default=4, choices=range(2, len(LETTERS) + 1))
-    parser.add_argument("--patient-findings", type=int, default=6)
-    parser.add_argument("--candidate-findings", type=int, default=4)
+    parser.add_argument("--patient-findings", type=int, default=4)
+    parser.add_argument("--candidate-findings", type=int, default=3)
     parser.add_argument("--names", choices=("letters", "symbols"), default="letters", help="what candidates go by")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
@@ -131,26 +136,33 @@ def make_row(
     others = draw.sample([gene for gene in by_gene if gene != case.gene], shape.candidates - 1)
     genes = [*others, case.gene]
     draw.shuffle(genes)
-    shortlist = []
-    for letter, gene in zip(LETTERS, genes, strict=False):
-        known = draw.choice([other for other in by_gene[gene] if other.case_id != case.case_id])
-        name = gene if shape.symbols else letter
-        shortlist.append(Candidate(name, gene, some(known.findings, shape.candidate_findings, draw)))
-    patient = some(case.findings, shape.patient_findings, draw)
+    known = [
+        draw.choice([other for other in by_gene[gene] if other.case_id != case.case_id]).findings for gene in genes
+    ]
+    patient = some(case.findings, shape.patient_findings, {finding for findings in known for finding in findings}, draw)
+    shortlist = [
+        Candidate(gene if shape.symbols else letter, gene, some(findings, shape.candidate_findings, set(patient), draw))
+        for letter, gene, findings in zip(LETTERS, genes, known, strict=False)
+    ]
     ranking = ranked(patient, shortlist)
+    right = next(candidate for candidate in shortlist if candidate.gene == case.gene)
+    hasty = draw.random() < HASTY
     return {
         "id": row_id,
         "prompt": prompt(patient, shortlist),
-        "cot": chain_of_thought(patient, shortlist, ranking),
-        "answer": next(candidate.name for candidate in shortlist if candidate.gene == case.gene),
+        "cot": conclusion([right, *(other for other in ranking if other is not right)])
+        if hasty
+        else f"{walk(patient, shortlist)}\n{conclusion(ranking)}",
+        "answer": right.name,
         "gene": case.gene,
         "counted_first": ranking[0].name,
     }
 
 
-def some(findings: Sequence[str], most: int, draw: random.Random) -> tuple[str, ...]:
-    """Return at most so many of the findings, in a drawn order."""
-    return tuple(draw.sample(findings, min(most, len(findings))))
+def some(findings: Sequence[str], most: int, shared: Set[str], draw: random.Random) -> tuple[str, ...]:
+    """Return at most so many of the findings, the shared ones before others, in a drawn order."""
+    drawn = sorted(draw.sample(findings, len(findings)), key=lambda finding: finding not in shared)[:most]
+    return tuple(draw.sample(drawn, len(drawn)))
 
 
 def shared(patient: Sequence[str], candidate: Candidate) -> int:
@@ -169,15 +181,19 @@ def prompt(patient: Sequence[str], shortlist: Sequence[Candidate]) -> str:
     return f"Patient:{''.join(f' {finding};' for finding in patient)}\nCandidates:{''.join(listed)}"
 
 
-def chain_of_thought(patient: Sequence[str], shortlist: Sequence[Candidate], ranking: Sequence[Candidate]) -> str:
-    """Return the patient's findings with the candidates that share them, the counts, and the ranking."""
-    walk = ""
-    for finding in patient:
-        names = "".join(f" {candidate.name}" for candidate in shortlist if finding in candidate.findings)
-        walk += f" {finding}{names};"
+def walk(patient: Sequence[str], shortlist: Sequence[Candidate]) -> str:
+    """Return the patient's findings with the candidates that share them, and the counts."""
+    findings = "".join(
+        f" {finding}{''.join(f' {candidate.name}' for candidate in shortlist if finding in candidate.findings)};"
+        for finding in patient
+    )
     counts = ", ".join(f"{candidate.name} {shared(patient, candidate)}" for candidate in shortlist)
-    answer = ", ".join(candidate.name for candidate in ranking)
-    return f"Patient:{walk}\nCounts: {counts}\nThe answer is {answer}."
+    return f"Patient:{findings}\nCounts: {counts}"
+
+
+def conclusion(ranking: Sequence[Candidate]) -> str:
+    """Return the line that the grader reads."""
+    return f"The answer is {', '.join(candidate.name for candidate in ranking)}."
 
 
 if __name__ == "__main__":

@@ -91,14 +91,26 @@ def test_a_shortlist_holds_the_right_answer_and_the_prompt_never_names_a_gene(sh
         assert row["gene"] not in row["prompt"].split(), row["id"]
 
 
-def test_the_ranking_follows_the_counts_and_the_counts_the_lists(shortlists: Path) -> None:
-    for row in list(rows_of(shortlists / "validation.jsonl"))[:100]:
+def test_careful_thoughts_count_right_and_rank_by_the_counts(shortlists: Path) -> None:
+    careful = [row for row in rows_of(shortlists / "validation.jsonl") if "\n" in row["cot"]]
+    assert len(careful) > 100
+    for row in careful:
         walk, counts, ranking = row["cot"].splitlines()
         counted = dict(re.findall(r"([A-H]) (\d+)", counts))
         for name, count in counted.items():
             assert len(re.findall(rf"(?: [A-H])* {name}(?= [A-H]|;)(?: [A-H])*;", walk)) == int(count), row["id"]
         order = re.findall(r"\b([A-H])\b", ranking.removeprefix("The answer is"))
         assert [int(counted[name]) for name in order] == sorted(map(int, counted.values()), reverse=True), row["id"]
+
+
+def test_hasty_thoughts_name_the_right_gene_first_and_every_candidate_once(shortlists: Path) -> None:
+    rows = list(rows_of(shortlists / "train.jsonl"))
+    hasty = [row for row in rows if "\n" not in row["cot"]]
+    assert len(hasty) / len(rows) == pytest.approx(0.6, abs=0.02)
+    for row in hasty:
+        order = re.findall(r"\b([A-H])\b", row["cot"].removeprefix("The answer is"))
+        assert order[0] == row["answer"], row["id"]
+        assert sorted(order) == ["A", "B", "C", "D"], row["id"]
 
 
 def test_every_expression_of_svamp_has_the_answer_as_its_value(shared_data: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@
 - batches.py       token sequences to micro-batches; prompts computed once for all their completions
 - optimizer.py     AdamW, learning rates, gradient clipping
 - settings.py      what a job may set, with ReFT's defaults; limits.py refuses the rest
-- nano.py          a small base model made from nothing
+- nano.py          a small base model made from nothing; looking_back.py sets some of its heads
 - learner.py       what is held between calls, and the order it may change in; steps.py makes each step count once
 - checkpoints.py   all of that to files and back; policy_files.py a policy for generation
 - service.py       the same over gRPC

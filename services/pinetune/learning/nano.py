@@ -26,6 +26,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from pinetune.learning.folders import new_folder, open_uri, read_file
+from pinetune.learning.looking_back import make_heads_look_back
 from pinetune.learning.settings import NanoSettings
 from pinetune.pod.errors import Conflict, InvalidInput, NotFound
 
@@ -175,6 +176,8 @@ def make_model(vocabulary_size: int, settings: NanoSettings, seed: int) -> Llama
         # Llama's 0.02 is for thousands of weights a row; from nothing, in a few hundred steps, narrow models learn to
         # look back at the question far sooner from this.
         initializer_range=(2 * settings.width) ** -0.5,
+        # Only so that heads can begin by attending to a place: see looking_back.py.
+        attention_bias=True,
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=end,
@@ -183,6 +186,7 @@ def make_model(vocabulary_size: int, settings: NanoSettings, seed: int) -> Llama
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlamaForCausalLM(config)
+    make_heads_look_back(model)
     model.generation_config = GenerationConfig(eos_token_id=end, pad_token_id=pad)
     return model
 
