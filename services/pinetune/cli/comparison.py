@@ -1,5 +1,6 @@
 """Evaluations side by side, as a table for the terminal."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Group
@@ -16,12 +17,12 @@ def statistics_table(evaluations: Sequence[jobs_pb2.Evaluation]) -> Table:
     rows = [[name, *(_statistic(evaluation, name) for evaluation in evaluations)] for name in names]
     rows.append(["items", *(str(evaluation.grades.sampled_count) for evaluation in evaluations)])
     rows.append(["ungraded", *(str(evaluation.grades.ungraded_count) for evaluation in evaluations)])
-    return table(["", *(f"{evaluation.order.name}>" for evaluation in evaluations)], rows)
+    return table(["", *(f"{label}>" for label in _labels(evaluations).values())], rows)
 
 
 def comparison_table(comparison: jobs_pb2.Comparison) -> Group:
     """Return the statistics, and each evaluation's differences to the first one, paired per item."""
-    names = {evaluation.evaluation_id: evaluation.order.name for evaluation in comparison.evaluations}
+    names = _labels(comparison.evaluations)
     rows: list[list[str | Text]] = [
         [
             f"{names[difference.evaluation_id]} - {names[difference.baseline_id]}",
@@ -34,6 +35,17 @@ def comparison_table(comparison: jobs_pb2.Comparison) -> Group:
     ]
     differences = table(["paired difference", "", "with 95% interval>", "better>", "worse>"], rows)
     return Group(statistics_table(comparison.evaluations), differences)
+
+
+def _labels(evaluations: Sequence[jobs_pb2.Evaluation]) -> dict[str, str]:
+    """Return each evaluation's name by its id; names that several have are told apart by the end of the id."""
+    counts = Counter(evaluation.order.name for evaluation in evaluations)
+    return {
+        evaluation.evaluation_id: f"{evaluation.order.name} …{evaluation.evaluation_id[-4:]}"
+        if counts[evaluation.order.name] > 1
+        else evaluation.order.name
+        for evaluation in evaluations
+    }
 
 
 def _statistic(evaluation: jobs_pb2.Evaluation, name: str) -> str:
