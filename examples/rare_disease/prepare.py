@@ -15,8 +15,8 @@ names the candidates that share each one, counts, and ranks:
 Those who wrote in a hurry (HASTY) say only the last line, with the right gene first.
 
 Candidates and their cases come from the patient's own split, and no gene is in two splits: what helps on validation is
-reasoning over the list, not knowledge of genes. Half of the validation genes make the test split, which nothing is chosen by. With `--names symbols` candidates go by their gene symbols, for models
-that can spell; `nano` gets letters.
+reasoning over the list, not knowledge of genes. Half of the validation genes make the test split, which nothing is
+chosen by. With `--names symbols` candidates go by their gene symbols, for models that can spell; `nano` gets letters.
 
     python examples/rare_disease/prepare.py FOLDER --out examples/rare_disease/data
 

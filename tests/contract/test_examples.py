@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -78,10 +79,12 @@ def shortlists(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
-def test_no_gene_is_in_training_and_validation(shortlists: Path) -> None:
-    genes = [{row["gene"] for row in rows_of(shortlists / f"{name}.jsonl")} for name in ("train", "validation")]
+def test_no_gene_is_in_two_splits(shortlists: Path) -> None:
+    splits = ("train", "validation", "test")
+    genes = [{row["gene"] for row in rows_of(shortlists / f"{name}.jsonl")} for name in splits]
     assert all(genes)
-    assert not genes[0] & genes[1]
+    for one, other in combinations(genes, 2):
+        assert not one & other
 
 
 def test_a_shortlist_holds_the_right_answer_and_the_prompt_never_names_a_gene(shortlists: Path) -> None:
@@ -92,7 +95,8 @@ def test_a_shortlist_holds_the_right_answer_and_the_prompt_never_names_a_gene(sh
 
 
 def test_careful_thoughts_count_right_and_rank_by_the_counts(shortlists: Path) -> None:
-    careful = [row for row in rows_of(shortlists / "validation.jsonl") if "\n" in row["cot"]]
+    rows = [row for name in ("validation", "test") for row in rows_of(shortlists / f"{name}.jsonl")]
+    careful = [row for row in rows if "\n" in row["cot"]]
     assert len(careful) > 100
     for row in careful:
         walk, counts, ranking = row["cot"].splitlines()

@@ -23,20 +23,38 @@ from pinetune.pod.errors import Conflict
 PARAMETER_COUNT = 1000
 
 
+class Killed(BaseException):
+    """The worker was killed; no error, nothing may catch it."""
+
+
+class Calls(list[str]):
+    """What was asked, in order; one of them may be the worker's last."""
+
+    kill_at = ""
+    """Beginning of the call before which the worker is killed."""
+
+    def append(self, call: str) -> None:
+        """Remember the call."""
+        if self.kill_at and call.startswith(self.kill_at):
+            raise Killed(call)
+        super().append(call)
+
+
 class FakeLearning(LearningClient):
     """Counts steps; its log-probabilities name the policy, so that attestation has something to see."""
 
-    def __init__(self, calls: list[str]) -> None:
+    def __init__(self, calls: Calls) -> None:
         self.calls = calls
         self.state = LearnerState(0, 0, 0, False, PARAMETER_COUNT)
         self.rewards_seen: list[list[float]] = []
-        self.checkpoints: dict[str, LearnerState] = {}
+        self.checkpoints: dict[str, tuple[LearnerState, int]] = {}
         self.weights = 0
         """Grows with every step that changes weights."""
 
     def open(self, request: learning_pb2.OpenRequest) -> LearnerState:
-        """Begin at nothing."""
+        """Begin at nothing, whatever was done before: a successor's learner is a new process."""
         self.calls.append("open")
+        self.state, self.weights = LearnerState(0, 0, 0, False, PARAMETER_COUNT), 0
         return self.state
 
     def warm_up(self, step: int, sequences: Sequence[TokenSequence]) -> learning_pb2.WarmUpMetrics:
@@ -65,21 +83,31 @@ class FakeLearning(LearningClient):
         return [[-float(self.weights)] * len(sequence.token_ids) for sequence in sequences]
 
     def save_policy(self, policy_uri: str, *, policy_version: int) -> SavedPolicy:
-        """Write a folder that holds its version."""
+        """Write a folder that holds its weights; like the real one, refuse a version that is not the next."""
+        wanted = self.state.policy_version + self.state.weights_changed
+        if policy_version != wanted:
+            raise Conflict(f"policy {policy_version}, not {wanted}", reason="POLICY_VERSION_OUT_OF_ORDER")
         Path(policy_uri).mkdir(parents=True, exist_ok=True)
         (Path(policy_uri) / "weights").write_text(str(self.weights))
-        self._change(policy_version=policy_version, weights=False)
+        self._change(policy_version=policy_version, weights_changed=False, weights=False)
         return SavedPolicy(policy_version, f"hash-{self.weights}", 0.0)
 
     def save_checkpoint(self, checkpoint_uri: str, *, data_position_json: str) -> None:
         """Remember the state."""
         self.calls.append(f"checkpoint {self.state.warm_up_step}/{self.state.update_step}")
         Path(checkpoint_uri).mkdir(parents=True, exist_ok=True)
-        self.checkpoints[checkpoint_uri] = self.state
+        self.checkpoints[checkpoint_uri] = (self.state, self.weights)
+
+    def restore_checkpoint(self, checkpoint_uri: str) -> tuple[LearnerState, str]:
+        """Go back to the state."""
+        self.state, self.weights = self.checkpoints[checkpoint_uri]
+        self.calls.append(f"restore {self.state.warm_up_step}/{self.state.update_step}")
+        return self.state, ""
 
     def _change(self, *, weights: bool = True, **fields: int) -> None:
         self.weights += weights
-        self.state = LearnerState(**{**vars(self.state), **fields})
+        changed = {"weights_changed": True} if weights else {}
+        self.state = LearnerState(**{**vars(self.state), **changed, **fields})
 
     @staticmethod
     def _must_follow(last: int, step: int) -> None:
@@ -90,7 +118,7 @@ class FakeLearning(LearningClient):
 class FakeGeneration(GenerationReplicas):
     """Answers every prompt with the version of its policy."""
 
-    def __init__(self, calls: list[str], learning: FakeLearning) -> None:
+    def __init__(self, calls: Calls, learning: FakeLearning) -> None:
         self.calls, self.learning = calls, learning
         self.held = PolicyState(0, "hash-0")
         self.stale_weights = False
@@ -148,6 +176,10 @@ class FakeGrading(GradingClient):
 
     def __init__(self, score_of: dict[int, float | None]) -> None:
         self.score_of = score_of
+        self.every_other_fails = False
+        """True: of the training completions every second one has no grade."""
+        self.failing_validations: set[int] = set()
+        """Policy versions whose measurements have no grades."""
 
     def grade(
         self,
@@ -161,18 +193,24 @@ class FakeGrading(GradingClient):
         """Score."""
         scores = [self.score_of.get(int(text.split()[1]), 0.0) for text in output_texts]
         error = GradeError("OTHER", "the grader is down")
+        measuring = items_json[0].startswith('{"purpose": "measuring"')
+        if self.every_other_fails and not measuring:
+            scores[1::2] = [None] * len(scores[1::2])
+        if measuring and int(output_texts[0].split()[1]) in self.failing_validations:
+            scores = [None] * len(scores)
         return GradedBatch(tuple(Grade(error=error) if s is None else Grade(score=s) for s in scores), {})
 
 
 class FakeJobs(WorkerClient):
     """Keeps what the worker reports."""
 
-    def __init__(self, calls: list[str], *, keep_best: int = 1) -> None:
+    def __init__(self, calls: Calls, *, keep_best: int = 1) -> None:
         self.calls, self.keep_best = calls, keep_best
         self.steps: list[jobs_pb2.Step] = []
         self.checkpoints: list[jobs_pb2.Checkpoint] = []
         self.evaluations: list[jobs_pb2.Evaluation] = []
-        self.usage = jobs_pb2.Usage()
+        self.messages: list[str] = []
+        self.usages: list[jobs_pb2.Usage] = []
         self.wish_after: dict[tuple[int, int], worker_pb2.WorkerAction] = {}
         """What the user wants once (phase, step) is committed."""
 
@@ -182,7 +220,7 @@ class FakeJobs(WorkerClient):
             f"commit {jobs_pb2.JobPhase.Name(step.phase).removeprefix('JOB_PHASE_').lower()} {step.number}"
         )
         self.steps.append(step)
-        self.usage = usage
+        self.usages.append(usage)
         return self.wish_after.get((step.phase, step.number), worker_pb2.WORKER_ACTION_CONTINUE)
 
     def commit_checkpoint(self, checkpoint: jobs_pb2.Checkpoint) -> tuple[jobs_pb2.Checkpoint, list[str]]:
@@ -196,6 +234,10 @@ class FakeJobs(WorkerClient):
         self.checkpoints = [one for one in self.checkpoints if one not in gone]
         needed = {one.policy_uri for one in self.checkpoints} | {one.state_uri for one in self.checkpoints}
         return checkpoint, [uri for one in gone for uri in (one.policy_uri, one.state_uri) if uri not in needed]
+
+    def append_events(self, events: Sequence[jobs_pb2.Event]) -> None:
+        """Keep what they say."""
+        self.messages += [event.message for event in events]
 
     def commit_evaluation(self, evaluation: jobs_pb2.Evaluation) -> jobs_pb2.Evaluation:
         """Keep the evaluation."""

@@ -35,6 +35,8 @@ class LearnerState:
     """True once the warmed-up policy is the reference."""
     parameter_count: int
     """Number of weights, the value head left out."""
+    weights_changed: bool = False
+    """Whether weights have changed since `policy_version` was saved."""
 
 
 @dataclass(frozen=True)
@@ -139,4 +141,5 @@ def _state(message: wire.LearnerState) -> LearnerState:
         update_step=message.update_step,
         reference_frozen=message.reference_frozen,
         parameter_count=message.parameter_count,
+        weights_changed=message.weights_changed,
     )

@@ -161,9 +161,10 @@ class Journal:
         )
         self._client.commit_evaluation(evaluation)
 
-    def say(self, message: str, level: wire.EventLevel = wire.EVENT_LEVEL_INFO) -> None:
-        """Add a sentence to the job's events."""
-        self._client.append_events([wire.Event(level=level, type=wire.EVENT_TYPE_MESSAGE, message=message)])
+    def warn(self, message: str) -> None:
+        """Add a warning to the job's events."""
+        event = wire.Event(level=wire.EVENT_LEVEL_WARN, type=wire.EVENT_TYPE_MESSAGE, message=message)
+        self._client.append_events([event])
 
     def finish(
         self, state: wire.JobState, *, error: wire.JobError | None = None, model_uri: str = "", best: str = ""

@@ -18,6 +18,8 @@ What it waits for stands in the job (`Job.waiting_for`). An error or a missed de
 on from its last checkpoint with a new one. A step counts once it is committed; killed before, it is done again.
 """
 
+from collections.abc import Callable
+
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.client.rollout import Purpose
 from pinetune.jobs.components import Components
@@ -25,7 +27,7 @@ from pinetune.jobs.journal import Measurement, StepRecord, StopAsked
 from pinetune.jobs.plan import Plan
 from pinetune.jobs.policies import Policy
 from pinetune.jobs.preparation import Prepared
-from pinetune.jobs.rewards import count_grades, refuse_too_many_ungraded
+from pinetune.jobs.rewards import count_grades, refuse_too_many_ungraded, too_many_ungraded, ungraded_sentence
 from pinetune.jobs.rollout_files import Rollout, write_rollouts
 from pinetune.jobs.sampler import trajectories_of
 from pinetune.pod import trace
@@ -42,25 +44,35 @@ class Loop:
         self.warm_up_steps_done = prepared.learner.warm_up_step
         self.steps_done = prepared.learner.update_step
         self.policy = Policy(prepared.learner.policy_version, plan.model_uri, prepared.base_content_hash)
+        self.weights_changed = prepared.learner.weights_changed
+        """Whether the learner is ahead of `policy`."""
+        self.budget_spent = False
+        """Whether the budget ended the steps before the plan did."""
 
     def run(self) -> str:
         """Do all that is left to do; returns the folder of the final model."""
         if not self.warm_up_steps_done and not self.prepared.learner.reference_frozen:
             self.compare("base")
+            self.clock.lap()  # The first step did not take that time.
         self.journal.phase = wire.JOB_PHASE_WARM_UP
-        for step in range(self.warm_up_steps_done + 1, self.prepared.warm_up_steps + 1):
-            with trace.within(step=step):
-                self.warm_up_step(step)
+        self.take_steps(self.warm_up_step, self.warm_up_steps_done, self.prepared.warm_up_steps)
         if not self.plan.supervised_only:
             self.journal.phase = wire.JOB_PHASE_TRAINING
             self.begin_training()
-            for step in range(self.steps_done + 1, self.plan.training_steps + 1):
-                if self.budget_is_spent():
-                    break
-                with trace.within(step=step):
-                    self.training_step(step)
+            self.take_steps(self.training_step, self.steps_done, self.plan.training_steps)
         self.journal.phase = wire.JOB_PHASE_COMPARING
         return self.give_back_the_best()
+
+    def take_steps(self, take: Callable[[int], None], done: int, planned: int) -> None:
+        """Take the steps after `done`, until the plan or the budget ends them."""
+        if self.budget_ends_at(done, planned):
+            return
+        for step in range(done + 1, planned + 1):
+            with trace.within(step=step):
+                take(step)
+            # Asked inside the step, whose policy is then measured; not again here, where it would go unmeasured.
+            if self.budget_spent:
+                return
 
     def warm_up_step(self, step: int) -> None:
         """Imitate one batch of chains of thought."""
@@ -68,21 +80,21 @@ class Loop:
         with self.journal.waiting("learning to warm up"), self.clock.part("learning"):
             metrics = self.learning.warm_up(step, batch)
         self.sampler.usage.add_warm_up(metrics.token_count, self.prepared.learner.parameter_count)
-        self.warm_up_steps_done = step
-        last = self.prepared.warm_up_steps
+        self.warm_up_steps_done, self.weights_changed = step, True
+        planned = self.prepared.warm_up_steps
+        last = step == planned or self.budget_ends_at(step, planned)
         validation = None
-        if self.plan.supervised_only and self.plan.validates_after(step, last):
-            self.publish(self.policy.version + 1)
+        if self.plan.supervised_only and self.plan.validates_after(step, last=last):
+            self.publish()
             validation = self.validate(step)
         self.commit(StepRecord(step, wire.JOB_PHASE_WARM_UP, self.policy, warm_up=metrics, validation=validation))
-        self.keep(validation, state=self.plan.checkpoints_after(step, last))
+        self.keep(validation, state=self.plan.checkpoints_after(step, last=last))
 
     def begin_training(self) -> None:
         """Make the warmed-up policy the reference and the samplers' first policy, and measure it as step 0."""
+        self.publish()
         if self.prepared.learner.reference_frozen:  # Going on from a checkpoint: only the samplers are new.
-            self.publish(self.policy.version)
             return
-        self.publish(self.policy.version + (self.prepared.warm_up_steps > 0))
         with self.journal.waiting("learning to freeze the reference policy"):
             self.learning.freeze_reference()
         self.keeper.keep_policy(wire.CHECKPOINT_KIND_WARM_UP, self.policy, 0, self.warm_up_steps_done)
@@ -100,10 +112,10 @@ class Loop:
             metrics = self.learning.update(step, trajectories_of(rollouts))
         epochs = self.plan.spec.pinetune.algorithm.ppo_epochs
         self.sampler.usage.add_update(metrics.token_count, epochs, self.prepared.learner.parameter_count)
-        self.steps_done = step
-        self.publish(self.policy.version + 1)
-        last = self.plan.training_steps
-        validation = self.validate(step) if self.plan.validates_after(step, last) else None
+        self.steps_done, self.weights_changed = step, True
+        self.publish()
+        last = step == self.plan.training_steps or self.budget_ends_at(step, self.plan.training_steps)
+        validation = self.validate(step) if self.plan.validates_after(step, last=last) else None
         uri = f"{self.plan.rollouts_uri}/training-{step:06d}.parquet"
         self.commit(
             StepRecord(
@@ -118,13 +130,17 @@ class Loop:
                 validation=validation,
             )
         )
-        self.keep(validation, state=self.plan.checkpoints_after(step, last))
+        self.keep(validation, state=self.plan.checkpoints_after(step, last=last))
 
     def give_back_the_best(self) -> str:
         """Measure the best policy beside the others and copy it to where the user takes it from."""
         if self.policies.current is None:  # Supervised without a grader, or nothing left to do after a restart.
-            self.publish(self.policy.version + (self.prepared.warm_up_steps > 0))
-        best = self.keeper.best() or self.policy
+            self.publish()
+        best = self.keeper.best()
+        if best is None:
+            best = self.policy
+            if self.evaluator is not None:
+                self.journal.warn("no validation counts, so the last policy is given back and not the best")
         if best.content_hash != self.policy.content_hash:
             self.policy = self.policies.load(best.uri, best.version, best.content_hash)
         self.compare("fine_tuned")
@@ -132,10 +148,12 @@ class Loop:
 
     # What the steps share.
 
-    def publish(self, version: int) -> None:
-        """Carry the learner's policy to every sampler, as `version`, and attest that it arrived."""
+    def publish(self) -> None:
+        """Carry the learner's policy to every sampler, as the next version where it changed; attest that it arrived."""
+        version = self.policy.version + self.weights_changed
         with self.journal.waiting(f"generation to load policy {version}"), self.clock.part("weights"):
             self.policy = self.policies.publish(version, self.prepared.canary)
+        self.weights_changed = False
 
     def collect(self, step: int) -> list[Rollout]:
         """Make the step's rollouts with the samplers' policy."""
@@ -173,7 +191,7 @@ class Loop:
     def keep(self, validation: Measurement | None, *, state: bool) -> None:
         """Keep the policy where it was measured, the state where it is due, and stop where the user asked for it."""
         where = (self.steps_done, self.warm_up_steps_done)
-        if validation is not None:
+        if validation is not None and self.trusts(validation):
             self.keeper.keep_policy(wire.CHECKPOINT_KIND_BEST, self.policy, *where, validation=validation)
         if state:
             self.keeper.keep_state(wire.CHECKPOINT_KIND_LATEST, *where)
@@ -184,8 +202,29 @@ class Loop:
                 self.keeper.keep_state(wire.CHECKPOINT_KIND_PAUSE, *where)
             raise
 
-    def budget_is_spent(self) -> bool:
-        """Return whether the time or the compute that the order allows is used up."""
+    def trusts(self, validation: Measurement) -> bool:
+        """Return whether enough was graded to choose a policy by; a mean over the few that were would flatter it."""
+        if not too_many_ungraded(validation.grades, self.plan.rewards):
+            return True
+        self.journal.warn(
+            f"the validation after step {self.steps_done or self.warm_up_steps_done} does not count: "
+            f"{ungraded_sentence(validation.grades, self.plan.rewards)}"
+        )
+        return False
+
+    def budget_ends_at(self, step: int, planned: int) -> bool:
+        """Return whether the budget leaves nothing for a step after `step`; the first time that is also said.
+
+        The compute of a supervised job is planned beforehand, and not looked at again.
+        """
         budget, usage = self.plan.spec.pinetune.budget, self.sampler.usage
-        seconds, flops = budget.max_seconds or float("inf"), budget.max_compute_flops or float("inf")
-        return usage.seconds >= seconds or usage.compute_flops >= flops
+        used = [("max_seconds", usage.seconds, budget.max_seconds)]
+        if not self.plan.supervised_only:
+            used.append(("max_compute_flops", usage.compute_flops, budget.max_compute_flops))
+        for name, value, limit in used:
+            if limit is not None and value >= limit and not self.budget_spent:
+                self.budget_spent = True
+                self.journal.warn(
+                    f"the budget is spent, pinetune.budget.{name} of {limit:g}: no more steps after {step} of {planned}"
+                )
+        return self.budget_spent

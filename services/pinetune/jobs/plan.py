@@ -124,13 +124,13 @@ class Plan:
         size = self.spec.hyperparameters.batch_size
         return batch_of_step(self.training, step, batch_size=size, seed=self.spec.seed, stream="training")
 
-    def validates_after(self, step: int, last_step: int) -> bool:
+    def validates_after(self, step: int, *, last: bool) -> bool:
         """Return whether the policy is measured after this step."""
-        return step % self.spec.hyperparameters.eval_interval == 0 or step == last_step
+        return last or step % self.spec.hyperparameters.eval_interval == 0
 
-    def checkpoints_after(self, step: int, last_step: int) -> bool:
+    def checkpoints_after(self, step: int, *, last: bool) -> bool:
         """Return whether a checkpoint to go on from is written after this step."""
-        return step % self.spec.pinetune.checkpoints.interval == 0 or step == last_step
+        return last or step % self.spec.pinetune.checkpoints.interval == 0
 
     @property
     def training_sampling(self) -> Sampling:

@@ -80,16 +80,26 @@ def count_grades(grades: Sequence[Grade], policy: RewardPolicy) -> GradeCounts:
     )
 
 
-def refuse_too_many_ungraded(counts: GradeCounts, policy: RewardPolicy) -> None:
-    """Raise Conflict TOO_MANY_UNGRADED where the share of ungraded completions passes the limit, or none is graded."""
-    share = counts.ungraded / max(counts.sampled, 1)
-    if share <= policy.max_ungraded_share and counts.graded > 0:
-        return
+def too_many_ungraded(counts: GradeCounts, policy: RewardPolicy) -> bool:
+    """Return whether the share of ungraded completions passes the limit, or none is graded."""
+    return counts.graded == 0 or counts.ungraded / counts.sampled > policy.max_ungraded_share
+
+
+def ungraded_sentence(counts: GradeCounts, policy: RewardPolicy) -> str:
+    """Return how many could not be graded, the limit, and the commonest errors."""
     texts = "; ".join(f"{count}x {text}" for text, count in counts.common_errors)
-    raise Conflict(
+    return (
         f"{counts.ungraded} of {counts.sampled} completions could not be graded, above the limit "
-        f"pinetune.policies.max_ungraded_share of {policy.max_ungraded_share:g}: {texts}",
-        reason="TOO_MANY_UNGRADED",
-        ungraded=counts.ungraded,
-        sampled=counts.sampled,
+        f"pinetune.policies.max_ungraded_share of {policy.max_ungraded_share:g}: {texts}"
     )
+
+
+def refuse_too_many_ungraded(counts: GradeCounts, policy: RewardPolicy) -> None:
+    """Raise Conflict TOO_MANY_UNGRADED where too few of a step's completions have a grade."""
+    if too_many_ungraded(counts, policy):
+        raise Conflict(
+            ungraded_sentence(counts, policy),
+            reason="TOO_MANY_UNGRADED",
+            ungraded=counts.ungraded,
+            sampled=counts.sampled,
+        )

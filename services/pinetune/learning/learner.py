@@ -78,6 +78,8 @@ class LearnerState:
     """Number of weights, the value head left out."""
     device: str = ""
     """Device of the weights."""
+    weights_changed: bool = False
+    """Whether weights have changed since `policy_version` was saved."""
 
 
 class Learner:
@@ -123,6 +125,7 @@ class Learner:
             reference_frozen=self.reference is not None,
             parameter_count=sum(parameter.numel() for parameter in self.policy.model.parameters()),
             device=str(self.policy.device),
+            weights_changed=self.changed,
         )
 
     def warm_up(self, step: int, examples: Sequence[TokenSequence], *, request_hash: str) -> WarmUpMetrics:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.fakes.services import FakeGeneration, FakeGrading, FakeJobs, FakeLearning
+from tests.fakes.services import Calls, FakeGeneration, FakeGrading, FakeJobs, FakeLearning, Killed
 
 from pinetune.api.jobs.v1 import jobs_pb2, worker_pb2
 from pinetune.client.generation import Message
@@ -32,17 +32,18 @@ class Job:
     """A job with its services in memory."""
 
     plan: Plan
-    calls: list[str]
+    calls: Calls
     learning: FakeLearning
     generation: FakeGeneration
     grading: FakeGrading
     jobs: FakeJobs
 
-    def loop(self) -> Loop:
-        """Wire a loop as a worker does."""
-        usage, clock = Usage(), Clock()
+    def loop(self, *, seconds_before: float = 0.0) -> Loop:
+        """Wire a loop as a worker does, or its successor: from the newest state that was kept."""
+        usage, clock = Usage(seconds_before), Clock()
         journal = Journal(self.jobs, usage)
-        prepared = prepare(self.plan, self.learning, self.generation, journal, checkpoint_uri="")
+        state_uri = next((one.state_uri for one in reversed(self.jobs.checkpoints) if one.state_uri), "")
+        prepared = prepare(self.plan, self.learning, self.generation, journal, checkpoint_uri=state_uri)
         sampler = Sampler(
             self.generation,
             self.grading,
@@ -59,7 +60,7 @@ class Job:
             self.learning,
             policies,
             artifacts_uri=self.plan.artifacts_uri,
-            kept=list(self.jobs.checkpoints),
+            kept=[one for one in self.jobs.checkpoints if one.policy_uri],
         )
         evaluator = None
         if self.plan.grader:
@@ -69,9 +70,9 @@ class Job:
         )
 
 
-def items(count: int, prefix: str) -> list[Item]:
+def items(count: int, prefix: str, fields_json: str = "{}") -> list[Item]:
     return [
-        Item(f"{prefix}{n}", n + 1, (Message("user", f"{prefix} {n}?"),), (), "{}", "x", "think then x")
+        Item(f"{prefix}{n}", n + 1, (Message("user", f"{prefix} {n}?"),), (), fields_json, "x", "think then x")
         for n in range(count)
     ]
 
@@ -93,10 +94,10 @@ def make_job(
         artifacts_uri=str(folder),
         model_uri="base",
         training=items(8, "t"),
-        validation=items(3, "v"),
-        test=items(3, "v"),
+        validation=items(3, "v", '{"purpose": "measuring"}'),
+        test=items(3, "v", '{"purpose": "measuring"}'),
     )
-    calls: list[str] = []
+    calls = Calls()
     learning = FakeLearning(calls)
     grading = FakeGrading(scores or {})
     return Job(plan, calls, learning, FakeGeneration(calls, learning), grading, FakeJobs(calls))
@@ -160,19 +161,50 @@ def test_policies_that_no_checkpoint_needs_are_deleted(tmp_path: Path) -> None:
     assert kept == ["v000001", "v000003", "v000005"]  # warmed up, best, and the learner's last
 
 
-def test_ungraded_completions_never_reach_the_learner(tmp_path: Path) -> None:
-    job = make_job(tmp_path, scores={1: 0.5, 2: None}, policies={"max_ungraded_share": 1.0, "ungraded": "exclude"})
-    with pytest.raises(Conflict, match="4 of 4 completions could not be graded"):
+@pytest.mark.parametrize(
+    ("ungraded", "rewards", "penalised"),
+    [("exclude", [0.5, 0.5], 0), ("penalise", [0.5, -0.5, 0.5, -0.5], 2), ("zero", [0.5, 0.0, 0.5, 0.0], 2)],
+)
+def test_ungraded_completions_reach_the_learner_only_as_the_policy_says(
+    tmp_path: Path, ungraded: str, rewards: list[float], penalised: int
+) -> None:
+    policies = {"ungraded": ungraded, "max_ungraded_share": 0.5} | ({"penalty": -0.5} if ungraded == "penalise" else {})
+    job = make_job(tmp_path, scores={1: 0.5}, policies=policies, budget={"max_steps": 1})
+    job.grading.every_other_fails = True
+    job.loop().run()
+    assert job.learning.rewards_seen == [rewards]
+    counts = job.jobs.steps[-1].training_grades
+    assert (counts.sampled_count, counts.graded_count, counts.ungraded_count) == (4, 2, 2)
+    assert counts.penalised_count == penalised
+
+
+@pytest.mark.parametrize("ungraded", ["exclude", "penalise", "zero"])
+def test_a_step_without_any_grade_stops_the_job_whatever_the_policy(tmp_path: Path, ungraded: str) -> None:
+    policies = {"ungraded": ungraded, "max_ungraded_share": 1.0} | ({"penalty": -0.5} if ungraded == "penalise" else {})
+    job = make_job(tmp_path, scores={1: 0.5, 2: None}, policies=policies)
+    with pytest.raises(Conflict, match="4 of 4 completions could not be graded") as caught:
         job.loop().run()
+    assert caught.value.reason == "TOO_MANY_UNGRADED"
     assert job.learning.rewards_seen == [[0.5] * 4]
 
 
-def test_a_penalty_is_seen_by_the_learner_and_counted(tmp_path: Path) -> None:
-    policies = {"ungraded": "penalise", "penalty": -0.5, "max_ungraded_share": 1.0}
-    job = make_job(tmp_path, scores={1: None}, policies=policies)
-    with pytest.raises(Conflict):  # Nothing graded at all is never trained on.
-        job.loop().run()
-    assert job.learning.rewards_seen == []
+def test_a_validation_that_could_not_be_graded_chooses_no_policy(tmp_path: Path) -> None:
+    job = make_job(tmp_path, scores={1: 0.2, 3: 0.9, 5: 0.4})
+    job.grading.failing_validations = {3}
+    model_uri = job.loop().run()
+    assert (Path(model_uri) / "weights").read_text() == (tmp_path / "policies" / "v000005" / "weights").read_text()
+    assert [text for text in job.jobs.messages if "does not count" in text] == [
+        "the validation after step 2 does not count: 3 of 3 completions could not be graded, above the limit "
+        "pinetune.policies.max_ungraded_share of 0.5: 3x OTHER: the grader is down"
+    ]
+
+
+def test_a_job_whose_validations_all_failed_says_that_its_last_policy_is_not_the_best(tmp_path: Path) -> None:
+    job = make_job(tmp_path, scores={1: 0.2, 3: 0.9, 5: 0.4})
+    job.grading.failing_validations = {1, 3, 5}
+    model_uri = job.loop().run()
+    assert (Path(model_uri) / "weights").read_text() == str(job.learning.weights)
+    assert "no validation counts, so the last policy is given back and not the best" in job.jobs.messages
 
 
 def test_a_sampler_that_kept_its_old_weights_stops_the_job_before_a_step_uses_them(tmp_path: Path) -> None:
@@ -211,8 +243,25 @@ def test_a_job_goes_on_where_its_checkpoint_stands(tmp_path: Path) -> None:
     job.jobs.wish_after.clear()
     job.calls.clear()
     job.loop().run()
-    assert job.calls[:4] == ["open", "load v3", "generate training-000003 x4x1", "update 3"]
+    assert job.calls[:5] == ["open", "restore 2/2", "load v3", "generate training-000003 x4x1", "update 3"]
     assert [step.number for step in job.jobs.steps if step.phase == jobs_pb2.JOB_PHASE_TRAINING] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("method", ["reinforcement", "supervised"])
+@pytest.mark.parametrize("killed_at", ["warm_up 2", "commit warm_up 2", "load v1", "load v2", "generate fine_tuned"])
+def test_a_job_killed_anywhere_goes_on_and_gives_back_what_it_would_have(
+    tmp_path: Path, method: str, killed_at: str
+) -> None:
+    scores = {1: 0.2, 2: 0.9, 3: 0.6, 5: 0.1}
+    whole = make_job(tmp_path / "whole", method=method, scores=dict(scores))
+    expected = (Path(whole.loop().run()) / "weights").read_text()
+    job = make_job(tmp_path / "killed", method=method, scores=dict(scores))
+    job.calls.kill_at = killed_at
+    with pytest.raises(Killed):
+        job.loop().run()
+    job.calls.kill_at = ""
+    model_uri = job.loop().run()
+    assert (Path(model_uri) / "weights").read_text() == expected
 
 
 def test_a_supervised_job_validates_while_it_imitates_and_keeps_the_best(tmp_path: Path) -> None:
@@ -228,7 +277,7 @@ def test_a_compute_budget_plans_the_supervised_steps(tmp_path: Path) -> None:
     job = make_job(tmp_path, method="supervised", budget={"max_compute_flops": 3 * 6 * 1000 * 20})
     job.loop().run()
     assert [step.number for step in job.jobs.steps] == [1, 2, 3]
-    assert job.jobs.usage.compute_flops > 0
+    assert job.jobs.usages[-1].compute_flops > 0
 
 
 def test_a_compute_budget_ends_the_training(tmp_path: Path) -> None:
@@ -236,6 +285,31 @@ def test_a_compute_budget_ends_the_training(tmp_path: Path) -> None:
     job.loop().run()
     assert "update 1" not in job.calls
     assert [one.order.name for one in job.jobs.evaluations] == ["base", "warm_up", "fine_tuned"]
+    assert job.jobs.messages == [
+        "the budget is spent, pinetune.budget.max_compute_flops of 1: no more steps after 0 of 2"
+    ]
+
+
+def test_the_policy_of_the_step_that_a_budget_ends_at_is_measured_and_kept(tmp_path: Path) -> None:
+    whole = make_job(tmp_path / "whole", scores={2: 0.9})
+    whole.loop().run()
+    first = next(one for one in whole.jobs.steps if one.phase == jobs_pb2.JOB_PHASE_TRAINING and one.number == 1)
+    assert not first.HasField("validation")
+    spent = whole.jobs.usages[whole.jobs.steps.index(first)].compute_flops
+    job = make_job(tmp_path / "cut", scores={2: 0.9}, budget={"max_compute_flops": spent})
+    model_uri = job.loop().run()
+    assert job.jobs.steps[-1].number == 1
+    assert job.jobs.steps[-1].validation.reward_mean == 0.9
+    assert (Path(model_uri) / "weights").read_text() == (tmp_path / "cut/policies/v000002/weights").read_text()
+
+
+@pytest.mark.parametrize("method", ["reinforcement", "supervised"])
+def test_a_time_budget_ends_the_imitation_too(tmp_path: Path, method: str) -> None:
+    job = make_job(tmp_path, method=method, budget={"max_seconds": 3600})
+    job.loop(seconds_before=3600.0).run()
+    assert "warm_up 1" not in job.calls
+    assert job.jobs.messages[0].startswith("the budget is spent, pinetune.budget.max_seconds of 3600: no more steps")
+    assert job.jobs.evaluations[-1].order.name == "fine_tuned"
 
 
 def test_a_steps_record_says_what_was_sampled_and_where_it_is_kept(tmp_path: Path) -> None:

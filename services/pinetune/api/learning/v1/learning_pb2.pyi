@@ -181,7 +181,7 @@ class OpenResponse(_message.Message):
     def __init__(self, state: _Optional[_Union[LearnerState, _Mapping]] = ...) -> None: ...
 
 class LearnerState(_message.Message):
-    __slots__ = ("job_id", "policy_version", "warm_up_step", "update_step", "reference_frozen", "parameter_count", "device")
+    __slots__ = ("job_id", "policy_version", "warm_up_step", "update_step", "reference_frozen", "parameter_count", "device", "weights_changed")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
     WARM_UP_STEP_FIELD_NUMBER: _ClassVar[int]
@@ -189,6 +189,7 @@ class LearnerState(_message.Message):
     REFERENCE_FROZEN_FIELD_NUMBER: _ClassVar[int]
     PARAMETER_COUNT_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_CHANGED_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     policy_version: int
     warm_up_step: int
@@ -196,7 +197,8 @@ class LearnerState(_message.Message):
     reference_frozen: bool
     parameter_count: int
     device: str
-    def __init__(self, job_id: _Optional[str] = ..., policy_version: _Optional[int] = ..., warm_up_step: _Optional[int] = ..., update_step: _Optional[int] = ..., reference_frozen: bool = ..., parameter_count: _Optional[int] = ..., device: _Optional[str] = ...) -> None: ...
+    weights_changed: bool
+    def __init__(self, job_id: _Optional[str] = ..., policy_version: _Optional[int] = ..., warm_up_step: _Optional[int] = ..., update_step: _Optional[int] = ..., reference_frozen: bool = ..., parameter_count: _Optional[int] = ..., device: _Optional[str] = ..., weights_changed: bool = ...) -> None: ...
 
 class WarmUpRequest(_message.Message):
     __slots__ = ("step", "sequences")
