@@ -7,20 +7,36 @@ the numbers of the question, `The answer is 76 - 25.`, and the grader takes its 
     python examples/svamp/prepare.py SVAMP.json --out examples/svamp/data
 
 Takes the authors' `SVAMP.json`, or a folder with `train_pcot.jsonl` and `test.jsonl` whose rows have `question`,
-`answer` and, in training, a program in `cot`. SVAMP: Patel, Bhattamishra and Goyal, NAACL 2021; MIT licence.
+`answer` and, in training, a program in `cot`.
+
+A model made from nothing would learn the few hundred training problems by heart. So each is also told with other
+numbers (`--redraws`): as many digits, in the same order of size, an answer of the same kind. Validation and test are
+SVAMP's own. SVAMP: Patel, Bhattamishra and Goyal, NAACL 2021; MIT licence.
 """
 
 import argparse
+import ast
 import json
+import operator
 import random
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from pathlib import Path
 
 VALIDATION_SHARE = 0.2
 ASSIGNMENT = re.compile(r"^\s*(n\d+|result) = (.+)$", re.MULTILINE)
 WORD = re.compile(r"[a-z]{4,}")
+WHOLE = re.compile(r"(?<![\d.,])\d+(?![\d,]|\.\d)")
+REDRAW_TRIES = 50
+"""Draws until the numbers give an answer of the right kind; a problem where none does is told once less."""
+OPERATIONS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +58,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="SVAMP.json, or a folder with train_pcot.jsonl and test.jsonl")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "data", help="folder to write")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the split")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the split and the redraws")
+    parser.add_argument(
+        "--redraws", type=int, default=15, help="times that a training problem is told with other numbers"
+    )
     arguments = parser.parse_args()
     if arguments.source.is_dir():
         training = [of_program(row) for row in read_lines(arguments.source / "train_pcot.jsonl")]
@@ -51,6 +70,11 @@ def main() -> None:
         problems = [of_source(row) for row in json.loads(arguments.source.read_text(encoding="utf-8"))]
         training, test = split(problems, share=0.25, seed=arguments.seed)
     training, validation = split(training, share=VALIDATION_SHARE, seed=arguments.seed)
+    training = [
+        told
+        for problem in training
+        for told in (problem, *redrawn(problem, arguments.redraws, random.Random(f"{arguments.seed}/{problem.id}")))
+    ]
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name, problems in (("train", training), ("validation", validation), ("test", test)):
         write_lines(arguments.out / f"{name}.jsonl", problems)
@@ -83,6 +107,46 @@ def thought(expression: str) -> str:
 def number(text: str) -> str:
     """Return a number without an idle fraction."""
     return text.removesuffix(".0")
+
+
+def redrawn(problem: Problem, count: int, draw: random.Random) -> Iterator[Problem]:
+    """Yield the problem with other numbers, at most `count` times."""
+    expression = problem.cot.removeprefix("The answer is ").removesuffix(".")
+    numbers = sorted({int(found) for text in (problem.question, expression) for found in WHOLE.findall(text)})
+    # Numbers that only the expression has are constants, as the days of a week.
+    told = [one for one in numbers if str(one) in WHOLE.findall(problem.question)]
+    if not expression or not told:
+        return
+    questions = {problem.question}
+    for copy in range(1, count + 1):
+        for _ in range(REDRAW_TRIES):
+            drawn = [draw.randrange(10 ** (len(str(one)) - 1), 10 ** len(str(one))) for one in told]
+            other = dict(zip(told, drawn, strict=True))
+            question, thoughts = (_with(other, text) for text in (problem.question, expression))
+            answer = value(thoughts)
+            whole = answer is not None and answer > 0 and answer.denominator == 1
+            if whole and drawn == sorted(set(drawn)) and question not in questions:
+                questions.add(question)
+                yield Problem(f"{problem.id}-{copy}", question, str(answer), thought(thoughts))
+                break
+
+
+def _with(numbers: dict[int, int], text: str) -> str:
+    return WHOLE.sub(lambda found: str(numbers.get(int(found.group()), found.group())), text)
+
+
+def value(expression: str) -> Fraction | None:
+    """Return the value of an arithmetic expression; None where it divides by zero."""
+
+    def of(node: ast.expr) -> Fraction:
+        if isinstance(node, ast.BinOp):
+            return OPERATIONS[type(node.op)](of(node.left), of(node.right))
+        return Fraction(ast.unparse(node))
+
+    try:
+        return of(ast.parse(expression, mode="eval").body)
+    except ZeroDivisionError:
+        return None
 
 
 def split(problems: Sequence[Problem], *, share: float, seed: int) -> tuple[list[Problem], list[Problem]]:
