@@ -95,21 +95,26 @@ impl Multi {
         self.parts.iter()
     }
 
-    /// The grade of one row from its parts' grades, which come in the order of `parts`.
+    /// The grade of one row from its parts' grades, which come in the order of `parts`: by name, since a protobuf map
+    /// keeps no other. The answer shown is the gate's, else that of the first part that found one; the ranks are those
+    /// of the gate where it is a ranked list, else of the first ranked part. Shadows show neither.
     pub(crate) fn combine(&self, graded: Vec<Grade>) -> Grade {
         let mut whole = Grade::scored(0.0);
-        // The answer shown is the gate's, else that of the first part that found one; shadows never show theirs.
-        let mut answer_is_gates = false;
-        for (name, part) in self.parts.keys().zip(graded) {
+        let (mut answer_is_gates, mut ranks_are_set) = (false, false);
+        for ((name, part), grade) in self.parts.iter().zip(graded) {
             let is_gate = self.gate.as_ref() == Some(name);
-            let found = !part.extracted_answer.is_empty() && !self.shadow.contains(name);
+            let is_shown = !self.shadow.contains(name);
+            let found = is_shown && !grade.extracted_answer.is_empty();
             if found && !answer_is_gates && (is_gate || whole.extracted_answer.is_empty()) {
                 answer_is_gates = is_gate;
-                whole.extracted_answer = part.extracted_answer;
-                whole.matched_rank = part.matched_rank;
-                whole.listed_count = part.listed_count;
+                whole.extracted_answer = grade.extracted_answer;
             }
-            let outcome = part.outcome.map_err(|error| GradeError { part: name.clone(), ..error });
+            if is_shown && matches!(part.rule, Rule::RankedList(_)) && (is_gate || !ranks_are_set) {
+                ranks_are_set = true;
+                whole.matched_rank = grade.matched_rank;
+                whole.listed_count = grade.listed_count;
+            }
+            let outcome = grade.outcome.map_err(|error| GradeError { part: name.clone(), ..error });
             whole.parts.insert(name.clone(), outcome);
         }
         whole.outcome = self.outcome(&whole.parts);

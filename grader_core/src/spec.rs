@@ -15,7 +15,7 @@ use crate::template::{OUTPUT_TEXT, Template};
 use crate::wire::{self, Kind, Spelling};
 
 /// Version of the grading rules. It rises whenever any text may be graded otherwise than before.
-pub const GRADER_VERSION: u32 = 1;
+pub const GRADER_VERSION: u32 = 2;
 
 /// Every kind of grader in the contract, in the order of the proto.
 pub const KINDS: [&str; 15] = [

@@ -19,10 +19,15 @@ RIGHT = 1.0 - 1e-9
 
 
 def gives_ranks(grader: Mapping[str, object]) -> bool:
-    """Return whether a grader (openai JSON) judges ranked answers: a ranked list, alone or as a part of a formula."""
-    parts = grader.get("graders")
-    kinds = [grader, *(parts.values() if isinstance(parts, Mapping) else [])]
-    return any(isinstance(kind, Mapping) and kind.get("type") == "ranked_list" for kind in kinds)
+    """Return whether a grader (openai JSON) judges ranked answers: a ranked list, alone or as a part of a formula.
+
+    A part in the shadow does not count: its rank is not the grade's.
+    """
+    parts, shadow = grader.get("graders"), grader.get("shadow")
+    shown = dict(parts) if isinstance(parts, Mapping) else {}
+    for name in shadow if isinstance(shadow, Sequence) else ():
+        shown.pop(name, None)
+    return any(isinstance(kind, Mapping) and kind.get("type") == "ranked_list" for kind in (grader, *shown.values()))
 
 
 def measure(rollouts: Sequence[Rollout], *, ranked: bool) -> list[Statistic]:

@@ -84,3 +84,9 @@ def test_evaluations_of_different_items_are_not_compared() -> None:
 def test_a_ranked_part_makes_a_composed_grader_ranked() -> None:
     assert gives_ranks({"type": "multi", "graders": {"genes": {"type": "ranked_list"}}})
     assert not gives_ranks({"type": "multi", "graders": {"number": {"type": "number"}}})
+
+
+def test_a_part_in_the_shadow_makes_no_grader_ranked() -> None:
+    parts = {"exact": {"type": "ranked_list"}, "number": {"type": "number"}}
+    assert not gives_ranks({"type": "multi", "graders": parts, "shadow": ["exact"]})
+    assert gives_ranks({"type": "multi", "graders": {**parts, "rank": {"type": "ranked_list"}}, "shadow": ["exact"]})
