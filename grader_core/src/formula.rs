@@ -48,6 +48,11 @@ impl Formula {
         &self.names
     }
 
+    /// Whether an operator joins two values; a number alone calculates nothing.
+    pub(crate) fn calculates(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Binary(_)))
+    }
+
     /// The value under `scores`, which stand in the order of `names`. The error says which step has no finite value.
     pub(crate) fn value(&self, scores: &[f64]) -> Result<f64, String> {
         let mut stack: Vec<f64> = Vec::with_capacity(8);

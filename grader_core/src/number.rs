@@ -3,7 +3,7 @@
 use memchr::memrchr;
 
 use crate::error::{GraderError, Path};
-use crate::expression::leading_value;
+use crate::expression::{answering_side, leading_value};
 use crate::grade::{ErrorClass, Grade, GradeError, excerpt};
 use crate::location::{Location, Region};
 use crate::numeral::{Numeral, numerals};
@@ -96,20 +96,28 @@ impl Number {
     }
 
     fn answer(&self, text: &str) -> Option<Quantity> {
-        if self.expression {
-            let found = match self.location.narrow(text) {
-                Region::AfterMarker(rest) => leading_value(rest),
-                Region::Whole(text) => {
-                    lines_from_the_end(text).find(|line| !line.trim().is_empty()).and_then(leading_value)
-                }
-                Region::Nowhere => None,
-            };
-            if found.is_some() {
-                return found;
-            }
-        }
+        let region = self.location.narrow(text);
+        let calculated = if self.expression { self.calculated(region) } else { None };
+        calculated.or_else(|| self.stated(region))
+    }
+
+    /// The value of the expression in the answer's line; where there is an equation, what it comes to.
+    fn calculated(&self, region: Region<'_>) -> Option<Quantity> {
+        let line = match region {
+            Region::AfterMarker(rest) => rest.lines().next(),
+            Region::Whole(text) => lines_from_the_end(text).find(|line| !line.trim().is_empty()),
+            Region::Nowhere => None,
+        };
+        let side = answering_side(line?);
+        let same_rule =
+            if matches!(region, Region::Whole(_)) { Region::Whole(side) } else { Region::AfterMarker(side) };
+        leading_value(side).or_else(|| self.stated(same_rule))
+    }
+
+    /// The number that the text states: the first one behind the marker, else the last one.
+    fn stated(&self, region: Region<'_>) -> Option<Quantity> {
         let value = |numeral: Numeral<'_>| numeral.value(self.percent_as_fraction);
-        match self.location.narrow(text) {
+        match region {
             Region::AfterMarker(rest) => numerals(rest).find_map(value),
             // No number runs over the end of a line, so the lines are read from the last one up, and mostly only that
             // one.

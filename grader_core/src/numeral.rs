@@ -5,7 +5,7 @@
 use crate::quantity::Quantity;
 
 /// Signs of currencies that may stand between a sign and its number.
-const CURRENCIES: [char; 6] = ['$', '€', '£', '¥', '₹', '₩'];
+pub(crate) const CURRENCIES: [char; 6] = ['$', '€', '£', '¥', '₹', '₩'];
 /// Words of currencies that may touch a number from the left.
 const CURRENCY_WORDS: [&str; 12] = ["usd", "eur", "gbp", "inr", "jpy", "cny", "chf", "cad", "aud", "rs", "rm", "rmb"];
 /// What may stand between two groups of three digits.

@@ -6,9 +6,10 @@ use grader_core::{Batch, Grade, GradeRequest, Grader, Item, Row, grade, validate
 use proptest::prelude::*;
 
 /// One grader of each kind that reads the sample and the item, settings varied.
-const GRADERS: [&str; 9] = [
+const GRADERS: [&str; 10] = [
     r#"{"type":"number","reference":"{{item.answer}}","partial_score":0.1}"#,
     r#"{"type":"number","reference":"{{item.answer}}","location":{"marker":"Answer"},"percent_as_fraction":true,"relative_tolerance":0.1}"#,
+    r#"{"type":"number","reference":"{{item.answer}}","location":{"marker":"Answer"},"expression":true}"#,
     r#"{"type":"multiple_choice","reference":"{{item.answer}}"}"#,
     r#"{"type":"multiple_choice","reference":"Yes","choices":["Yes","No","Not known"],"location":{"marker":"ß"}}"#,
     r#"{"type":"ranked_list","reference":"{{item.answer}}","aliases":"{{item.answer}}"}"#,
