@@ -122,11 +122,11 @@ impl Multi {
     }
 
     fn outcome(&self, parts: &BTreeMap<String, Result<f64, GradeError>>) -> Result<f64, GradeError> {
-        for (name, outcome) in parts {
-            match outcome {
-                Err(error) if !self.shadow.contains(name) => return Err(error.clone()),
-                _ => {}
-            }
+        let counted = parts.iter().filter(|(name, _)| !self.shadow.contains(name));
+        let errors = counted.filter_map(|(_, outcome)| outcome.as_ref().err());
+        // A reference that cannot be read is a fault of the item and holds for every text, so it hides behind no other.
+        if let Some(error) = errors.min_by_key(|error| error.class != ErrorClass::InvalidReference) {
+            return Err(error.clone());
         }
         let score = |name: &String| parts.get(name).and_then(|outcome| outcome.as_ref().ok()).copied();
         if self.gate.as_ref().and_then(score) == Some(0.0) {

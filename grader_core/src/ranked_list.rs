@@ -68,10 +68,7 @@ impl RankedList {
     /// Every accepted spelling, in the form that entries are compared in.
     pub(crate) fn expect(&self, reference: &str, aliases: &str) -> Result<Vec<String>, GradeError> {
         let invalid = |detail: String| GradeError::new(ErrorClass::InvalidReference, detail);
-        let mut accepted: Vec<String> = match serde_json::from_str::<Vec<String>>(reference) {
-            Ok(several) => several,
-            Err(_) => vec![reference.to_owned()],
-        };
+        let mut accepted = names(reference).map_err(invalid)?;
         accepted.extend(spellings(aliases, &accepted).map_err(invalid)?);
         let accepted: Vec<String> =
             accepted.iter().map(|name| self.normal(name)).filter(|name| !name.is_empty()).collect();
@@ -156,6 +153,19 @@ fn lists(entry: &str, accepted: &[String]) -> bool {
     accepted.iter().filter_map(|name| entry.strip_prefix(name.as_str())).any(|rest| {
         let ends = |marks: &[&str]| marks.iter().any(|mark| rest.starts_with(mark));
         rest.is_empty() || ends(&EXPLANATIONS) || ends(&AFTER_NAME)
+    })
+}
+
+/// The names in `reference`: a JSON array of texts, or the text itself. Null, an object and an array of other values are
+/// slips of the data, which as names no answer would ever match.
+fn names(reference: &str) -> Result<Vec<String>, String> {
+    let texts = match serde_json::from_str::<Value>(reference) {
+        Ok(Value::Array(values)) => values.iter().map(|value| value.as_str().map(str::to_owned)).collect(),
+        Ok(Value::Null | Value::Object(_)) => None,
+        _ => Some(vec![reference.to_owned()]),
+    };
+    texts.ok_or_else(|| {
+        format!("the reference must be a name or a JSON array of names as texts, got `{}`", excerpt(reference))
     })
 }
 
