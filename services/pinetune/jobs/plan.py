@@ -174,7 +174,10 @@ class Plan:
             job_id=self.job_id,
             model_uri=self.model_uri,
             compute=wire.ComputeSettings(
-                device=engine.device, dtype=engine.dtype, max_tokens_per_pass=engine.max_tokens_per_pass
+                device=engine.device,
+                dtype=engine.dtype,
+                autocast=engine.dtype == "bfloat16",
+                max_tokens_per_pass=engine.max_tokens_per_pass,
             ),
             seed=self.spec.seed,
         )

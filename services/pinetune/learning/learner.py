@@ -102,8 +102,6 @@ class Learner:
             self.policy = Policy(model, head, autocast=order.compute.autocast)
         except ValueError as error:
             raise InvalidInput(f"model_uri {order.model_uri!r}: {error}", reason="MODEL_UNSUPPORTED") from error
-        if order.compute.gradient_checkpointing:
-            self.policy.checkpoint_gradients()
         self.reference: Policy | None = None
         self.optimizer: torch.optim.Optimizer | None = None
         self.warm_up_steps: StepBook[WarmUpMetrics] = StepBook("warm-up")
@@ -214,7 +212,8 @@ class Learner:
                 policy_version=policy_version,
                 last_version=self.policy_version,
             )
-        manifest = write_policy(self.policy.model, policy_uri, policy_version, self._tokenizer_files)
+        dtype = getattr(torch, self.order.compute.dtype)
+        manifest = write_policy(self.policy.model, policy_uri, policy_version, self._tokenizer_files, dtype=dtype)
         self.policy_version, self.changed = policy_version, False
         return manifest
 

@@ -29,7 +29,6 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from pinetune.learning.batches import MicroBatch, TokenSequence, completion_mask, micro_batches
 
@@ -117,7 +116,7 @@ class Policy(nn.Module):
             logits_NV = self._transform(_lm_head(self.model)(hidden_ND))
         log_distribution_NV = logits_NV.float().log_softmax(-1)
         logprobs_N = log_distribution_NV.gather(1, targets_N[:, None])[:, 0]
-        # The value head is float32 whatever the trunk is: returns differ by less than bfloat16 can say.
+        # The value head computes in float32 whatever the trunk does: returns differ by less than bfloat16 can say.
         head = self.value_head
         values_N = torch.zeros_like(logprobs_N) if head is None else head(hidden_ND.float())[:, 0]
         return TokenOutputs(logprobs_N, values_N, log_distribution_NV)
@@ -146,14 +145,6 @@ class Policy(nn.Module):
             logprobs_BT[at] = torch.cat([output.logprobs_N for output in outputs])
             values_BT[at] = torch.cat([output.values_N for output in outputs])
         return Scores(logprobs_BT, values_BT)
-
-    def checkpoint_gradients(self) -> None:
-        """Recompute activations in the backward pass instead of keeping them."""
-        self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        for module in self.model.modules():
-            if isinstance(module, GradientCheckpointingLayer):
-                # transformers recomputes in training mode only; the layer's own flag turns no dropout on.
-                module.training = True
 
     def _precision(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, torch.bfloat16) if self.autocast else nullcontext()
@@ -200,7 +191,7 @@ def _shared_tokens_max(policy: Policy) -> int:
     except (AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError):
         return 0  # No place for positions or for such a mask.
     wanted_ND = torch.cat([policy.hidden(batch).float() for batch in apart])
-    tolerance = 1e-4 if policy.model.dtype == torch.float32 and not policy.autocast else 3e-2
+    tolerance = 1e-4 if not policy.autocast else 3e-2
     if float((found_ND - wanted_ND).abs().max()) > tolerance * float(wanted_ND.abs().max()):
         return 0
     config = policy.model.config.get_text_config(decoder=True)

@@ -4,6 +4,7 @@ The folder is a whole model in Hugging Face format, with its tokenizer and, last
 and its hash. `pinetune.pod.manifest` has the format.
 """
 
+import copy
 import hashlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,13 +24,20 @@ HASH_THREADS = 4
 
 
 def write_policy(
-    model: PreTrainedModel, policy_uri: str, policy_version: int, tokenizer_files: Mapping[str, bytes]
+    model: PreTrainedModel,
+    policy_uri: str,
+    policy_version: int,
+    tokenizer_files: Mapping[str, bytes],
+    *,
+    dtype: torch.dtype,
 ) -> Manifest:
-    """Write the model's folder, whole or not at all, and return its manifest.
+    """Write the model's folder in `dtype`, whole or not at all, and return its manifest, which attests what is written.
 
     A folder that holds this very policy already is left as it is.
     """
-    tensors = state_of(model)
+    tensors = {
+        name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in state_of(model).items()
+    }
     entries = entries_of(tensors, WEIGHTS_FILE)
     hashed = content_hash(entries)
     if read_file(policy_uri, MANIFEST_FILE) is not None:
@@ -47,7 +55,9 @@ def write_policy(
     with new_folder(policy_uri, last=MANIFEST_FILE) as folder:
         for name, content in tokenizer_files.items():
             (folder / name).write_bytes(content)
-        model.config.save_pretrained(folder)
+        config = copy.deepcopy(model.config)
+        config.dtype = dtype
+        config.save_pretrained(folder)
         if model.generation_config is not None:
             model.generation_config.save_pretrained(folder)
         # transformers asks for the format in the metadata.

@@ -31,7 +31,7 @@ class Pretrained:
     """A base model."""
 
     model: PreTrainedModel
-    """On its device, its weights wanting gradients."""
+    """On its device, its weights float32 and wanting gradients."""
     tokenizer_files: Mapping[str, bytes]
     """Content of each file of its tokenizer, by name."""
 
@@ -45,13 +45,13 @@ def load_pretrained(model_uri: str, compute: ComputeSettings) -> Pretrained:
     transformers_logging.disable_progress_bar()
     device = device_of(compute)
     if HUB_ID.fullmatch(model_uri) and not Path(model_uri).is_dir():
-        model = _load(model_uri, model_uri, compute, local_files_only=False)
+        model = _load(model_uri, model_uri, local_files_only=False)
         with tempfile.TemporaryDirectory() as folder_name:
             AutoTokenizer.from_pretrained(model_uri).save_pretrained(folder_name)
             files = _tokenizer_files(Path(folder_name))
     else:
         with local_copy(model_uri) as folder:
-            model = _load(str(folder), model_uri, compute, local_files_only=True)
+            model = _load(str(folder), model_uri, local_files_only=True)
             files = _tokenizer_files(folder)
     model.to(device)  # type: ignore[arg-type]  # transformers wraps `to` in a way that hides its `self`
     return Pretrained(model, files)
@@ -81,14 +81,15 @@ def _tokenizer_files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in paths}
 
 
-def _load(source: str, model_uri: str, compute: ComputeSettings, *, local_files_only: bool) -> PreTrainedModel:
+def _load(source: str, model_uri: str, *, local_files_only: bool) -> PreTrainedModel:
     try:
         # With output_loading_info a pair comes back, which transformers' annotations do not say.
         model, report = cast(
             tuple[PreTrainedModel, dict[str, Collection[Any]]],
             AutoModelForCausalLM.from_pretrained(
                 source,
-                dtype=getattr(torch, compute.dtype),
+                # Whatever the samplers hold: AdamW's steps would be lost in the rounding of bfloat16 weights.
+                dtype=torch.float32,
                 local_files_only=local_files_only,
                 output_loading_info=True,
             ),

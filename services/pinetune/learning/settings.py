@@ -134,13 +134,12 @@ class ComputeSettings:
     device: str = "auto"
     """cpu, cuda or auto."""
     dtype: str = "float32"
-    """dtype of the weights: float32 or bfloat16."""
+    """dtype of the policies that samplers load: float32 or bfloat16. Learning itself holds float32 weights, since the
+    steps of fine-tuning are smaller than what bfloat16 can tell apart."""
     autocast: bool = False
-    """Whether matrix multiplies run in bfloat16 over float32 weights."""
+    """Whether the forward pass multiplies matrices in bfloat16, over the float32 weights."""
     max_tokens_per_pass: int = 4096
     """Most tokens, padding included, in one forward pass."""
-    gradient_checkpointing: bool = False
-    """Whether activations are recomputed in the backward pass, to save memory."""
 
 
 @dataclass(frozen=True, slots=True)

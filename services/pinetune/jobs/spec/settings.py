@@ -209,7 +209,7 @@ class EngineSpec(SpecModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of the weights."""
+    """What samplers hold and all matrix multiplies run in; the learner's own weights are float32 either way."""
     replicas: int = Field(default=1, ge=1, le=64)
     """Generation replicas."""
     max_tokens_per_pass: int = Field(default=16384, ge=1, le=100_000_000)
