@@ -7,8 +7,8 @@ from pinetune.api.jobs.v1 import jobs_pb2, worker_pb2
 from pinetune.api.learning.v1 import learning_pb2
 from pinetune.client.generation import (
     EngineInfo,
+    Example,
     GenerationReplicas,
-    Message,
     PolicyState,
     Prompt,
     Sampling,
@@ -124,10 +124,19 @@ class FakeGeneration(GenerationReplicas):
         self.stale_weights = False
         """True: it says that it loaded, and keeps its old weights."""
         self._weights = 0
+        self.tokenized: list[Example] = []
+        """All that it was asked to tokenise."""
 
-    def tokenize(self, examples: Sequence[tuple[Sequence[Message], str]]) -> list[TokenSequence]:
+    def tokenize(self, examples: Sequence[Example]) -> list[TokenSequence]:
         """One token a word."""
-        return [TokenSequence((1, 2), tuple(range(len(answer.split())))) for _, answer in examples]
+        self.tokenized += examples
+        return [
+            TokenSequence(
+                tuple(range(sum(len(message.content.split()) for message in example.messages))),
+                tuple(range(len(example.answer.split()))),
+            )
+            for example in examples
+        ]
 
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, *, min_policy_version: int = 0

@@ -111,6 +111,26 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class Example:
+    """A prompt and the answer to imitate, to be tokenised."""
+
+    messages: tuple[Message, ...]
+    """The conversation."""
+    tools: tuple[Tool, ...]
+    """Tools that the model may call; they are part of what it reads."""
+    answer: str
+    """The assistant's answer; empty for the prompt alone."""
+
+    def to_wire(self) -> wire.Example:
+        """Spell as a message."""
+        return wire.Example(
+            messages=[message.to_wire() for message in self.messages],
+            tools=[tool.to_wire() for tool in self.tools],
+            answer=self.answer,
+        )
+
+
+@dataclass(frozen=True)
 class Sampling:
     """How to sample."""
 
@@ -170,16 +190,12 @@ class GenerationClient:
     def __init__(self, channel: grpc.Channel) -> None:
         self._stub = GenerationServiceStub(channel)
 
-    def tokenize(self, examples: Sequence[tuple[Sequence[Message], str]]) -> list[TokenSequence]:
-        """Turn (messages, answer) pairs into token ids, the end-of-turn token after each answer."""
+    def tokenize(self, examples: Sequence[Example]) -> list[TokenSequence]:
+        """Turn examples into token ids, the end-of-turn token after each answer."""
         found: list[TokenSequence] = []
         for start in range(0, len(examples), PROMPTS_PER_CALL):
             part = examples[start : start + PROMPTS_PER_CALL]
-            request = wire.TokenizeRequest(
-                examples=[
-                    wire.Example(messages=[m.to_wire() for m in messages], answer=text) for messages, text in part
-                ]
-            )
+            request = wire.TokenizeRequest(examples=[example.to_wire() for example in part])
             response = call(self._stub.Tokenize, request, deadline_seconds=TOKENIZE_DEADLINE_SECONDS)
             found += [
                 TokenSequence(tuple(example.prompt_token_ids), tuple(example.answer_token_ids))
@@ -244,7 +260,7 @@ class GenerationReplicas:
             raise ValueError("at least one replica")
         self._replicas = list(replicas)
 
-    def tokenize(self, examples: Sequence[tuple[Sequence[Message], str]]) -> list[TokenSequence]:
+    def tokenize(self, examples: Sequence[Example]) -> list[TokenSequence]:
         """Tokenise at the first replica that answers."""
         return self._first_alive(lambda replica: replica.tokenize(examples))
 

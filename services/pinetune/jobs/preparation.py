@@ -4,13 +4,14 @@ For `nano` the order matters: the learner makes the model, generation waits for 
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import fsspec
 
 from pinetune.api.learning.v1 import learning_pb2
-from pinetune.client.generation import GenerationReplicas, Message, TokenSequence
+from pinetune.client.generation import Example, GenerationReplicas, TokenSequence
 from pinetune.client.learning import LearnerState, LearningClient
+from pinetune.jobs.dataset import Item
 from pinetune.jobs.journal import Journal
 from pinetune.jobs.plan import Plan
 
@@ -61,7 +62,7 @@ def prepare(
 ) -> Prepared:
     """Tokenise what will be imitated, open the learner, and go back to the checkpoint where there is one."""
     with journal.waiting("generation to tokenise"):
-        imitated = generation.tokenize([(item.messages, item.chain_of_thought) for item in plan.imitated])
+        imitated = generation.tokenize([_example(item) for item in plan.imitated])
         canary = generation.tokenize([_canary_example(plan)])[0]
         engine = generation.describe()[0]
     warm_up_steps = plan.warm_up_steps(imitated, engine.parameter_count)
@@ -78,7 +79,11 @@ def prepare(
     )
 
 
-def _canary_example(plan: Plan) -> tuple[tuple[Message, ...], str]:
+def _example(item: Item) -> Example:
+    return Example(item.messages, item.tools, item.chain_of_thought)
+
+
+def _canary_example(plan: Plan) -> Example:
     """Return the first training item with the answer to score: its chain of thought, or its own prompt said back."""
     first = next(iter(plan.imitated), plan.training[0])
-    return first.messages, first.chain_of_thought or first.messages[-1].content
+    return replace(_example(first), answer=first.chain_of_thought or first.messages[-1].content)
