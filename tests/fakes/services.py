@@ -124,6 +124,7 @@ class FakeGeneration(GenerationReplicas):
         self.stale_weights = False
         """True: it says that it loaded, and keeps its old weights."""
         self._weights = 0
+        self.max_model_tokens = 4096
         self.tokenized: list[Example] = []
         """All that it was asked to tokenise."""
 
@@ -177,7 +178,7 @@ class FakeGeneration(GenerationReplicas):
 
     def describe(self) -> list[EngineInfo]:
         """Say what it holds."""
-        return [EngineInfo(self.held, PARAMETER_COUNT)]
+        return [EngineInfo(self.held, PARAMETER_COUNT, self.max_model_tokens)]
 
 
 class FakeGrading(GradingClient):

@@ -182,6 +182,8 @@ class EngineInfo:
     """The held policy."""
     parameter_count: int
     """Number of weights."""
+    max_model_tokens: int
+    """Most tokens of prompt and completion together."""
 
 
 class GenerationClient:
@@ -249,7 +251,7 @@ class GenerationClient:
             self._stub.DescribeEngine, wire.DescribeEngineRequest(), deadline_seconds=DESCRIBE_DEADLINE_SECONDS
         )
         policy = PolicyState(response.policy.policy_version, response.policy.content_hash)
-        return EngineInfo(policy, response.parameter_count)
+        return EngineInfo(policy, response.parameter_count, response.max_model_tokens)
 
 
 class GenerationReplicas:

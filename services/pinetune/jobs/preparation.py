@@ -4,6 +4,7 @@ For `nano` the order matters: the learner makes the model, generation waits for 
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import fsspec
@@ -13,6 +14,7 @@ from pinetune.client.generation import Example, GenerationReplicas, TokenSequenc
 from pinetune.client.learning import LearnerState, LearningClient
 from pinetune.jobs.dataset import Item
 from pinetune.jobs.journal import Journal
+from pinetune.jobs.lengths import measured_items, refuse_too_long
 from pinetune.jobs.plan import Plan
 
 CANARY_TOKENS = 64
@@ -60,12 +62,19 @@ def make_base_model(plan: Plan, learning: LearningClient, journal: Journal) -> N
 def prepare(
     plan: Plan, learning: LearningClient, generation: GenerationReplicas, journal: Journal, *, checkpoint_uri: str
 ) -> Prepared:
-    """Tokenise what will be imitated, open the learner, and go back to the checkpoint where there is one."""
+    """Tokenise what will be read and imitated, open the learner, and go back to the checkpoint where there is one.
+
+    Raises InvalidInput ROWS_TOO_LONG where the model has no room for a row.
+    """
     with journal.waiting("generation to tokenise"):
-        imitated = generation.tokenize([_example(item) for item in plan.imitated])
-        canary = generation.tokenize([_canary_example(plan)])[0]
         engine = generation.describe()[0]
+        training = _tokenized(plan.training, generation)
+        measured = {field: _tokenized(items, generation) for field, items in measured_items(plan).items()}
+        canary = generation.tokenize([_canary_example(plan)])[0]
+    imitated = [sequence for item, sequence in training if item.chain_of_thought]
     warm_up_steps = plan.warm_up_steps(imitated, engine.parameter_count)
+    refuse_too_long(plan, training, measured, warms_up=warm_up_steps > 0, limit=engine.max_model_tokens)
+    canary_tokens = min(CANARY_TOKENS, engine.max_model_tokens - len(canary.prompt_token_ids))
     with journal.waiting("learning to load the model"):
         learner = learning.open(plan.open_request(warm_up_steps))
         if checkpoint_uri:
@@ -74,9 +83,13 @@ def prepare(
         learner=learner,
         sequences=tuple(imitated),
         warm_up_steps=warm_up_steps,
-        canary=TokenSequence(canary.prompt_token_ids, canary.token_ids[:CANARY_TOKENS]),
+        canary=TokenSequence(canary.prompt_token_ids, canary.token_ids[:canary_tokens]),
         base_content_hash=engine.policy.content_hash,
     )
+
+
+def _tokenized(items: Sequence[Item], generation: GenerationReplicas) -> list[tuple[Item, TokenSequence]]:
+    return list(zip(items, generation.tokenize([_example(item) for item in items]), strict=True))
 
 
 def _example(item: Item) -> Example:
