@@ -149,6 +149,11 @@ def test_supervised_epochs_are_the_warm_up_s() -> None:
             'it is "a3c"',
         ),
         (
+            {"pinetune__algorithm__name": ["grpo"]},
+            "pinetune.algorithm.name must be one of 'ppo', 'grpo', 'rloo', 'reinforce_plus_plus' or 'dr_grpo'; "
+            'it is ["grpo"]',
+        ),
+        (
             {"pinetune__algorithm__learning_rate": "1e-5"},
             'pinetune.algorithm.learning_rate must be a number; it is "1e-5"; YAML needs the dot: 1.0e-5',
         ),

@@ -14,6 +14,18 @@ N_EPOCHS, N_EPOCHS_MAX = 3, 100_000
 EVAL_INTERVAL = 10
 WARM_UP_BATCH_SIZE = 48
 
+ALGORITHM_DEFAULTS: Mapping[str, Mapping[str, bool]] = {
+    # Shao et al. 2024 (DeepSeekMath, 2402.03300): the group's own deviation is the scale, so the batch's is not.
+    "grpo": {"whiten_advantages": False, "length_normalised": True},
+    # Liu et al. 2025 (2503.20783): no deviation and no length, both of which bias what is learnt.
+    "dr_grpo": {"whiten_advantages": False, "length_normalised": False},
+    # Ahmadian et al. 2024 (2402.14740): a completion is one action, its log-probability the sum over its tokens.
+    "rloo": {"whiten_advantages": False, "length_normalised": False},
+    # Hu et al. 2025 (2501.03262): whitening over the batch is the algorithm.
+    "reinforce_plus_plus": {"whiten_advantages": True, "length_normalised": True},
+}
+"""What the papers of the other algorithms have otherwise than PPO, or have like it for another reason."""
+
 
 def with_dependent_defaults(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of the order in which the defaults that depend on other fields are written out."""
@@ -21,6 +33,8 @@ def with_dependent_defaults(raw: Mapping[str, Any]) -> dict[str, Any]:
     if order.get("model") == "nano":
         put(order, "pinetune.warm_up.learning_rate", NANO_WARM_UP_LEARNING_RATE)
         put(order, "pinetune.algorithm.learning_rate", NANO_UPDATE_LEARNING_RATE)
+    for name, value in ALGORITHM_DEFAULTS.get(str(given(order, "pinetune.algorithm.name")), {}).items():
+        put(order, f"pinetune.algorithm.{name}", value)
     if given(order, "pinetune.engine.dtype") == "bfloat16":
         put(order, "pinetune.policies.max_canary_gap", BFLOAT16_CANARY_GAP)
     if validation_file := given(order, "validation_file"):

@@ -126,7 +126,7 @@ class AlgorithmSpec(SpecModel):
     gae_lambda: Share = 0.95
     """GAE's lambda."""
     whiten_advantages: bool = True
-    """True: advantages are whitened over the tokens of the batch."""
+    """True: advantages are whitened over the tokens of the batch; false for `grpo`, `dr_grpo` and `rloo`."""
     clip_range: ClipRange = 0.2
     """The policy's ratio is clipped to 1 plus or minus this."""
     value_clip_range: ClipRange = 0.2
@@ -142,7 +142,7 @@ class AlgorithmSpec(SpecModel):
     mini_batches: int = Field(default=1, ge=1, le=1024)
     """Optimiser steps per pass."""
     length_normalised: bool = True
-    """True: token losses are averaged within each sample first."""
+    """True: token losses are averaged within each sample first; false for `dr_grpo` and `rloo`."""
     value_head: Literal["fitted", "zero", "random"] = "fitted"
     """How the value head begins: fitted to the returns of the first rollouts, at zero, or at random as ReFT has it."""
     beta2: Decay = 0.999
