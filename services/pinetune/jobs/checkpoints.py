@@ -1,4 +1,7 @@
-"""Which checkpoints stay: the newest state to go on from, the best policies by validation, base and warm-up always."""
+"""Which checkpoints stay: the newest state to go on from, the best policies by validation, the warmed-up one always.
+
+The base policy is no checkpoint of a job: it is the model that the job began with.
+"""
 
 import secrets
 

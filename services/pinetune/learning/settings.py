@@ -1,4 +1,7 @@
-"""What a job may set about learning, as frozen values. Every default is ReFT's (Luong et al. 2024, and its repository).
+"""What a job may set about learning, as frozen values.
+
+Every default is ReFT's (Luong et al. 2024, and its repository) but one: the value head begins fitted, not at random
+(`docs/decisions/0005-fitted-value-head.md`). `ComputeSettings` are no part of the algorithm.
 
 The jobs service sends every field resolved, so the defaults serve tests, benchmarks and whoever uses the mathematics as
 a library. Nothing here knows messages or files.

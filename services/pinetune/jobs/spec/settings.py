@@ -107,7 +107,11 @@ class SamplingSpec(SpecModel):
 
 
 class AlgorithmSpec(SpecModel):
-    """How the policy is updated; by default as ReFT has it (Luong et al. 2024, section 4.2, and its repository)."""
+    """How the policy is updated; by default as ReFT has it (Luong et al. 2024, section 4.2, and its repository).
+
+    Where the default differs: `value_head` is fitted (`docs/decisions/0005-fitted-value-head.md`), the learning rate of
+    `nano` is its own, and the other algorithms average and whiten as their papers have it.
+    """
 
     name: Literal["ppo", "grpo", "rloo", "reinforce_plus_plus", "dr_grpo"] = "ppo"
     """The advantage estimator."""
