@@ -1,7 +1,15 @@
 """Writes SVAMP as pinetune reads it: question, number answer, and an expression as the chain of thought.
 
-ReFT's P-CoT is a Python program whose value is the answer. At nano size the program is one arithmetic expression over
-the numbers of the question, `The answer is 76 - 25.`, and the grader takes its value.
+ReFT's P-CoT is a Python program, `n1 = 76`, `n2 = 25`, `result = n1 - n2`, whose value is the answer. At nano size the
+program is one arithmetic expression, and its variables stand in the question already, as `number0` and `number1` do in
+the data of the authors' baselines, so that the story can be read without its numbers:
+
+    Each pack costs A dollars. If there is a discount of B dollars on each pack, how much do you have to pay for each?
+    A 76; B 25;
+    ─► A - B
+       The answer is 76 - 25.
+
+The grader takes the value of the last line.
 
     curl -LO https://raw.githubusercontent.com/arkilpatel/SVAMP/689d7ccac74b9983a2ac7cc3b264f441b99e7c53/SVAMP.json
     python examples/svamp/prepare.py SVAMP.json --out examples/svamp/data
@@ -21,13 +29,15 @@ import operator
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 VALIDATION_SHARE = 0.2
 ASSIGNMENT = re.compile(r"^\s*(n\d+|result) = (.+)$", re.MULTILINE)
 WORD = re.compile(r"[a-z]{4,}")
+LETTERS = "ABCDEFGHIJKLMNOP"
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
 WHOLE = re.compile(r"(?<![\d.,])\d+(?![\d,]|\.\d)")
 REDRAW_TRIES = 50
 """Draws until the numbers give an answer of the right kind; a problem where none does is told once less."""
@@ -52,6 +62,11 @@ class Problem:
     cot: str
     """The chain of thought; empty for test rows without one."""
 
+    @property
+    def expression(self) -> str:
+        """What the last line of the chain of thought calculates."""
+        return self.cot.rpartition("The answer is ")[2].removesuffix(".")
+
 
 def main() -> None:
     """Read the source and write train.jsonl, validation.jsonl and test.jsonl."""
@@ -71,12 +86,13 @@ def main() -> None:
         training, test = split(problems, share=0.25, seed=arguments.seed)
     training, validation = split(training, share=VALIDATION_SHARE, seed=arguments.seed)
     training = [
-        told
+        copy
         for problem in training
-        for told in (problem, *redrawn(problem, arguments.redraws, random.Random(f"{arguments.seed}/{problem.id}")))
+        for copy in (problem, *redrawn(problem, arguments.redraws, random.Random(f"{arguments.seed}/{problem.id}")))
     ]
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for name, problems in (("train", training), ("validation", validation), ("test", test)):
+    for name, told in (("train", training), ("validation", validation), ("test", test)):
+        problems = [lettered(problem) for problem in told]
         write_lines(arguments.out / f"{name}.jsonl", problems)
         print(f"{name}: {len(problems)} problems")
 
@@ -111,7 +127,7 @@ def number(text: str) -> str:
 
 def redrawn(problem: Problem, count: int, draw: random.Random) -> Iterator[Problem]:
     """Yield the problem with other numbers, at most `count` times."""
-    expression = problem.cot.removeprefix("The answer is ").removesuffix(".")
+    expression = problem.expression
     numbers = sorted({int(found) for text in (problem.question, expression) for found in WHOLE.findall(text)})
     # Numbers that only the expression has are constants, as the days of a week.
     told = [one for one in numbers if str(one) in WHOLE.findall(problem.question)]
@@ -129,6 +145,20 @@ def redrawn(problem: Problem, count: int, draw: random.Random) -> Iterator[Probl
                 questions.add(question)
                 yield Problem(f"{problem.id}-{copy}", question, str(answer), thought(thoughts))
                 break
+
+
+def lettered(problem: Problem) -> Problem:
+    """Return the problem with letters for its numbers, which are listed behind the question."""
+    letters: dict[str, str] = {}
+    for found in NUMBER.findall(problem.question):
+        letters.setdefault(found, LETTERS[len(letters)])
+
+    def written(text: str) -> str:
+        return NUMBER.sub(lambda found: letters.get(found.group(), found.group()), text)
+
+    listed = "".join(f" {letter} {found};" for found, letter in letters.items())
+    plan = f"{written(problem.expression)}\n" if problem.cot else ""
+    return replace(problem, question=f"{written(problem.question)}\n{listed.strip()}", cot=f"{plan}{problem.cot}")
 
 
 def _with(numbers: dict[int, int], text: str) -> str:

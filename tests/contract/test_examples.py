@@ -117,11 +117,30 @@ def test_hasty_thoughts_name_the_right_gene_first_and_every_candidate_once(short
         assert sorted(order) == ["A", "B", "C", "D"], row["id"]
 
 
-def test_every_expression_of_svamp_has_the_answer_as_its_value(shared_data: Path, tmp_path: Path) -> None:
-    make(ROOT / "examples/svamp/prepare.py", shared_data / "svamp", "--out", tmp_path)
-    rows = [row for name in ("train", "validation") for row in rows_of(tmp_path / f"{name}.jsonl")]
-    assert len(rows) > 500
+@pytest.fixture(scope="module")
+def svamp(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("svamp")
+    make(ROOT / "examples/svamp/prepare.py", shared_data / "svamp", "--redraws", "3", "--out", folder)
+    return folder
+
+
+def test_every_plan_and_expression_of_svamp_has_the_answer_as_its_value(svamp: Path) -> None:
+    rows = [row for name in ("train", "validation") for row in rows_of(svamp / f"{name}.jsonl")]
+    assert len(rows) > 1500
     for row in rows:
-        expression = row["cot"].removeprefix("The answer is ").removesuffix(".")
-        assert re.fullmatch(r"[\d.+*/() -]+", expression), row
-        assert eval(expression) == pytest.approx(float(row["answer"])), row
+        numbers = dict(re.findall(r"([A-P]) ([\d.]+);", row["question"].rpartition("\n")[2]))
+        plan, answer = row["cot"].split("\n")
+        written = re.sub("[A-P]", lambda letter: numbers[letter.group()], plan)
+        assert answer == f"The answer is {written}.", row
+        assert re.fullmatch(r"[\d.+*/() -]+", written), row
+        assert eval(written) == pytest.approx(float(row["answer"])), row
+
+
+def test_only_training_problems_of_svamp_are_told_again_and_never_twice_alike(svamp: Path) -> None:
+    for name in ("train", "validation", "test"):
+        questions = [row["question"] for row in rows_of(svamp / f"{name}.jsonl")]
+        told_again = [row["id"] for row in rows_of(svamp / f"{name}.jsonl") if row["id"].count("-") > 2]
+        assert bool(told_again) == (name == "train")
+        redrawn = [row["question"] for row in rows_of(svamp / f"{name}.jsonl") if row["id"] in set(told_again)]
+        assert len(redrawn) == len(set(redrawn)) or name != "train"
+        assert questions
