@@ -26,7 +26,7 @@ from pinetune.learning.metrics import UPDATE_GAUGES
 from pinetune.learning.service import ESTIMATORS, SCHEDULES, SERVICE_NAME, LearningService
 from pinetune.learning.warm_up import WarmUpMetrics
 from pinetune.pod.channel import connect
-from pinetune.pod.errors import Conflict, InvalidInput, NotFound, PinetuneError
+from pinetune.pod.errors import Conflict, InvalidInput, NotFound, PinetuneError, Unsupported
 from pinetune.pod.server import Pod, PodSettings, RegisteredService, start
 
 if TYPE_CHECKING:
@@ -217,6 +217,17 @@ def test_calls_out_of_order_are_refused_by_reason(stub: LearningServiceStub, bas
     refused(Conflict, lambda: call(stub.WarmUp, changed, deadline_seconds=DEADLINE_SECONDS), "STEP_CONTENT_CHANGED")
 
 
+def test_recomputing_activations_is_refused_rather_than_ignored(stub: LearningServiceStub, base: Path) -> None:
+    make_nano(stub, base)
+    request = open_request(base)
+    request.compute.gradient_checkpointing = True
+    refused(
+        Unsupported,
+        lambda: call(stub.Open, request, deadline_seconds=DEADLINE_SECONDS),
+        "GRADIENT_CHECKPOINTING_UNSUPPORTED",
+    )
+
+
 def test_a_stale_completion_is_refused(stub: LearningServiceStub, base: Path, tmp_path: Path) -> None:
     frozen(stub, base)
     update(stub, update_request(1))
@@ -286,7 +297,9 @@ def test_measurements_are_scraped(stub: LearningServiceStub, base: Path, pod: Po
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_values_and_messages_have_the_same_fields(kind: "type[DataclassInstance]", message: type[Message]) -> None:
-    assert {field.name for field in fields(kind)} == set(message.DESCRIPTOR.fields_by_name)
+    # Refused at the door, so that no value has it.
+    unsupported = {"gradient_checkpointing"}
+    assert {field.name for field in fields(kind)} == set(message.DESCRIPTOR.fields_by_name) - unsupported
 
 
 def test_every_word_of_the_contract_is_understood() -> None:

@@ -35,7 +35,7 @@ from pinetune.learning.settings import (
     WarmUpSettings,
 )
 from pinetune.learning.warm_up import Example
-from pinetune.pod.errors import Busy, Conflict, InvalidInput
+from pinetune.pod.errors import Busy, Conflict, InvalidInput, Unsupported
 from pinetune.pod.manifest import Manifest
 
 SERVICE_NAME = wire.DESCRIPTOR.services_by_name["LearningService"].full_name
@@ -211,6 +211,13 @@ class LearningService(LearningServiceServicer):
 
 def order_of(request: wire.OpenRequest) -> Order:
     """Read what a job asks for; what stands in the messages counts, there are no defaults."""
+    if request.compute.gradient_checkpointing:
+        raise Unsupported(
+            "compute.gradient_checkpointing must be false; it is true. Activations are kept in this release: lower "
+            "compute.max_tokens_per_pass to save memory",
+            reason="GRADIENT_CHECKPOINTING_UNSUPPORTED",
+            field="compute.gradient_checkpointing",
+        )
     warm_up, update = None, None
     if request.HasField("warm_up"):
         _require(request.warm_up, "optimizer")
