@@ -51,8 +51,8 @@ test: setup ## Rust and Python tests.
 	$(BIN)/pytest -m "not slow and not gpu"
 
 .PHONY: test-slow
-test-slow: setup ## The tests that train for minutes.
-	$(BIN)/pytest -m slow --timeout 1800
+test-slow: setup ## The demo on three seeds, twenty minutes.
+	$(BIN)/pytest -m slow
 
 .PHONY: bench
 bench: setup ## Benchmarks against named peers, as ratios.
