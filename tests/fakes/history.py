@@ -253,6 +253,12 @@ def _rollout(step: int, index: int, purpose: rollout_pb2.RolloutPurpose, right: 
     )
 
 
+def fail_part(rollout: rollout_pb2.Rollout, part: str, detail: str) -> None:
+    """Let a part of a rollout's composed grader have failed."""
+    error = rollout_pb2.GradeError(error_class=rollout_pb2.GRADE_ERROR_CLASS_MODEL_REFUSAL, detail=detail)
+    rollout.grade.part_errors[part].CopyFrom(error)
+
+
 def _messages(job: wire.Job, steps: Sequence[wire.Step]) -> list[wire.WatchJobResponse]:
     """Return the events of the steps between a first and a last one, with the job as it was after each."""
     now = wire.Job()

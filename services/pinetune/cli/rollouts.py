@@ -79,6 +79,8 @@ def get(
     completion = rollout.completion
     reward = f"{rollout.reward:.3f}" if rollout.HasField("reward") else "none: left out of the update"
     parts = ", ".join(f"{name} {score:.3f}" for name, score in sorted(rollout.grade.part_scores.items()))
+    failed = sorted(rollout.grade.part_errors.items())
+    part_errors = ", ".join(f"{name} {_error_word(error)}: {error.detail}" for name, error in failed)
     versions = ", ".join(f"{s.policy_version} ({s.token_count} tokens)" for s in completion.policy_spans)
     rows: list[tuple[str, str | Text]] = [
         ("completion", completion.completion_id),
@@ -88,6 +90,7 @@ def get(
         ("grade", grade(rollout.grade)),
         ("why", rollout.grade.error.detail),
         ("parts", parts),
+        ("part errors", part_errors),
         ("answer found", rollout.grade.extracted_answer),
         ("reward", reward),
         ("policy version", versions),
@@ -103,8 +106,11 @@ def grade(outcome: rollout_pb2.Grade) -> Text:
     """Return a grade as its score, or as the word of its error."""
     if outcome.WhichOneof("outcome") == "score":
         return Text(f"{outcome.score:.3f}")
-    name = rollout_pb2.GradeErrorClass.Name(outcome.error.error_class)
-    return Text(name.removeprefix("GRADE_ERROR_CLASS_").lower(), "yellow")
+    return Text(_error_word(outcome.error), "yellow")
+
+
+def _error_word(error: rollout_pb2.GradeError) -> str:
+    return rollout_pb2.GradeErrorClass.Name(error.error_class).removeprefix("GRADE_ERROR_CLASS_").lower()
 
 
 def _owner(owner: str) -> tuple[str, str]:

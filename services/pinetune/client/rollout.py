@@ -110,6 +110,25 @@ class GradeError:
     part: str = ""
     """Name of the failing part of a composed grader."""
 
+    @classmethod
+    def from_wire(cls, message: wire.GradeError) -> "GradeError":
+        """Read a message."""
+        return cls(
+            error_class=wire.GradeErrorClass.Name(message.error_class).removeprefix("GRADE_ERROR_CLASS_"),
+            detail=message.detail,
+            retryable=message.retryable,
+            part=message.part,
+        )
+
+    def to_wire(self) -> wire.GradeError:
+        """Spell as a message."""
+        return wire.GradeError(
+            error_class=f"GRADE_ERROR_CLASS_{self.error_class}",
+            detail=self.detail,
+            retryable=self.retryable,
+            part=self.part,
+        )
+
 
 @dataclass(frozen=True)
 class Grade:
@@ -121,12 +140,16 @@ class Grade:
     """The error; None where there is a score."""
     part_scores: Mapping[str, float] = field(default_factory=dict)
     """Scores of a composed grader's parts, by name."""
+    part_errors: Mapping[str, GradeError] = field(default_factory=dict)
+    """Errors of a composed grader's parts, by name."""
     extracted_answer: str = ""
     """The answer found in the text, normalised; empty where none was found."""
     matched_rank: int = 0
     """For ranked answers: 1-based rank of the reference, 0 where it is not listed."""
     listed_count: int = 0
     """For ranked answers: how many were listed."""
+    grader_fingerprint: str = ""
+    """Identifies grader and core version; equal fingerprints grade equally."""
 
     def __post_init__(self) -> None:
         if (self.score is None) == (self.error is None):
@@ -135,43 +158,30 @@ class Grade:
     @classmethod
     def from_wire(cls, message: wire.Grade) -> "Grade":
         """Read a message."""
-        error = None
-        if message.WhichOneof("outcome") == "error":
-            error = GradeError(
-                error_class=wire.GradeErrorClass.Name(message.error.error_class).removeprefix("GRADE_ERROR_CLASS_"),
-                detail=message.error.detail,
-                retryable=message.error.retryable,
-                part=message.error.part,
-            )
+        graded = message.WhichOneof("outcome") != "error"
         return cls(
-            score=message.score if error is None else None,
-            error=error,
+            score=message.score if graded else None,
+            error=None if graded else GradeError.from_wire(message.error),
             part_scores=dict(message.part_scores),
+            part_errors={name: GradeError.from_wire(error) for name, error in message.part_errors.items()},
             extracted_answer=message.extracted_answer,
             matched_rank=message.matched_rank,
             listed_count=message.listed_count,
+            grader_fingerprint=message.grader_fingerprint,
         )
 
     def to_wire(self) -> wire.Grade:
         """Spell as a message."""
-        message = wire.Grade(
+        return wire.Grade(
+            score=self.score,
+            error=None if self.error is None else self.error.to_wire(),
             part_scores=self.part_scores,
+            part_errors={name: error.to_wire() for name, error in self.part_errors.items()},
             extracted_answer=self.extracted_answer,
             matched_rank=self.matched_rank,
             listed_count=self.listed_count,
+            grader_fingerprint=self.grader_fingerprint,
         )
-        if self.error is None:
-            message.score = self.score if self.score is not None else 0.0
-        else:
-            message.error.CopyFrom(
-                wire.GradeError(
-                    error_class=f"GRADE_ERROR_CLASS_{self.error.error_class}",
-                    detail=self.error.detail,
-                    retryable=self.error.retryable,
-                    part=self.error.part,
-                )
-            )
-        return message
 
 
 FINISH_REASON_TO_WIRE = {

@@ -129,6 +129,7 @@ def rollout_message(rollout: Rollout, *, with_tokens: bool) -> rollout_pb2.Rollo
         item=rollout_pb2.Item(
             item_id=rollout.item_id,
             messages=[one.to_wire() for one in rollout.messages],
+            tools=[tool.to_wire() for tool in rollout.tools],
             fields_json=rollout.fields_json,
         ),
         completion=rollout.completion.to_wire(),

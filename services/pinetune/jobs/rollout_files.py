@@ -1,21 +1,22 @@
 """Every rollout kept: one Parquet file a step, which pandas and DuckDB read as it is; its hash is in the database.
 
 A file has one row a completion, in the order of sampling. Texts are columns of their own so that a query needs no JSON;
-`messages`, `fields` and `part_scores` are JSON text. A file appears whole or not at all: it is written under another
-name and then renamed.
+`messages`, `tools`, `fields`, `part_scores` and `part_errors` are JSON text. A file appears whole or not at all: it is
+written under another name and then renamed.
 """
 
 import hashlib
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pinetune.client.generation import Message
+from pinetune.client.generation import Message, Tool, ToolCall
 from pinetune.client.rollout import Completion, FinishReason, Grade, GradeError, PolicySpan, Purpose, RewardSource
 from pinetune.pod.errors import NotFound
 
@@ -42,6 +43,8 @@ class Rollout:
     """What the learner saw; None where it was left out or only measured."""
     reward_source: RewardSource | None = None
     """Where the reward came from; None where the rollout only measured."""
+    tools: tuple[Tool, ...] = ()
+    """Tools that the model might call."""
 
 
 REQUIRED, OPTIONAL = False, True
@@ -71,8 +74,14 @@ COLUMNS: "list[tuple[str, pa.DataType, bool]]" = [
     ("logprobs", pa.list_(pa.float32()), REQUIRED),
     ("policy_versions", pa.list_(pa.int64()), REQUIRED),
     ("policy_token_counts", pa.list_(pa.int32()), REQUIRED),
+    ("tools", pa.string(), OPTIONAL),
+    ("part_errors", pa.string(), OPTIONAL),
+    ("grader_fingerprint", pa.string(), OPTIONAL),
 ]
-"""Name, type, and whether it may be null; `logprobs` are float32 as they came over the wire."""
+"""Name, type, and whether it may be null; `logprobs` are float32 as they came over the wire.
+
+The last three are null where there is nothing to say, and absent from files that older versions wrote.
+"""
 SCHEMA = pa.schema([pa.field(name, kind, nullable=nullable) for name, kind, nullable in COLUMNS])
 
 
@@ -108,7 +117,7 @@ def _to_row(rollout: Rollout) -> dict[str, object]:
         "item_id": rollout.item_id,
         "completion_id": completion.completion_id,
         "index": completion.index,
-        "messages": json.dumps([_message_to_dict(message) for message in rollout.messages], ensure_ascii=False),
+        "messages": _json([_message_to_dict(message) for message in rollout.messages]),
         "fields": rollout.fields_json,
         "text": completion.text,
         "finish_reason": completion.finish_reason.value,
@@ -128,6 +137,11 @@ def _to_row(rollout: Rollout) -> dict[str, object]:
         "logprobs": completion.logprobs,
         "policy_versions": [span.policy_version for span in completion.policy_spans],
         "policy_token_counts": [span.token_count for span in completion.policy_spans],
+        "tools": _json([asdict(tool) for tool in rollout.tools]) if rollout.tools else None,
+        "part_errors": _json({name: asdict(error) for name, error in sorted(grade.part_errors.items())})
+        if grade.part_errors
+        else None,
+        "grader_fingerprint": grade.grader_fingerprint or None,
     }
 
 
@@ -147,7 +161,7 @@ def _from_row(row: dict[str, object]) -> Rollout:
     reward_source = row["reward_source"]
     return Rollout(
         item_id=values.text("item_id"),
-        messages=tuple(Message(**message) for message in json.loads(values.text("messages"))),
+        messages=tuple(_message_from_dict(message) for message in json.loads(values.text("messages"))),
         fields_json=values.text("fields"),
         completion=completion,
         grade=_grade_from_row(values),
@@ -155,6 +169,7 @@ def _from_row(row: dict[str, object]) -> Rollout:
         purpose=Purpose(values.text("purpose")),
         reward=values.number("reward"),
         reward_source=None if reward_source is None else RewardSource(values.text("reward_source")),
+        tools=tuple(Tool(**tool) for tool in json.loads(values.text_or("tools", "[]"))),
     )
 
 
@@ -172,15 +187,27 @@ def _grade_from_row(values: "_Row") -> Grade:
         score=score,
         error=error,
         part_scores=json.loads(values.text("part_scores")),
+        part_errors={
+            name: GradeError(**error) for name, error in json.loads(values.text_or("part_errors", "{}")).items()
+        },
         extracted_answer=values.text("extracted_answer"),
         matched_rank=values.integer("matched_rank"),
         listed_count=values.integer("listed_count"),
+        grader_fingerprint=values.text_or("grader_fingerprint", ""),
     )
 
 
-def _message_to_dict(message: Message) -> dict[str, str]:
-    # Tools' turns are kept by their text; calls stand in the text of the assistant's turn as the template wrote them.
-    return {"role": message.role, "content": message.content, **({"name": message.name} if message.name else {})}
+def _message_to_dict(message: Message) -> dict[str, Any]:
+    return {key: value for key, value in asdict(message).items() if value or key == "content"}
+
+
+def _message_from_dict(message: dict[str, Any]) -> Message:
+    calls = tuple(ToolCall(**call) for call in message.pop("tool_calls", ()))
+    return Message(**message, tool_calls=calls)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -193,6 +220,9 @@ class _Row:
         value = self.row[name]
         assert isinstance(value, str), name
         return value
+
+    def text_or(self, name: str, absent: str) -> str:
+        return absent if self.row.get(name) is None else self.text(name)
 
     def integer(self, name: str) -> int:
         value = self.row[name]

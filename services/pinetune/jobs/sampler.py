@@ -92,6 +92,7 @@ class Sampler:
             purpose=purpose,
             reward=reward.value if reward else None,
             reward_source=reward.source if reward else None,
+            tools=item.tools,
         )
 
 

@@ -222,3 +222,13 @@ def test_an_evaluation_is_waited_for(pinetune: Run, jobs: FakeJobs, tmp_path: Pa
     outcome = pinetune("evals", "create", "-f", path, "--wait")
     assert outcome.code == 1
     assert "the model is gone (NO_MODEL)" in outcome.out
+
+
+def test_a_part_that_could_not_be_graded_is_shown(pinetune: Run, jobs: FakeJobs) -> None:
+    rollout = jobs.histories["ftjob-rl"].rollouts[0]
+    history.fail_part(rollout, "judge", "the judge refused")
+    name = rollout.completion.completion_id
+    shown = pinetune("rollouts", "get", "ftjob-rl", name).out
+    assert "judge model_refusal: the judge refused" in shown
+    told = json.loads(pinetune("rollouts", "get", "ftjob-rl", name, "--json").out)
+    assert told["grade"]["part_errors"]["judge"]["detail"] == "the judge refused"

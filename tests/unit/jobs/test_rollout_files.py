@@ -6,8 +6,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pinetune.client.generation import Message
+from pinetune.api.rollout.v1 import rollout_pb2
+from pinetune.client.generation import Message, Tool, ToolCall
 from pinetune.client.rollout import Completion, FinishReason, Grade, GradeError, PolicySpan, Purpose, RewardSource
+from pinetune.jobs.messages import rollout_message
 from pinetune.jobs.rollout_files import Rollout, read_rollouts, write_rollouts
 from pinetune.pod.errors import NotFound
 
@@ -31,11 +33,44 @@ UNGRADED = replace(
     reward_source=RewardSource.EXCLUDED,
 )
 
+LOOKED_UP = replace(
+    GRADED,
+    messages=(
+        Message("user", "How old is Ada?"),
+        Message("assistant", "", tool_calls=(ToolCall("c1", "age", '{"of": "Ada"}'),), reasoning_content="Ask."),
+        Message("tool", "36", name="age", tool_call_id="c1"),
+    ),
+    tools=(Tool("age", "How old somebody is.", '{"type": "object"}'),),
+    grade=Grade(
+        score=0.5,
+        part_scores={"number": 1.0},
+        part_errors={"judge": GradeError("MODEL_REFUSAL", "the judge refused", retryable=True)},
+        grader_fingerprint="f00d",
+    ),
+)
+
 
 def test_rollouts_come_back_as_they_were(tmp_path: Path) -> None:
     uri = str(tmp_path / "rollouts" / "training-000001.parquet")
-    write_rollouts(uri, [GRADED, UNGRADED])
-    assert read_rollouts(uri) == [GRADED, UNGRADED]
+    write_rollouts(uri, [GRADED, UNGRADED, LOOKED_UP])
+    assert read_rollouts(uri) == [GRADED, UNGRADED, LOOKED_UP]
+
+
+def test_a_file_written_before_grades_kept_their_parts_errors_is_read(tmp_path: Path) -> None:
+    uri = str(tmp_path / "old.parquet")
+    write_rollouts(uri, [GRADED])
+    pq.write_table(pq.read_table(uri).drop_columns(["tools", "part_errors", "grader_fingerprint"]), uri)
+    assert read_rollouts(uri) == [GRADED]
+
+
+def test_a_rollout_is_told_with_its_tools_and_all_of_its_grade() -> None:
+    told = rollout_message(LOOKED_UP, with_tokens=True)
+    assert [tool.name for tool in told.item.tools] == ["age"]
+    assert told.item.messages[1].tool_calls[0].arguments_json == '{"of": "Ada"}'
+    assert told.item.messages[1].reasoning_content == "Ask."
+    assert told.grade.part_errors["judge"].error_class == rollout_pb2.GRADE_ERROR_CLASS_MODEL_REFUSAL
+    assert told.grade.grader_fingerprint == "f00d"
+    assert Grade.from_wire(told.grade) == LOOKED_UP.grade
 
 
 def test_equal_rollouts_make_equal_files(tmp_path: Path) -> None:
