@@ -20,6 +20,9 @@ from tests.fakes.jobs_room import (
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.api.jobs.v1 import worker_pb2
 from pinetune.client.worker import WorkerClient
+from pinetune.jobs.measuring import sampling_of
+from pinetune.jobs.plan import Plan
+from pinetune.jobs.spec import evaluation_order_from_message, spec_from_message
 from pinetune.pod.errors import Conflict, InvalidInput, NotFound
 
 USAGE = wire.Usage(seconds=3.0, sampled_token_count=100)
@@ -342,6 +345,36 @@ def test_a_job_s_own_evaluations_are_recorded_once_per_name(room: Room) -> None:
     assert (found.order.name, found.order.model, found.order.job_id) == ("base", "nano", job.job_id)
     assert found.order.sampling.temperature == 0.0
     assert found.order.grader.json
+
+
+def test_a_job_s_own_evaluation_records_the_sampling_that_measured(room: Room) -> None:
+    drawn = {"temperature": 0.7, "top_p": 0.9, "top_k": 40, "samples_per_prompt": 4, "max_tokens": 99, "stop": ["\n\n"]}
+    settings = {
+        "dataset": {"prompt": "{{item.question}}"},
+        "sampling": drawn,
+        "evaluation": {"temperature": 0.3},
+    }
+    job = room.create_job(pinetune=settings)
+    room.take(job.job_id).commit_evaluation(wire.Evaluation(order=wire.EvaluationOrder(name="base")))
+    (found,) = room.client.list_evaluations(job.job_id)
+    spec = spec_from_message(room.client.get_job(job.job_id).spec)
+    plan = Plan(job.job_id, spec, "", "", training=(), validation=(), test=())
+    assert sampling_of(evaluation_order_from_message(found.order)) == plan.measuring_sampling
+    assert found.order.sampling.samples_per_prompt == 1
+
+
+def test_the_evaluation_of_the_warmed_up_policy_names_its_checkpoint(room: Room) -> None:
+    job = room.create_job()
+    worker = room.take(job.job_id)
+    warmed_up = wire.Checkpoint(
+        kind=wire.CHECKPOINT_KIND_WARM_UP, warm_up_step_number=3, policy_uri="/policies/warm", content_hash="warm"
+    )
+    checkpoint, _ = worker.commit_checkpoint(warmed_up)
+    worker.commit_checkpoint(best_checkpoint(1, 0.5))
+    for name in ("warm_up", "fine_tuned"):
+        worker.commit_evaluation(wire.Evaluation(order=wire.EvaluationOrder(name=name)))
+    models = {one.order.name: one.order.model for one in room.client.list_evaluations(job.job_id)}
+    assert models == {"warm_up": checkpoint.checkpoint_id, "fine_tuned": f"job:{job.job_id}"}
 
 
 def test_metrics_show_a_running_job_and_forget_an_ended_one(room: Room) -> None:

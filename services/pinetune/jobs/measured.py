@@ -19,8 +19,8 @@ from pinetune.jobs.store.evaluations import (
 from pinetune.jobs.store.works import EVALUATION, JOB, NewWork, Work, update_work
 from pinetune.pod.errors import InvalidInput
 
-BASE = "base"
-"""Name of the measurement of the model that a job starts from."""
+BASE, WARM_UP = "base", "warm_up"
+"""Names of the measurements of the model that a job starts from, and of the policy after its warm-up."""
 
 
 def commit_evaluation(connection: Connection, work: Work, measured: wire.Evaluation, *, moment: int) -> Evaluation:
@@ -59,7 +59,7 @@ def _put(connection: Connection, work: Work, name: str, result: bytes, moment: i
         kind=EVALUATION,
         request_id=None,
         order_hash="",
-        order_message=_order(work, name).SerializeToString(),
+        order_message=_order(connection, work, name).SerializeToString(),
         base_model_uri="",
         max_restarts=0,
         create_time=moment,
@@ -71,13 +71,13 @@ def _put(connection: Connection, work: Work, name: str, result: bytes, moment: i
     return new.work_id
 
 
-def _order(work: Work, name: str) -> wire.EvaluationOrder:
+def _order(connection: Connection, work: Work, name: str) -> wire.EvaluationOrder:
     """Return what a job's own measurement would be as an order."""
     spec = JobSpec.FromString(work.order_message)
     ours, settings = spec.pinetune, spec.pinetune.evaluation
     order = wire.EvaluationOrder(
         name=name,
-        model=spec.model if name == BASE else f"job:{work.work_id}",
+        model=spec.model if name == BASE else _measured_policy(connection, work, name),
         dataset_id=settings.test_file,
         grader=getattr(spec.method, spec.method.type).grader,
         dataset=ours.dataset,
@@ -88,6 +88,17 @@ def _order(work: Work, name: str) -> wire.EvaluationOrder:
         job_id=work.work_id,
         engine=ours.engine,
     )
+    # As `Plan.measuring_sampling` draws: what training cuts off from its draws is not cut off here.
     order.sampling.samples_per_prompt = 1
     order.sampling.temperature = settings.temperature
+    order.sampling.top_p, order.sampling.top_k = 1.0, 0
     return order
+
+
+def _measured_policy(connection: Connection, work: Work, name: str) -> str:
+    """Return the name of the policy: the checkpoint of the warmed-up one, else the job's result."""
+    if name == WARM_UP:
+        for row in history.list_checkpoints(connection, work.work_id):
+            if row.kind == wire.CHECKPOINT_KIND_WARM_UP:
+                return row.checkpoint_id
+    return f"job:{work.work_id}"

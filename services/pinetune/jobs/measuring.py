@@ -35,7 +35,7 @@ def measure_model(claim: worker_pb2.ClaimWorkResponse, services: Services, journ
         usage=usage,
         parameter_count=engine.parameter_count,
     )
-    sampling = _sampling(order)
+    sampling = sampling_of(order)
     vote = replace(sampling, sample_count=order.vote_samples, temperature=order.vote_temperature)
     evaluator = Evaluator(
         sampler=sampler,
@@ -51,7 +51,8 @@ def measure_model(claim: worker_pb2.ClaimWorkResponse, services: Services, journ
     journal.finish(wire.JOB_STATE_SUCCEEDED)
 
 
-def _sampling(order: EvaluationOrder) -> Sampling:
+def sampling_of(order: EvaluationOrder) -> Sampling:
+    """Return how an order draws the one measured completion of each item."""
     return Sampling(
         temperature=order.sampling.temperature,
         top_p=order.sampling.top_p,
