@@ -37,6 +37,12 @@ def list_rollouts(
     if purpose and purpose not in PURPOSES:
         raise InvalidInput(f"--purpose: {purpose!r} is none of {', '.join(PURPOSES)}", reason="UNKNOWN_PURPOSE")
     job_id, evaluation_id = _owner(owner)
+    if job_id and purpose == "evaluation":
+        raise InvalidInput(
+            f"--purpose: evaluations keep their rollouts themselves, and {job_id!r} is a job; give the id of one that "
+            f"`pinetune evals list --job {job_id}` names",
+            reason="NO_EVALUATION_GIVEN",
+        )
     with jobs_at(server) as client:
         found = client.list_rollouts(
             job_id=job_id,

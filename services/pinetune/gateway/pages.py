@@ -27,8 +27,8 @@ PURPOSES = {
     "": rollout_pb2.ROLLOUT_PURPOSE_UNSPECIFIED,
     "training": rollout_pb2.ROLLOUT_PURPOSE_TRAINING,
     "validation": rollout_pb2.ROLLOUT_PURPOSE_VALIDATION,
-    "evaluation": rollout_pb2.ROLLOUT_PURPOSE_EVALUATION,
 }
+"""What a job samples for; the rollouts of its evaluations belong to those."""
 
 
 def make_app(reader: Reader) -> FastAPI:

@@ -163,6 +163,13 @@ def test_rollouts_of_an_evaluation_are_found_by_its_id(pinetune: Run) -> None:
     assert len(json.loads(outcome.out)["rollouts"]) == 3
 
 
+def test_the_evaluation_rollouts_of_a_job_are_asked_of_the_evaluation(pinetune: Run) -> None:
+    outcome = pinetune("rollouts", "list", "ftjob-rl", "--purpose", "evaluation")
+    assert outcome.code == 2
+    assert "`pinetune evals list --job ftjob-rl`" in outcome.err
+    assert pinetune("rollouts", "list", "eval-fine_tuned", "--purpose", "evaluation").code == 0
+
+
 def test_checkpoints_are_listed_with_their_validation(pinetune: Run) -> None:
     outcome = pinetune("checkpoints", "list", "ftjob-rl")
     assert "ftckpt-10" in outcome.out

@@ -100,6 +100,12 @@ def test_rollouts_are_paged_within_their_step(get: Get) -> None:
     assert "truncated: the sample was cut off" in one_step
 
 
+def test_a_job_s_rollouts_offer_only_what_a_job_has(get: Get) -> None:
+    _, page = get("/jobs/ftjob-rl/rollouts")
+    assert re.findall(r'<option value="(\w*)"', page) == ["", "training", "validation"]
+    assert "pinetune rollouts list EVAL" in page
+
+
 def test_evaluations_are_compared_by_id(get: Get) -> None:
     status, page = get("/compare?evaluations=eval-base,eval-sft")
     assert status == 200
@@ -113,7 +119,7 @@ def test_evaluations_are_compared_by_id(get: Get) -> None:
         ("/report.html?job=ftjob-rl&job=ftjob-9", 404, "there is no job 'ftjob-9'\n"),
         ("/compare?evaluations=eval-base", 400, "evaluations: name two or more, separated by commas\n"),
         ("/jobs/ftjob-rl/rollouts?step=x", 400, "step: must be a number from 0 on; given 'x'\n"),
-        ("/jobs/ftjob-rl/rollouts?purpose=fun", 400, "purpose: 'fun' is none of training, validation, evaluation\n"),
+        ("/jobs/ftjob-rl/rollouts?purpose=fun", 400, "purpose: 'fun' is none of training, validation\n"),
     ],
 )
 def test_an_error_is_one_sentence_with_its_status(get: Get, path: str, status: int, sentence: str) -> None:

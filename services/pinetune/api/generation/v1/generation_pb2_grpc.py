@@ -93,6 +93,7 @@ class GenerationServiceServicer(object):
 
     def StreamGenerate(self, request, context):
         """As Generate for one prompt, token by token. Cancelling frees the engine's slots.
+        Not served yet: answers UNIMPLEMENTED; Generate gives the same tokens at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -115,6 +116,7 @@ class GenerationServiceServicer(object):
 
     def StreamPolicy(self, request_iterator, context):
         """As LoadPolicy, with the tensors' bytes in the stream, for places without shared storage.
+        Not served yet: answers UNIMPLEMENTED; put the policy where the service can read it and call LoadPolicy.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,7 +40,9 @@ class GenerationServiceStub:
     FAILED_PRECONDITION where the held policy is older than the request allows; RESOURCE_EXHAUSTED with a retry hint under load.
     """
     StreamGenerate: _grpc.UnaryStreamMultiCallable[_generation_pb2.StreamGenerateRequest, _generation_pb2.StreamGenerateResponse]
-    """As Generate for one prompt, token by token. Cancelling frees the engine's slots."""
+    """As Generate for one prompt, token by token. Cancelling frees the engine's slots.
+    Not served yet: answers UNIMPLEMENTED; Generate gives the same tokens at once.
+    """
     Score: _grpc.UnaryUnaryMultiCallable[_generation_pb2.ScoreRequest, _generation_pb2.ScoreResponse]
     """Log-probabilities of given tokens under the held policy, for attestation. Safe to repeat."""
     LoadPolicy: _grpc.UnaryUnaryMultiCallable[_generation_pb2.LoadPolicyRequest, _generation_pb2.LoadPolicyResponse]
@@ -48,7 +50,9 @@ class GenerationServiceStub:
     DATA_LOSS where a hash, a name, a shape or a dtype is not what the manifest says; the old policy is then kept.
     """
     StreamPolicy: _grpc.StreamUnaryMultiCallable[_generation_pb2.StreamPolicyRequest, _generation_pb2.StreamPolicyResponse]
-    """As LoadPolicy, with the tensors' bytes in the stream, for places without shared storage."""
+    """As LoadPolicy, with the tensors' bytes in the stream, for places without shared storage.
+    Not served yet: answers UNIMPLEMENTED; put the policy where the service can read it and call LoadPolicy.
+    """
     DescribeEngine: _grpc.UnaryUnaryMultiCallable[_generation_pb2.DescribeEngineRequest, _generation_pb2.DescribeEngineResponse]
     """Which engine, model and policy the service holds, and its load."""
 
@@ -64,7 +68,9 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     FAILED_PRECONDITION where the held policy is older than the request allows; RESOURCE_EXHAUSTED with a retry hint under load.
     """
     StreamGenerate: _aio.UnaryStreamMultiCallable[_generation_pb2.StreamGenerateRequest, _generation_pb2.StreamGenerateResponse]  # type: ignore[assignment]
-    """As Generate for one prompt, token by token. Cancelling frees the engine's slots."""
+    """As Generate for one prompt, token by token. Cancelling frees the engine's slots.
+    Not served yet: answers UNIMPLEMENTED; Generate gives the same tokens at once.
+    """
     Score: _aio.UnaryUnaryMultiCallable[_generation_pb2.ScoreRequest, _generation_pb2.ScoreResponse]  # type: ignore[assignment]
     """Log-probabilities of given tokens under the held policy, for attestation. Safe to repeat."""
     LoadPolicy: _aio.UnaryUnaryMultiCallable[_generation_pb2.LoadPolicyRequest, _generation_pb2.LoadPolicyResponse]  # type: ignore[assignment]
@@ -72,7 +78,9 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     DATA_LOSS where a hash, a name, a shape or a dtype is not what the manifest says; the old policy is then kept.
     """
     StreamPolicy: _aio.StreamUnaryMultiCallable[_generation_pb2.StreamPolicyRequest, _generation_pb2.StreamPolicyResponse]  # type: ignore[assignment]
-    """As LoadPolicy, with the tensors' bytes in the stream, for places without shared storage."""
+    """As LoadPolicy, with the tensors' bytes in the stream, for places without shared storage.
+    Not served yet: answers UNIMPLEMENTED; put the policy where the service can read it and call LoadPolicy.
+    """
     DescribeEngine: _aio.UnaryUnaryMultiCallable[_generation_pb2.DescribeEngineRequest, _generation_pb2.DescribeEngineResponse]  # type: ignore[assignment]
     """Which engine, model and policy the service holds, and its load."""
 
@@ -103,7 +111,9 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _generation_pb2.StreamGenerateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_generation_pb2.StreamGenerateResponse], _abc.AsyncIterator[_generation_pb2.StreamGenerateResponse]]:
-        """As Generate for one prompt, token by token. Cancelling frees the engine's slots."""
+        """As Generate for one prompt, token by token. Cancelling frees the engine's slots.
+        Not served yet: answers UNIMPLEMENTED; Generate gives the same tokens at once.
+        """
 
     @_abc_1.abstractmethod
     def Score(
@@ -129,7 +139,9 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_generation_pb2.StreamPolicyRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_generation_pb2.StreamPolicyResponse, _abc.Awaitable[_generation_pb2.StreamPolicyResponse]]:
-        """As LoadPolicy, with the tensors' bytes in the stream, for places without shared storage."""
+        """As LoadPolicy, with the tensors' bytes in the stream, for places without shared storage.
+        Not served yet: answers UNIMPLEMENTED; put the policy where the service can read it and call LoadPolicy.
+        """
 
     @_abc_1.abstractmethod
     def DescribeEngine(
