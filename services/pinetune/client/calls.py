@@ -13,6 +13,8 @@ HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 PROBE_SECONDS = 0.2
 """Pause between two probes of a service that is starting."""
 PROBE_DEADLINE_SECONDS = 2.0
+ATTEMPT_COUNT = 4
+FIRST_PAUSE_SECONDS = 0.1
 
 Q = TypeVar("Q", contravariant=True)
 R = TypeVar("R", covariant=True)
@@ -42,6 +44,18 @@ def call(method: Unary[S, T], request: S, *, deadline_seconds: float) -> T:
         return method(request, timeout=deadline_seconds)
     except grpc.RpcError as error:
         raise from_rpc_error(error) from error
+
+
+def call_safe(method: Unary[S, T], request: S, *, deadline_seconds: float) -> T:
+    """Make a call that may be repeated; repeat it while nobody is there, for about a second in all."""
+    pause_seconds = FIRST_PAUSE_SECONDS
+    for _ in range(ATTEMPT_COUNT - 1):
+        try:
+            return call(method, request, deadline_seconds=deadline_seconds)
+        except Unavailable:
+            time.sleep(pause_seconds)
+            pause_seconds *= 2
+    return call(method, request, deadline_seconds=deadline_seconds)
 
 
 def stream(method: Streaming[S, T], request: S, *, deadline_seconds: float) -> Iterator[T]:

@@ -24,7 +24,7 @@ from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.api.jobs.v1.jobs_pb2_grpc import JobsServiceStub
 from pinetune.api.jobs.v1.spec_pb2 import DatasetSettings, JobSpec
 from pinetune.api.rollout.v1 import rollout_pb2
-from pinetune.client.calls import Unary, call, stream
+from pinetune.client.calls import FIRST_PAUSE_SECONDS, Unary, call, call_safe, stream
 from pinetune.pod.errors import Cancelled, PinetuneError, TimedOut, Unavailable, from_rpc_error
 
 CALL_DEADLINE_SECONDS = 30.0
@@ -33,8 +33,6 @@ CHECK_DEADLINE_SECONDS = 300.0
 UPLOAD_DEADLINE_SECONDS = 3600.0
 WATCH_DEADLINE_SECONDS = 3600.0
 """How long one stream of a watch lasts; the next one goes on where it ended."""
-ATTEMPT_COUNT = 4
-FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 10.0
 STANDING_SECONDS = 60.0
 """A quiet stream that lasted this long had a server behind it: no attempt to connect takes as long."""
@@ -304,15 +302,7 @@ class _Outage:
 
 
 def _safe(method: Unary[Q, R], request: Q, *, deadline_seconds: float = CALL_DEADLINE_SECONDS) -> R:
-    """Make a call that may be repeated; repeat it while nobody is there, for about a second in all."""
-    pause_seconds = FIRST_PAUSE_SECONDS
-    for _ in range(ATTEMPT_COUNT - 1):
-        try:
-            return call(method, request, deadline_seconds=deadline_seconds)
-        except Unavailable:
-            time.sleep(pause_seconds)
-            pause_seconds *= 2
-    return call(method, request, deadline_seconds=deadline_seconds)
+    return call_safe(method, request, deadline_seconds=deadline_seconds)
 
 
 def _pages(

@@ -1,4 +1,8 @@
-"""Client of the worker service: what a job's worker tells the jobs service, each call under the worker's lease."""
+"""Client of the worker service: what a job's worker tells the jobs service, each call under the worker's lease.
+
+Commits and the end are repeated while the service is away for a moment, for it takes them up once. A claim and events
+would be told twice in the job's story, and are made once; so is a heartbeat, which the next one follows.
+"""
 
 from collections.abc import Sequence
 
@@ -6,7 +10,7 @@ import grpc
 
 from pinetune.api.jobs.v1 import jobs_pb2, worker_pb2
 from pinetune.api.jobs.v1.worker_pb2_grpc import WorkerServiceStub
-from pinetune.client.calls import call
+from pinetune.client.calls import call, call_safe
 
 CALL_DEADLINE_SECONDS = 60.0
 HEARTBEAT_DEADLINE_SECONDS = 10.0
@@ -40,12 +44,12 @@ class WorkerClient:
     def commit_step(self, step: jobs_pb2.Step, usage: jobs_pb2.Usage) -> worker_pb2.WorkerAction:
         """Commit a step; returns what the user wants."""
         request = worker_pb2.CommitStepRequest(lease=self._lease, step=step, usage=usage)
-        return call(self._stub.CommitStep, request, deadline_seconds=CALL_DEADLINE_SECONDS).action
+        return call_safe(self._stub.CommitStep, request, deadline_seconds=CALL_DEADLINE_SECONDS).action
 
     def commit_checkpoint(self, checkpoint: jobs_pb2.Checkpoint) -> tuple[jobs_pb2.Checkpoint, list[str]]:
         """Record a checkpoint; returns it with its id, and the folders that may be deleted."""
         request = worker_pb2.CommitCheckpointRequest(lease=self._lease, checkpoint=checkpoint)
-        response = call(self._stub.CommitCheckpoint, request, deadline_seconds=CALL_DEADLINE_SECONDS)
+        response = call_safe(self._stub.CommitCheckpoint, request, deadline_seconds=CALL_DEADLINE_SECONDS)
         return response.checkpoint, list(response.deletable_uris)
 
     def append_events(self, events: Sequence[jobs_pb2.Event]) -> None:
@@ -56,7 +60,7 @@ class WorkerClient:
     def commit_evaluation(self, evaluation: jobs_pb2.Evaluation) -> jobs_pb2.Evaluation:
         """Record a finished evaluation; returns it with its id."""
         request = worker_pb2.CommitEvaluationRequest(lease=self._lease, evaluation=evaluation)
-        return call(self._stub.CommitEvaluation, request, deadline_seconds=CALL_DEADLINE_SECONDS).evaluation
+        return call_safe(self._stub.CommitEvaluation, request, deadline_seconds=CALL_DEADLINE_SECONDS).evaluation
 
     def finish(
         self,
@@ -76,4 +80,4 @@ class WorkerClient:
             best_checkpoint_id=best_checkpoint_id,
             usage=usage,
         )
-        call(self._stub.FinishWork, request, deadline_seconds=CALL_DEADLINE_SECONDS)
+        call_safe(self._stub.FinishWork, request, deadline_seconds=CALL_DEADLINE_SECONDS)
