@@ -11,7 +11,7 @@ in one of three ways:
 import logging
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.client.worker import WorkerClient
@@ -51,7 +51,9 @@ class Worker:
         """Begin."""
         # Daemons: a pod that is told to stop does not wait for the end of the job.
         threading.Thread(target=self._work, name="work", daemon=True).start()
-        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+        threading.Thread(
+            target=beat_until, args=(self._ended, self._journal.beat), name="heartbeat", daemon=True
+        ).start()
 
     def _work(self) -> None:
         try:
@@ -78,12 +80,14 @@ class Worker:
             log.exception("the work failed")
             self._journal.finish(wire.JOB_STATE_FAILED, error=_job_error(error))
 
-    def _beat(self) -> None:
-        while not self._ended.wait(HEARTBEAT_SECONDS):
-            try:
-                self._journal.beat()
-            except PinetuneError:
-                log.exception("a heartbeat was refused")
+
+def beat_until(ended: threading.Event, beat: Callable[[], None], *, every_seconds: float = HEARTBEAT_SECONDS) -> None:
+    """Send heartbeats until the work has ended. One that breaks off is logged: a worker without a pulse is killed."""
+    while not ended.wait(every_seconds):
+        try:
+            beat()
+        except Exception:
+            log.exception("a heartbeat broke off; the next one follows")
 
 
 def _job_error(error: PinetuneError) -> wire.JobError:
