@@ -181,6 +181,28 @@ def test_sets_that_share_a_prompt_are_refused(room: Room) -> None:
     assert refused.reason == "DATASETS_OVERLAP"
 
 
+@pytest.mark.parametrize("field", ["training_file", "validation_file", "pinetune.evaluation.test_file"])
+def test_an_overlap_of_answers_cannot_be_overlooked_for_a_wrong_key(room: Room, field: str) -> None:
+    bad = room.upload({"question": "x", "answer": "8", "cot": "y"})
+    good = {name: room.upload({**ROW, "question": name, "gene": name}) for name in ("a", "b", "c")}
+    files = dict(zip(("training_file", "validation_file", "pinetune.evaluation.test_file"), good.values(), strict=True))
+    files[field] = bad
+    dataset = {"prompt": "{{item.question}}", "reference": "gene", "refuse_answer_overlap": True}
+    test_file = files.pop("pinetune.evaluation.test_file")
+    settings = {"dataset": dataset, "evaluation": {"test_file": test_file}}
+    refused = refusal(room, InvalidInput, **files, pinetune=settings)
+    assert refused.message.startswith(f"{field}: line 1, key `gene`: is missing or empty")
+    assert refused.metadata["field"] == field
+
+
+def test_a_test_set_that_shares_answers_with_training_is_refused(room: Room) -> None:
+    dataset = {"prompt": "{{item.question}}", "refuse_answer_overlap": True}
+    settings = {"dataset": dataset, "evaluation": {"test_file": room.upload({**ROW, "question": "c"})}}
+    files = {"training_file": room.upload(ROW), "validation_file": room.upload({**ROW, "question": "b", "answer": "8"})}
+    refused = refusal(room, InvalidInput, **files, pinetune=settings)
+    assert (refused.reason, refused.metadata["field"]) == ("DATASETS_OVERLAP", "pinetune.evaluation.test_file")
+
+
 def test_a_warm_up_that_was_not_asked_for_is_left_out_where_nothing_can_be_imitated(room: Room) -> None:
     training = room.upload({"question": "only this", "answer": "1"})
     job = room.create_job(training_file=training)

@@ -158,6 +158,24 @@ def overlap(training: Sequence[Item], validation: Sequence[Item]) -> Overlap:
     )
 
 
+def refuse_missing_references(items: Sequence[Item], settings: DatasetSettings) -> None:
+    """Raise InvalidInput REFERENCE_MISSING that lists the rows without an answer, where answers are to be compared."""
+    if not settings.refuse_answer_overlap:
+        return
+    faults = [
+        Finding(
+            item.line,
+            settings.reference,
+            "is missing or empty, but pinetune.dataset.refuse_answer_overlap compares it; the row has "
+            f"{', '.join(sorted(json.loads(item.fields_json)))}; name the right one in pinetune.dataset.reference",
+        )
+        for item in items
+        if not item.reference.strip()
+    ]
+    if faults:
+        raise refusal(faults, reason="REFERENCE_MISSING")
+
+
 def refuse_overlap(
     training: Sequence[Item],
     validation: Sequence[Item],

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from pinetune.api.grading.v1.grading_pb2 import GraderSpec
 from pinetune.jobs.base_models import resolve_model
-from pinetune.jobs.dataset import Item, item_findings, read_items, refuse_overlap
+from pinetune.jobs.dataset import Item, item_findings, read_items, refuse_missing_references, refuse_overlap
 from pinetune.jobs.grader_check import GraderCheck, grader_spec, refuse_rows_without_named_keys
 from pinetune.jobs.spec import NANO, DatasetSettings, EngineSpec, EvaluationOrder, JobSpec
 from pinetune.jobs.store.database import Database
@@ -65,6 +65,9 @@ class OrderDesk:
         with self._database.read() as connection:
             base_model_uri = resolve_model(connection, spec.model)
         items = _items(datasets, spec.pinetune.dataset)
+        for field, rows in items.items():
+            with _about(field):
+                refuse_missing_references(rows, spec.pinetune.dataset)
         training = items["training_file"]
         for field in datasets.keys() - {"training_file"}:
             refuse_overlap(training, items[field], spec.pinetune.dataset, field=field)

@@ -16,6 +16,7 @@ from pinetune.jobs.dataset import (
     items_of,
     overlap,
     read_items,
+    refuse_missing_references,
     refuse_overlap,
 )
 from pinetune.jobs.rows import ROW_BYTES_MAX, read_rows
@@ -225,6 +226,20 @@ def test_shared_prompts_are_refused_unless_allowed_and_answers_only_when_asked()
     refuse_overlap(same, other, SETTINGS)
     with pytest.raises(InvalidInput, match="validation_file: 1 of 1 reference answers are also in training: NF1"):
         refuse_overlap(same, other, DatasetSettings(refuse_answer_overlap=True))
+
+
+@pytest.mark.parametrize("reference", [{}, {"answer": None}, {"answer": " "}], ids=["absent", "null", "blank"])
+def test_answers_that_are_to_be_compared_must_be_there(reference: dict[str, Any]) -> None:
+    rows = items(ROW, {"question": "b", "gene": "NF1", **reference})
+    refuse_missing_references(rows, SETTINGS)
+    with pytest.raises(InvalidInput) as caught:
+        refuse_missing_references(rows, DatasetSettings(refuse_answer_overlap=True))
+    assert caught.value.message.startswith(
+        "line 2, key `answer`: is missing or empty, but pinetune.dataset.refuse_answer_overlap compares it; "
+        f"the row has {', '.join(sorted({'question', 'gene', *reference}))}; "
+        "name the right one in pinetune.dataset.reference"
+    )
+    assert (caught.value.reason, caught.value.metadata["line"]) == ("REFERENCE_MISSING", "2")
 
 
 @pytest.mark.parametrize("name", ["svamp/train.jsonl", "rare_disease/demo_train.jsonl.gz", "law/train.jsonl"])
