@@ -181,6 +181,42 @@ def test_sets_that_share_a_prompt_are_refused(room: Room) -> None:
     assert refused.reason == "DATASETS_OVERLAP"
 
 
+@pytest.mark.parametrize(
+    "grader",
+    [
+        {"type": "number", "reference": "{{ item.meta.gene }}"},
+        {"type": "string_check", "input": "{{item.meta.gene}}", "reference": "{{sample.output_text}}"},
+        {"type": "ranked_list", "reference": "{{item.answer}}", "aliases": "{{item.meta.gene}}"},
+        {"type": "multi", "graders": {"a": {"type": "number", "reference": "{{item.meta.gene}}"}}},
+    ],
+    ids=["reference", "swapped", "aliases", "part"],
+)
+def test_what_a_grader_compares_with_is_hidden_from_the_prompt(room: Room, grader: dict[str, Any]) -> None:
+    files = {
+        name: room.upload({**ROW, "question": name, "meta": {"gene": 3, "organ": "eye"}})
+        for name in ("training_file", "validation_file")
+    }
+    method = {"type": "reinforcement", "reinforcement": {"grader": grader}}
+    for text in ("{{item.meta.gene}}", "{{item.meta}}"):
+        settings = {"dataset": {"prompt": f"{{{{item.question}}}} {text}"}}
+        refused = refusal(room, InvalidInput, **files, method=method, pinetune=settings)
+        assert (refused.reason, refused.metadata["field"]) == ("HIDDEN_KEY_IN_PROMPT", "pinetune.dataset.prompt")
+        order = evaluation_order(room)
+        order.dataset_id, order.grader.json = files["training_file"], json.dumps(grader)
+        order.dataset.prompt = text
+        with pytest.raises(InvalidInput, match="hidden from the model"):
+            room.client.create_evaluation(order)
+    settings = {"dataset": {"prompt": "{{item.question}} {{item.meta.organ}}"}}
+    room.create_job(**files, method=method, pinetune=settings)
+
+
+def test_a_judge_may_read_what_the_prompt_shows(room: Room) -> None:
+    judge = {"type": "score_model", "model": "m", "input": [{"role": "user", "content": "{{item.question}}"}]}
+    reads_both = {**GRADER, "input": "{{item.question}} {{sample.output_text}}"}
+    for grader in (judge, reads_both):
+        room.create_job(method={"type": "reinforcement", "reinforcement": {"grader": grader}})
+
+
 @pytest.mark.parametrize("field", ["training_file", "validation_file", "pinetune.evaluation.test_file"])
 def test_an_overlap_of_answers_cannot_be_overlooked_for_a_wrong_key(room: Room, field: str) -> None:
     bad = room.upload({"question": "x", "answer": "8", "cot": "y"})

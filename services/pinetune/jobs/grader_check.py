@@ -11,10 +11,13 @@ from pinetune.api.grading.v1.grading_pb2 import GraderSpec, ValidateGraderReques
 from pinetune.api.grading.v1.grading_pb2_grpc import GradingServiceStub
 from pinetune.client.calls import call
 from pinetune.jobs.dataset import Item
+from pinetune.jobs.prompts import paths_named
 from pinetune.jobs.rows import Finding, refusal
 from pinetune.pod.errors import InvalidInput, PinetuneError, TimedOut, Transient, Unavailable
 
 DEADLINE_SECONDS = 30.0
+REFERENCE_FIELDS = ("reference", "aliases")
+READS_SAMPLE = re.compile(r"\{\{\s*sample\.")
 ITEM_KEY = re.compile(r"\{\{\s*item\.([^\s.\[\]{}]+)")
 
 
@@ -53,6 +56,21 @@ class GraderCheck:
 def grader_spec(grader: Mapping[str, JsonValue]) -> GraderSpec:
     """Return the message of a grader's JSON."""
     return GraderSpec(json=json.dumps(grader, ensure_ascii=False))
+
+
+def reference_keys(grader: Mapping[str, JsonValue]) -> Iterator[str]:
+    """Yield the paths into the row that a grader, or a part of it, compares answers with: prompts must hide them.
+
+    They stand in `reference` and `aliases`, and in an `input` that reads no sample, as two texts may be compared either
+    way round. A judge's messages are no such place: they may show what the prompt shows.
+    """
+    for name, part in grader.items():
+        if isinstance(part, Mapping):
+            yield from reference_keys(part)
+        elif isinstance(part, str) and (
+            name in REFERENCE_FIELDS or (name == "input" and not READS_SAMPLE.search(part))
+        ):
+            yield from paths_named(part)
 
 
 def refuse_rows_without_named_keys(grader: Mapping[str, JsonValue], items: Sequence[Item], *, field: str) -> None:

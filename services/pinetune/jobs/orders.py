@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from pinetune.api.grading.v1.grading_pb2 import GraderSpec
 from pinetune.jobs.base_models import resolve_model
 from pinetune.jobs.dataset import Item, item_findings, read_items, refuse_missing_references, refuse_overlap
-from pinetune.jobs.grader_check import GraderCheck, grader_spec, refuse_rows_without_named_keys
+from pinetune.jobs.grader_check import GraderCheck, grader_spec, reference_keys, refuse_rows_without_named_keys
 from pinetune.jobs.spec import NANO, DatasetSettings, EngineSpec, EvaluationOrder, JobSpec
 from pinetune.jobs.store.database import Database
 from pinetune.jobs.store.datasets import Dataset, get_dataset
@@ -64,7 +64,7 @@ class OrderDesk:
         datasets = self._datasets({field: name for field, name in files.items() if name})
         with self._database.read() as connection:
             base_model_uri = resolve_model(connection, spec.model)
-        items = _items(datasets, spec.pinetune.dataset)
+        items = _items(datasets, spec.pinetune.dataset.hiding(reference_keys(spec.grader or {})))
         for field, rows in items.items():
             with _about(field):
                 refuse_missing_references(rows, spec.pinetune.dataset)
@@ -93,7 +93,7 @@ class OrderDesk:
         datasets = self._datasets({"dataset_id": order.dataset_id})
         with self._database.read() as connection:
             base_model_uri = resolve_model(connection, order.model)
-        items = _items(datasets, order.dataset)
+        items = _items(datasets, order.dataset.hiding(reference_keys(order.grader)))
         grader = self._checked_grader(order.grader, datasets, items, "grader")
         uris = {dataset.dataset_id: dataset.uri for dataset in datasets.values()}
         return CheckedEvaluation(order.model_copy(update={"grader": grader}), base_model_uri, uris)

@@ -7,7 +7,7 @@ write them: texts raw, everything else as compact JSON with sorted keys; a missi
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,6 +98,13 @@ def shown_path(path: Path) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
 
+def paths_named(text: str) -> Iterator[str]:
+    """Yield the path of every `{{item.…}}` in a text, without its namespace; what is malformed is not looked at."""
+    for expression in PLACEHOLDER.findall(text):
+        if match := PATH.fullmatch(expression.strip()):
+            yield match[1].removeprefix(".")
+
+
 def _literal(text: str, field: str) -> str:
     for brace in ("{{", "}}"):
         if brace in text:
@@ -124,7 +131,7 @@ def _refuse_hidden(path: Path, field: str, hidden: Collection[str]) -> None:
         if ours == key or ours.startswith((f"{key}.", f"{key}[")) or key.startswith((f"{ours}.", f"{ours}[")):
             raise InvalidInput(
                 f"{field} names item.{ours}, but `{key}` is hidden from the model: it is the reference, the chain of "
-                "thought or listed in pinetune.dataset.hidden",
+                "thought, what the grader compares with, or listed in pinetune.dataset.hidden",
                 reason="HIDDEN_KEY_IN_PROMPT",
                 field=field,
                 key=key,

@@ -5,6 +5,7 @@ Text becomes one of these models or a refusal; there is no third way. A validate
 limit", "all"). Defaults that depend on other fields are filled in by `order.py` before these models see the table.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -56,7 +57,7 @@ class DatasetSettings(SpecModel):
     chain_of_thought: Key = "cot"
     """Key of the chain of thought to imitate."""
     hidden: Annotated[tuple[Key, ...], Field(strict=False, max_length=256)] = ()
-    """Further keys that prompt templates must not use."""
+    """Further keys that prompt templates must not use; those that the grader compares with are hidden anyway."""
     refuse_answer_overlap: bool = False
     """True: training and validation sets that share a reference answer are refused."""
     refuse_prompt_overlap: bool = True
@@ -66,6 +67,10 @@ class DatasetSettings(SpecModel):
     def hidden_keys(self) -> frozenset[str]:
         """Every key that must never reach a prompt."""
         return frozenset({self.reference, self.chain_of_thought, *self.hidden})
+
+    def hiding(self, keys: Iterable[str]) -> "DatasetSettings":
+        """Return the settings with further hidden keys."""
+        return self.model_copy(update={"hidden": (*self.hidden, *keys)})
 
 
 class WarmUpSpec(SpecModel):
