@@ -217,6 +217,24 @@ def test_a_judge_may_read_what_the_prompt_shows(room: Room) -> None:
         room.create_job(method={"type": "reinforcement", "reinforcement": {"grader": grader}})
 
 
+def test_a_vote_needs_a_grader_that_finds_an_answer(room: Room) -> None:
+    grader = {"type": "string_check", "operation": "eq", "input": "{{sample.output_text}}", "reference": "7"}
+    settings = {"dataset": {"prompt": "{{item.question}}"}, "evaluation": {"vote_samples": 5}}
+    room.create_job(pinetune=settings)
+    refused = refusal(
+        room, InvalidInput, method={"type": "reinforcement", "reinforcement": {"grader": grader}}, pinetune=settings
+    )
+    assert refused.message == (
+        "pinetune.evaluation.vote_samples must be 1 with a grader of type string_check, which extracts no answer to "
+        "vote on; it is 5. Those of type multiple_choice, number, ranked_list do, alone or as a part of a multi grader"
+    )
+    assert (refused.reason, refused.metadata["field"]) == ("GRADER_CANNOT_VOTE", "pinetune.evaluation.vote_samples")
+    order = evaluation_order(room, vote_samples=5)
+    order.grader.json = json.dumps(grader)
+    with pytest.raises(InvalidInput, match=r"^vote_samples must be 1"):
+        room.client.create_evaluation(order)
+
+
 @pytest.mark.parametrize("field", ["training_file", "validation_file", "pinetune.evaluation.test_file"])
 def test_an_overlap_of_answers_cannot_be_overlooked_for_a_wrong_key(room: Room, field: str) -> None:
     bad = room.upload({"question": "x", "answer": "8", "cot": "y"})

@@ -16,6 +16,8 @@ from pinetune.pod.errors import InvalidInput
 
 RIGHT = 1.0 - 1e-9
 """A grade from here on counts as right."""
+EXTRACTING = ("multiple_choice", "number", "ranked_list")
+"""Types of graders that find an answer in a text, which is what a majority vote counts."""
 
 
 def gives_ranks(grader: Mapping[str, object]) -> bool:
@@ -28,6 +30,17 @@ def gives_ranks(grader: Mapping[str, object]) -> bool:
     for name in shadow if isinstance(shadow, Sequence) else ():
         shown.pop(name, None)
     return any(isinstance(kind, Mapping) and kind.get("type") == "ranked_list" for kind in (grader, *shown.values()))
+
+
+def extracts_answers(grader: Mapping[str, object]) -> bool:
+    """Return whether a grader (openai JSON) finds the answers that a majority vote counts; a shadow's are not shown."""
+    parts, shadows = grader.get("graders"), grader.get("shadow")
+    if not isinstance(parts, Mapping):
+        return grader.get("type") in EXTRACTING
+    hidden = shadows if isinstance(shadows, list) else []
+    return any(
+        isinstance(part, Mapping) and extracts_answers(part) for name, part in parts.items() if name not in hidden
+    )
 
 
 def measure(rollouts: Sequence[Rollout], *, ranked: bool) -> list[Statistic]:

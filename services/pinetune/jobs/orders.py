@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from pinetune.api.grading.v1.grading_pb2 import GraderSpec
 from pinetune.jobs.base_models import resolve_model
 from pinetune.jobs.dataset import Item, item_findings, read_items, refuse_missing_references, refuse_overlap
+from pinetune.jobs.evaluation import EXTRACTING, extracts_answers
 from pinetune.jobs.grader_check import GraderCheck, grader_spec, reference_keys, refuse_rows_without_named_keys
 from pinetune.jobs.spec import NANO, DatasetSettings, EngineSpec, EvaluationOrder, JobSpec
 from pinetune.jobs.store.database import Database
@@ -74,6 +75,7 @@ class OrderDesk:
         spec, remarks = _with_warm_up(spec, training)
         if spec.grader is not None:
             field = f"method.{spec.method.type}.grader"
+            _refuse_vote(spec.grader, spec.pinetune.evaluation.vote_samples, "pinetune.evaluation.vote_samples")
             spec = spec.with_grader(self._checked_grader(spec.grader, datasets, items, field))
         findings = item_findings(training, spec.pinetune.dataset)
         return CheckedJob(
@@ -94,6 +96,7 @@ class OrderDesk:
         with self._database.read() as connection:
             base_model_uri = resolve_model(connection, order.model)
         items = _items(datasets, order.dataset.hiding(reference_keys(order.grader)))
+        _refuse_vote(order.grader, order.vote_samples, "vote_samples")
         grader = self._checked_grader(order.grader, datasets, items, "grader")
         uris = {dataset.dataset_id: dataset.uri for dataset in datasets.values()}
         return CheckedEvaluation(order.model_copy(update={"grader": grader}), base_model_uri, uris)
@@ -172,6 +175,17 @@ def _refuse_engine(engine: EngineSpec, field: str) -> None:
             f"{field}.name: {engine.name} is not supported in this release; use transformers",
             reason="ENGINE_UNSUPPORTED",
             field=f"{field}.name",
+        )
+
+
+def _refuse_vote(grader: Mapping[str, JsonValue], vote_samples: int, field: str) -> None:
+    """Refuse a vote without answers to count: every item's would come out wrong."""
+    if vote_samples > 1 and not extracts_answers(grader):
+        raise InvalidInput(
+            f"{field} must be 1 with a grader of type {grader.get('type')}, which extracts no answer to vote on; it is "
+            f"{vote_samples}. Those of type {', '.join(EXTRACTING)} do, alone or as a part of a multi grader",
+            reason="GRADER_CANNOT_VOTE",
+            field=field,
         )
 
 

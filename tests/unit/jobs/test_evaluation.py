@@ -3,7 +3,7 @@
 import pytest
 
 from pinetune.client.rollout import Completion, FinishReason, Grade, GradeError, Purpose
-from pinetune.jobs.evaluation import compare, gives_ranks, majority_votes, measure
+from pinetune.jobs.evaluation import compare, extracts_answers, gives_ranks, majority_votes, measure
 from pinetune.jobs.rollout_files import Rollout
 from pinetune.pod.errors import InvalidInput
 
@@ -90,3 +90,27 @@ def test_a_part_in_the_shadow_makes_no_grader_ranked() -> None:
     parts = {"exact": {"type": "ranked_list"}, "number": {"type": "number"}}
     assert not gives_ranks({"type": "multi", "graders": parts, "shadow": ["exact"]})
     assert gives_ranks({"type": "multi", "graders": {**parts, "rank": {"type": "ranked_list"}}, "shadow": ["exact"]})
+
+
+@pytest.mark.parametrize(
+    ("grader", "extracts"),
+    [
+        ({"type": "number"}, True),
+        ({"type": "multiple_choice"}, True),
+        ({"type": "ranked_list"}, True),
+        ({"type": "string_check"}, False),
+        ({"type": "multi", "graders": {"a": {"type": "string_check"}, "b": {"type": "number"}}}, True),
+        ({"type": "multi", "graders": {"a": {"type": "string_check"}}}, False),
+        (
+            {
+                "type": "multi",
+                "graders": {"a": {"type": "string_check"}, "b": {"type": "number"}},
+                "shadow": ["b"],
+            },
+            False,
+        ),
+    ],
+    ids=["number", "choice", "ranked", "string check", "part", "no part", "shadow"],
+)
+def test_only_some_graders_find_an_answer_to_vote_on(grader: dict[str, object], extracts: bool) -> None:
+    assert extracts_answers(grader) is extracts
