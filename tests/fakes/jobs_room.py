@@ -23,7 +23,7 @@ from pinetune.api.grading.v1.grading_pb2_grpc import (
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.api.jobs.v1.jobs_pb2_grpc import add_JobsServiceServicer_to_server
 from pinetune.api.jobs.v1.worker_pb2_grpc import add_WorkerServiceServicer_to_server
-from pinetune.api.rollout.v1.rollout_pb2 import Grade
+from pinetune.api.rollout.v1 import rollout_pb2
 from pinetune.client.jobs import JobsClient
 from pinetune.client.worker import WorkerClient
 from pinetune.jobs.bell import Bell
@@ -51,9 +51,19 @@ class FakeGrading(GradingServiceServicer):
         self.refusal: PinetuneError | None = None
         self.item_keys: list[list[str]] = []
         """The keys of each call."""
+        self.errors: dict[str, rollout_pb2.GradeErrorClass] = {}
+        """What grading an item fails with whose answer is the key."""
 
     def Grade(self, request: grading_pb2.GradeRequest, context: grpc.ServicerContext) -> grading_pb2.GradeResponse:
-        return grading_pb2.GradeResponse(grades=[Grade(score=1.0) for _ in request.output_texts])
+        answers = [json.loads(request.items_json[index]).get("answer") for index in request.item_indexes]
+        return grading_pb2.GradeResponse(grades=map(self._grade, answers))
+
+    def _grade(self, answer: str) -> rollout_pb2.Grade:
+        if answer not in self.errors:
+            return rollout_pb2.Grade(score=0.0)
+        return rollout_pb2.Grade(
+            error=rollout_pb2.GradeError(error_class=self.errors[answer], detail=f"{answer} cannot be read")
+        )
 
     def ValidateGrader(
         self, request: grading_pb2.ValidateGraderRequest, context: grpc.ServicerContext

@@ -160,6 +160,39 @@ def test_a_row_without_what_the_grader_names_is_named(room: Room) -> None:
     assert refused.reason == "GRADER_NAMES_MISSING_KEY"
 
 
+@pytest.mark.parametrize("field", ["training_file", "validation_file", "pinetune.evaluation.test_file"])
+@pytest.mark.parametrize("word", ["INVALID_REFERENCE", "INVALID_VARIABLE"])
+def test_a_row_that_no_answer_can_be_graded_against_is_named(room: Room, field: str, word: str) -> None:
+    room.grading.errors["five"] = rollout_pb2.GradeErrorClass.Value(f"GRADE_ERROR_CLASS_{word}")
+    bad = [{**ROW, "question": f"bad {number}", "answer": "five"} for number in range(30)]
+    files = {field: room.upload({**ROW, "question": "good"}, *bad)}
+    settings: dict[str, Any] = {"dataset": {"prompt": "{{item.question}}"}}
+    if test_file := files.pop("pinetune.evaluation.test_file", ""):
+        settings["evaluation"] = {"test_file": test_file}
+    refused = refusal(room, InvalidInput, **files, pinetune=settings)
+    first, *_, last = refused.message.splitlines()
+    assert (
+        first == f"{field}: line 2: the grader of method.reinforcement.grader can grade no answer: five cannot be read"
+    )
+    assert last.startswith("and ")
+    assert (refused.reason, refused.metadata["field"]) == ("ITEM_NOT_GRADABLE", field)
+    assert refused.metadata["fault_count"] == "30"
+
+
+@pytest.mark.parametrize("word", ["SAMPLE_PARSE", "FORMULA", "OTHER"])
+def test_an_answer_that_cannot_be_graded_says_nothing_about_its_row(room: Room, word: str) -> None:
+    room.grading.errors["5"] = rollout_pb2.GradeErrorClass.Value(f"GRADE_ERROR_CLASS_{word}")
+    room.create_job(training_file=room.upload({**ROW, "question": "z", "answer": "5"}))
+
+
+def test_an_evaluation_names_the_rows_that_no_answer_can_be_graded_against(room: Room) -> None:
+    room.grading.errors["five"] = rollout_pb2.GRADE_ERROR_CLASS_INVALID_REFERENCE
+    order = evaluation_order(room)
+    order.dataset_id = room.upload({**ROW, "answer": "five"})
+    with pytest.raises(InvalidInput, match="dataset_id: line 1: the grader of grader can grade no answer"):
+        room.client.create_evaluation(order)
+
+
 def test_a_grader_that_the_grading_service_refuses_is_refused(room: Room) -> None:
     room.grading.refusal = InvalidInput("tolerance must be above 0", reason="GRADER_INVALID", field="tolerance")
     refused = refusal(room, InvalidInput)

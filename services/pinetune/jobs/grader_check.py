@@ -1,8 +1,9 @@
-"""Has the grading service judge an order's grader, and looks whether every row has what the grader names."""
+"""Has the grading service judge an order's grader, and looks whether every row has what the grader needs."""
 
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import grpc
 from pydantic import JsonValue
@@ -10,12 +11,16 @@ from pydantic import JsonValue
 from pinetune.api.grading.v1.grading_pb2 import GraderSpec, ValidateGraderRequest
 from pinetune.api.grading.v1.grading_pb2_grpc import GradingServiceStub
 from pinetune.client.calls import call
+from pinetune.client.grading import VALIDATE_DEADLINE_SECONDS, GradingClient
 from pinetune.jobs.dataset import Item
 from pinetune.jobs.prompts import paths_named
 from pinetune.jobs.rows import Finding, refusal
 from pinetune.pod.errors import InvalidInput, PinetuneError, TimedOut, Transient, Unavailable
 
-DEADLINE_SECONDS = 30.0
+PROBE_CHARACTERS = 16 << 20
+"""Items graded in one call, by the length of their JSON: well below what a message may have."""
+ROW_ERRORS = ("INVALID_REFERENCE", "INVALID_VARIABLE")
+"""Errors that come of the row alone: whatever the model answers, there is no grade."""
 REFERENCE_FIELDS = ("reference", "aliases")
 READS_SAMPLE = re.compile(r"\{\{\s*sample\.")
 ITEM_KEY = re.compile(r"\{\{\s*item\.([^\s.\[\]{}]+)")
@@ -25,7 +30,7 @@ class GraderCheck:
     """The grading service, asked about graders."""
 
     def __init__(self, channel: grpc.Channel | None, address: str) -> None:
-        self._stub = None if channel is None else GradingServiceStub(channel)
+        self._channel = channel
         self._address = address
 
     def normalise(self, grader: GraderSpec, *, item_keys: Sequence[str], field: str) -> dict[str, JsonValue]:
@@ -33,14 +38,46 @@ class GraderCheck:
 
         Raises InvalidInput that names the `field`, and Unavailable where the service cannot be asked.
         """
-        if self._stub is None:
+        request = ValidateGraderRequest(grader=grader, item_keys=item_keys)
+        with self._asking(field) as channel:
+            response = call(
+                GradingServiceStub(channel).ValidateGrader, request, deadline_seconds=VALIDATE_DEADLINE_SECONDS
+            )
+        normalised: dict[str, JsonValue] = json.loads(response.json)
+        return normalised
+
+    def refuse_ungradable(self, grader: Mapping[str, JsonValue], items: Sequence[Item], *, field: str) -> None:
+        """Raise InvalidInput ITEM_NOT_GRADABLE that lists the rows against which no answer at all could be graded.
+
+        An empty answer is graded against every row: it may well be wrong, but the row must be readable.
+        """
+        faults = []
+        for batch in _batches(items):
+            with self._asking(field) as channel:
+                graded = GradingClient(channel).grade(
+                    json.dumps(grader),
+                    items_json=[item.fields_json for item in batch],
+                    output_texts=[""] * len(batch),
+                    item_indexes=range(len(batch)),
+                )
+            faults += [
+                Finding(item.line, "", f"the grader of {field} can grade no answer: {grade.error.detail}")
+                for item, grade in zip(batch, graded.grades, strict=True)
+                if grade.error is not None and grade.error.error_class in ROW_ERRORS
+            ]
+        if faults:
+            raise refusal(faults, reason="ITEM_NOT_GRADABLE")
+
+    @contextmanager
+    def _asking(self, field: str) -> Iterator[grpc.Channel]:
+        """Give the way to the service; its refusals name the `field`, and its silence is Unavailable."""
+        if self._channel is None:
             raise Unavailable(
                 "no grading service is configured, so that no grader can be checked; set PINETUNE_JOBS_GRADING_ADDRESS",
                 reason="GRADING_UNAVAILABLE",
             )
-        request = ValidateGraderRequest(grader=grader, item_keys=item_keys)
         try:
-            response = call(self._stub.ValidateGrader, request, deadline_seconds=DEADLINE_SECONDS)
+            yield self._channel
         except (Transient, TimedOut) as error:
             raise Unavailable(
                 f"the grading service at {self._address} does not answer, so no grader can be checked: {error}",
@@ -49,8 +86,6 @@ class GraderCheck:
             ) from error
         except InvalidInput as error:
             raise _placed(error, field) from error
-        normalised: dict[str, JsonValue] = json.loads(response.json)
-        return normalised
 
 
 def grader_spec(grader: Mapping[str, JsonValue]) -> GraderSpec:
@@ -97,6 +132,20 @@ def _item_keys(value: JsonValue | Mapping[str, JsonValue]) -> Iterator[str]:
         yield from (key for name, part in value.items() if name != "source" for key in _item_keys(part))
     elif isinstance(value, list):
         yield from (key for part in value for key in _item_keys(part))
+
+
+def _batches(items: Sequence[Item]) -> Iterator[list[Item]]:
+    """Yield the items in batches that a message carries."""
+    batch: list[Item] = []
+    size = 0
+    for item in items:
+        if size > PROBE_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += len(item.fields_json)
+    if batch:
+        yield batch
 
 
 def _placed(error: InvalidInput, field: str) -> PinetuneError:

@@ -123,7 +123,11 @@ class OrderDesk:
                 refuse_rows_without_named_keys(grader, rows, field=field)
         common = set.intersection(*(set(dataset.common_keys) for dataset in datasets.values()))
         keys = sorted(common - {"messages", "tools"})
-        return self._graders.normalise(grader_spec(grader), item_keys=keys, field=field)
+        checked = self._graders.normalise(grader_spec(grader), item_keys=keys, field=field)
+        for name, rows in items.items():
+            with _about(name):
+                self._graders.refuse_ungradable(checked, rows, field=field)
+        return checked
 
 
 @contextmanager
