@@ -8,7 +8,7 @@ with jobs_room(tmp_path) as room:
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,9 +107,11 @@ class FakeLauncher:
     def close(self) -> None:
         self._alive.clear()
 
-    def die(self, work_id: str, *, process: str = "worker", code: int = -9) -> None:
+    def die(
+        self, work_id: str, *, process: str = "worker", code: int = -9, log_lines: Sequence[str] = ("the last line",)
+    ) -> None:
         """Let the processes of some work be gone."""
-        self._exits.append(Exit(work_id, self._alive.pop(work_id), process, code, ["the last line"]))
+        self._exits.append(Exit(work_id, self._alive.pop(work_id), process, code, log_lines))
 
 
 @dataclass

@@ -135,6 +135,9 @@ def test_the_same_request_makes_one_job(room: Room) -> None:
         (InvalidInput, {"temprature": 1}, "temprature"),
         (InvalidInput, {"model": "/no/such/model"}, "model"),
         (InvalidInput, {"model": "a/b/c"}, "model"),
+        (InvalidInput, {"model": "./a"}, "model"),
+        (InvalidInput, {"model": "~/no/such/model"}, "model"),
+        (InvalidInput, {"model": ".a/b"}, "model"),
         (NotFound, {"model": "ft:nano::ftjob-none"}, "model"),
         (Unsupported, {"pinetune": {"engine": {"name": "vllm"}}}, "pinetune.engine.name"),
         (
@@ -315,6 +318,15 @@ def test_a_folder_in_hugging_face_format_is_a_model(room: Room, tmp_path: Path) 
     job = room.create_job(model=str(tmp_path))
     room.scheduler.look()
     assert room.worker(job.job_id, 1).claim().model_uri == str(tmp_path)
+
+
+def test_a_folder_without_a_configuration_is_no_hub_id(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models" / "qwen").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    refused = refusal(room, InvalidInput, model="models/qwen")
+    assert refused.message.startswith("model: there is no config.json in models/qwen")
 
 
 # Lists.

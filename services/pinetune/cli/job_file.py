@@ -1,6 +1,6 @@
 """A job file: the order as a person writes it, with paths where the service wants ids of data sets.
 
-    model: nano
+    model: nano                         # or a folder, relative to this file where it is there
     training_file: train.jsonl          # a path, relative to this file, or the id of a data set
     validation_file: file-3f2a
     method: {type: reinforcement, reinforcement: {grader: {type: number, reference: "{{item.answer}}"}}}
@@ -21,6 +21,8 @@ from pinetune.pod.errors import InvalidInput
 FILE_KEYS = (("training_file",), ("validation_file",), ("pinetune", "evaluation", "test_file"))
 """Where an order names data sets."""
 ID_PREFIX = "file-"
+NANO = "nano"
+"""A model's name that is never a folder's."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,17 @@ def read_job_file(path: Path) -> JobFile:
             faults.append(f"{'.'.join(key)}: no file {local} and no data set's id ({ID_PREFIX}…); given {value!r}")
     if faults:
         raise InvalidInput("\n".join(faults), reason="FILE_NOT_FOUND")
+    if isinstance(model := order.get("model"), str):
+        order = {**order, "model": _model(model, path.parent)}
     return JobFile(order, tuple(found))
+
+
+def _model(model: str, folder: Path) -> str:
+    """Return a model's folder as a whole path, which the service can read; any other name is the service's to judge."""
+    local = folder / Path(model).expanduser()
+    if model != NANO and (local.is_dir() or model.startswith(("./", "../"))):
+        return str(local.resolve())
+    return model
 
 
 def read_grader(path: Path) -> str:

@@ -12,7 +12,7 @@ from pinetune.jobs.store import history
 from pinetune.jobs.store.jobs import Job, find_job_of_model, get_job
 from pinetune.pod.errors import Conflict, InvalidInput, NotFound
 
-HUB_ID = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?")
+HUB_ID = re.compile(r"[\w-][\w.-]{0,95}(/[\w-][\w.-]{0,95})?")
 JOB_PREFIX = "job:"
 CHECKPOINT_PREFIX = "ftckpt-"
 
@@ -66,7 +66,7 @@ def _is_folder(model: str) -> bool:
     if model.startswith(("/", "./", "../", "~")) or "://" in model:
         return True
     filesystem, path = fsspec.core.url_to_fs(model)
-    return bool(filesystem.exists(f"{path}/config.json"))
+    return bool(filesystem.isdir(path))
 
 
 def _checked_folder(model: str, field: str) -> str:

@@ -122,6 +122,10 @@ class Scheduler:
         if work.wish is not Wish.NONE:
             self._end_as_wished(connection, work, moment)
             return None
+        if end.refusal:
+            fault = Fault("SETTINGS_REFUSED", f"{end.process} refused its settings: {end.refusal}")
+            end_work(connection, work, State.FAILED, moment=moment, fault=fault)
+            return None
         tail = "".join(f"\n    {line}" for line in end.log_lines)
         if work.restart_count >= work.max_restarts:
             message = f"attempt {work.attempt}: {how}, and {work.restart_count} restarts are all it may have{tail}"

@@ -50,6 +50,28 @@ def test_a_file_uploaded_before_is_not_sent_again(pinetune: Run, jobs: FakeJobs,
     assert f"already there as {there.dataset_id}" in outcome.err
 
 
+@pytest.mark.parametrize("model", ["models/qwen", "./models/qwen"])
+def test_a_model_s_folder_is_found_beside_the_job_file(
+    pinetune: Run, jobs: FakeJobs, job_file: Path, model: str
+) -> None:
+    folder = job_file.parent / "models" / "qwen"
+    folder.mkdir(parents=True)
+    job_file.write_text(ORDER.replace("nano", model))
+    assert pinetune("jobs", "create", "-f", job_file).code == 0
+    assert json.loads(jobs.orders[0])["model"] == str(folder.resolve())
+
+
+def test_a_model_s_name_that_is_no_folder_is_left_to_the_service(pinetune: Run, jobs: FakeJobs, job_file: Path) -> None:
+    (job_file.parent / "nano").mkdir()
+    for model in ("nano", "org/name", "job:ftjob-1"):
+        job_file.write_text(ORDER.replace("nano", model))
+        assert pinetune("jobs", "create", "-f", job_file).code == 0
+        assert json.loads(jobs.orders[-1])["model"] == model
+    job_file.write_text(ORDER.replace("nano", "./gone"))
+    assert pinetune("jobs", "create", "-f", job_file).code == 0
+    assert json.loads(jobs.orders[-1])["model"] == str(job_file.parent.resolve() / "gone")
+
+
 def test_every_missing_file_has_a_line_and_nothing_is_sent(pinetune: Run, jobs: FakeJobs, tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     path.write_text("model: nano\ntraining_file: a.jsonl\nvalidation_file: b.jsonl\n")

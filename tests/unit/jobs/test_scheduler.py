@@ -78,6 +78,28 @@ def test_after_the_last_restart_the_job_has_failed(room: Room) -> None:
     assert "attempt 2: worker ended with exit code 1" in found.error.message
 
 
+def test_a_process_that_refuses_its_settings_is_not_started_again(room: Room) -> None:
+    job = room.create_job()
+    room.take(job.job_id)
+    lines = ["CRITICAL generation: cannot start: there is no folder 'models/qwen'", "INFO generation: stopped"]
+    room.launcher.die(job.job_id, process="generation-0", code=2, log_lines=lines)
+    room.scheduler.look()
+    found = room.client.get_job(job.job_id)
+    assert (found.state, found.error.reason) == (wire.JOB_STATE_FAILED, "SETTINGS_REFUSED")
+    assert found.error.message == "generation-0 refused its settings: there is no folder 'models/qwen'"
+    assert len(room.launcher.orders) == 1
+
+
+def test_a_port_that_another_process_took_is_worth_a_second_try(room: Room) -> None:
+    job = room.create_job()
+    room.take(job.job_id)
+    line = "CRITICAL learning: cannot start: cannot listen on 127.0.0.1:4 reason=PORT_UNUSABLE"
+    room.launcher.die(job.job_id, process="learning", code=2, log_lines=[line])
+    room.scheduler.look()
+    assert state(room, job) == RUNNING
+    assert [order.attempt for order in room.launcher.orders] == [1, 2]
+
+
 def test_what_ran_when_the_service_ended_runs_again_without_counting_as_a_restart(room: Room) -> None:
     job = room.create_job()
     old = room.take(job.job_id)

@@ -4,6 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pinetune.pod.server import EXIT_MISCONFIGURED
+
+CANNOT_START = "cannot start: "
+"""What stands in a pod's log before the reason why it did not start."""
+PORT_UNUSABLE = "PORT_UNUSABLE"
+
 
 @dataclass(frozen=True)
 class Engine:
@@ -53,6 +59,15 @@ class Exit:
     """Its exit code; negative for the signal that killed it."""
     log_lines: Sequence[str]
     """The last lines of its log."""
+
+    @property
+    def refusal(self) -> str:
+        """What a process says that refused its settings, as its successor would too; empty for any other end."""
+        # A port may be taken between its choice and its use; the successor gets another.
+        if self.code != EXIT_MISCONFIGURED or any(PORT_UNUSABLE in line for line in self.log_lines):
+            return ""
+        said = [line for line in self.log_lines if CANNOT_START in line] or self.log_lines
+        return said[-1].partition(CANNOT_START)[2] or said[-1] if said else "it does not say why"
 
 
 class Launcher(Protocol):

@@ -1,6 +1,5 @@
 """What is wrong with an order although every field of it is right by itself."""
 
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,6 @@ if TYPE_CHECKING:
 
 GROUP_ALGORITHMS = ("grpo", "rloo", "dr_grpo")
 """Algorithms that compare the samples of one prompt with each other."""
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+|[\w.-]+")
 
 
 def order_faults(spec: "JobSpec") -> Iterator[Fault]:
