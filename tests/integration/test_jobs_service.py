@@ -164,9 +164,13 @@ def test_a_row_without_what_the_grader_names_is_named(room: Room) -> None:
 
 
 @pytest.mark.parametrize("field", ["training_file", "validation_file", "pinetune.evaluation.test_file"])
-@pytest.mark.parametrize("word", ["INVALID_REFERENCE", "INVALID_VARIABLE"])
-def test_a_row_that_no_answer_can_be_graded_against_is_named(room: Room, field: str, word: str) -> None:
-    room.grading.errors["five"] = rollout_pb2.GradeErrorClass.Value(f"GRADE_ERROR_CLASS_{word}")
+@pytest.mark.parametrize(
+    "error", [rollout_pb2.GRADE_ERROR_CLASS_INVALID_REFERENCE, rollout_pb2.GRADE_ERROR_CLASS_INVALID_VARIABLE]
+)
+def test_a_row_that_no_answer_can_be_graded_against_is_named(
+    room: Room, field: str, error: rollout_pb2.GradeErrorClass
+) -> None:
+    room.grading.errors["five"] = error
     bad = [{**ROW, "question": f"bad {number}", "answer": "five"} for number in range(30)]
     files = {field: room.upload({**ROW, "question": "good"}, *bad)}
     settings: dict[str, Any] = {"dataset": {"prompt": "{{item.question}}"}}
@@ -182,9 +186,18 @@ def test_a_row_that_no_answer_can_be_graded_against_is_named(room: Room, field: 
     assert refused.metadata["fault_count"] == "30"
 
 
-@pytest.mark.parametrize("word", ["SAMPLE_PARSE", "FORMULA", "OTHER"])
-def test_an_answer_that_cannot_be_graded_says_nothing_about_its_row(room: Room, word: str) -> None:
-    room.grading.errors["5"] = rollout_pb2.GradeErrorClass.Value(f"GRADE_ERROR_CLASS_{word}")
+@pytest.mark.parametrize(
+    "error",
+    [
+        rollout_pb2.GRADE_ERROR_CLASS_SAMPLE_PARSE,
+        rollout_pb2.GRADE_ERROR_CLASS_FORMULA,
+        rollout_pb2.GRADE_ERROR_CLASS_OTHER,
+    ],
+)
+def test_an_answer_that_cannot_be_graded_says_nothing_about_its_row(
+    room: Room, error: rollout_pb2.GradeErrorClass
+) -> None:
+    room.grading.errors["5"] = error
     room.create_job(training_file=room.upload({**ROW, "question": "z", "answer": "5"}))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from tests.fakes.services import FakeGeneration, FakeJobs, FakeLearning
+from tests.fakes.services import Calls, FakeGeneration, FakeJobs, FakeLearning
 from tests.unit.jobs.test_plan import plan_of
 
 from pinetune.client.generation import Example, Message, Tool
@@ -23,12 +23,12 @@ def item(line: int, prompt: str = "two words", chain: str = "so x", tools: tuple
 
 
 def prepared(plan: Plan, generation: FakeGeneration) -> Prepared:
-    journal = Journal(FakeJobs([]), Usage())
+    journal = Journal(FakeJobs(Calls()), Usage())
     return prepare(plan, generation.learning, generation, journal, checkpoint_uri="")
 
 
-def services(calls: list[str] | None = None) -> FakeGeneration:
-    calls = [] if calls is None else calls
+def services(calls: Calls | None = None) -> FakeGeneration:
+    calls = Calls() if calls is None else calls
     return FakeGeneration(calls, FakeLearning(calls))
 
 
@@ -55,7 +55,7 @@ def with_files(
 
 
 def refusal_of(plan: Plan, *, limit: int = 10) -> InvalidInput:
-    calls: list[str] = []
+    calls = Calls()
     generation = services(calls)
     generation.max_model_tokens = limit
     with pytest.raises(InvalidInput) as caught:
