@@ -92,6 +92,19 @@ def test_a_step_is_committed_with_its_event_and_the_usage(room: Room) -> None:
     assert (last.type, last.step.number, last.step.job_id) == (wire.EVENT_TYPE_METRICS, 1, job.job_id)
 
 
+def test_the_time_left_is_told_in_the_warm_up_too(room: Room) -> None:
+    job = room.create_job()
+    worker = room.take(job.job_id)
+    worker.heartbeat(waiting_for="", phase=wire.JOB_PHASE_WARM_UP, total_steps=9, total_warm_up_steps=4)
+    worker.commit_step(warm_up_step(1), USAGE)
+    assert room.client.get_job(job.job_id).estimated_seconds_left == 3 * 1.0
+    for number in (2, 3, 4):
+        worker.commit_step(warm_up_step(number), USAGE)
+    assert not room.client.get_job(job.job_id).HasField("estimated_seconds_left")
+    worker.commit_step(training_step(1), USAGE)
+    assert room.client.get_job(job.job_id).estimated_seconds_left == 8 * 2.0
+
+
 def test_the_same_step_again_changes_nothing(room: Room) -> None:
     job = room.create_job()
     worker = room.take(job.job_id)

@@ -1,7 +1,11 @@
 """The `pinetune` command: one file per noun beside this one.
 
-Exit codes: 0 done; 1 a watched job did not succeed, or `up` lost a service; 2 the command cannot be carried out, with
-one sentence per fault on stderr; 130 ended by Ctrl-C.
+Exit codes:
+
+    0     done; a watch ended by Ctrl-C, whose job goes on; `up` stopped by Ctrl-C or SIGTERM
+    1     a watched job or an awaited evaluation did not succeed, or `up` lost a service
+    2     the command cannot be carried out, with one sentence per fault on stderr
+    130   any other command ended by Ctrl-C
 """
 
 import sys

@@ -111,8 +111,10 @@ class LiveView:
                 Text.assemble((console.time(event.create_time), "dim"), "  ", (event.message, style))
             )
         job = standing.job
-        self._move("warm-up", job.warm_up_step, job.total_warm_up_steps, "")
-        self._move("training", job.step, job.total_steps, standing.seconds_left())
+        warms_up = job.warm_up_step < job.total_warm_up_steps
+        left = standing.seconds_left()
+        self._move("warm-up", job.warm_up_step, job.total_warm_up_steps, left)
+        self._move("training", job.step, job.total_steps, "" if warms_up else left)
         self._live.update(Group(self._progress, self._numbers(standing)))
 
     def _move(self, name: str, done: int, total: int, left: str) -> None:

@@ -69,17 +69,15 @@ def job_message(connection: Connection, job: Job, *, with_order: bool = True) ->
 
 
 def _seconds_left(connection: Connection, job: Job) -> float | None:
-    """Return the rest of the steps at the pace of the last ones; None while that says nothing about the rest."""
+    """Return the rest of the phase's steps at the pace of the last ones; None while that tells nothing of the rest."""
     if job.work.state is not State.RUNNING:
         return None
-    if job.total_steps:
-        phase, left = wire.JOB_PHASE_TRAINING, job.total_steps - job.step
-    elif job.total_warm_up_steps:
+    if job.warm_up_step < job.total_warm_up_steps:
         phase, left = wire.JOB_PHASE_WARM_UP, job.total_warm_up_steps - job.warm_up_step
     else:
-        return None
+        phase, left = wire.JOB_PHASE_TRAINING, job.total_steps - job.step
     pace = history.recent_pace(connection, job.work.work_id, phase)
-    return None if pace is None else max(0, left) * pace
+    return None if pace is None or left <= 0 else left * pace
 
 
 def fault_message(fault: Fault) -> wire.JobError | None:

@@ -35,6 +35,22 @@ def test_a_terminal_sees_bars_numbers_and_events_but_no_line_per_step(standing: 
     assert "step 4" not in shown
 
 
+def test_a_terminal_sees_the_time_left_of_the_warm_up_at_its_bar(standing: Standing) -> None:
+    step = wire.Step(number=5, phase=wire.JOB_PHASE_WARM_UP)
+    job = wire.Job(warm_up_step=5, total_warm_up_steps=24, total_steps=9, estimated_seconds_left=38.0)
+    message = wire.WatchJobResponse(event=wire.Event(step=step, type=wire.EVENT_TYPE_METRICS), job=job)
+    screen = io.StringIO()
+    with Live(
+        console=Console(file=screen, force_terminal=True, width=140, color_system=None), auto_refresh=False
+    ) as live:
+        standing.take(message)
+        LiveView(live).show(message, standing)
+        live.refresh()
+    shown = [line.rstrip() for line in screen.getvalue().splitlines()]
+    assert any(line.endswith("5/24 38 s left") for line in shown)
+    assert any(line.endswith("0/9") for line in shown)
+
+
 def test_the_best_validation_is_kept_when_a_later_one_is_worse(standing: Standing) -> None:
     for number, reward in enumerate((0.2, 0.5, 0.4)):
         step = wire.Step(number=number, phase=wire.JOB_PHASE_TRAINING)
