@@ -66,6 +66,7 @@ def main() -> int:
         evaluations = evaluations_of(pinetune, job_id, sft_job_id)
         print()
         pinetune.run("evals", "compare", *(evaluation["evaluation_id"] for evaluation in evaluations.values()))
+        print(legend(evaluations), flush=True)
         report = ["jobs", "report", job_id, sft_job_id, "-o", str(out / "report.html"), "--http", pinetune.http]
         subprocess.run([*PINETUNE, *report], check=True)
         result = result_of(pinetune, evaluations, job_id, seconds=time.monotonic() - began)
@@ -125,6 +126,15 @@ def evaluations_of(pinetune: Deployment, job_id: str, sft_job_id: str) -> dict[s
             if name in names:
                 found["sft" if job == sft_job_id else name] = evaluation
     return {name: found[name] for name in RUNS}
+
+
+def legend(evaluations: dict[str, dict[str, Any]]) -> str:
+    """Return what is behind the two columns of the table that both jobs call `fine_tuned`."""
+    meanings = {"sft": "supervised only, equal compute", "fine_tuned": "warmed up and then reinforced"}
+    return "\n".join(
+        f"fine_tuned …{evaluations[name]['evaluation_id'][-4:]} is {meaning} (`{name}` in result.json)"
+        for name, meaning in meanings.items()
+    )
 
 
 def result_of(
