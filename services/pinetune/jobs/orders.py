@@ -165,6 +165,13 @@ def _refuse_unsupported(spec: JobSpec) -> None:
             reason="RESPONSE_FORMAT_UNSUPPORTED",
             field="method.reinforcement.response_format",
         )
+    if staleness := spec.pinetune.policies.max_staleness:
+        raise Unsupported(
+            "pinetune.policies.max_staleness must be 0 in this release, which samples from the newest policy only; it "
+            f"is {staleness}",
+            reason="STALENESS_UNSUPPORTED",
+            field="pinetune.policies.max_staleness",
+        )
     if spec.hyperparameters.reasoning_effort != "default":
         raise Unsupported(
             "reasoning_effort is not supported in this release: leave it out",

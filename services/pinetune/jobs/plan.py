@@ -148,10 +148,12 @@ class Plan:
 
     @property
     def measuring_sampling(self) -> Sampling:
-        """How validation and evaluation draw: one completion an item."""
+        """How validation and evaluation draw: one completion an item, from the tokens that training draws from."""
         settings = self.spec.pinetune.sampling
         return Sampling(
             temperature=self.spec.pinetune.evaluation.temperature,
+            top_p=settings.top_p,
+            top_k=settings.top_k,
             max_tokens=settings.max_tokens,
             stop=settings.stop,
             seed=self.spec.seed,

@@ -322,3 +322,12 @@ def test_a_steps_record_says_what_was_sampled_and_where_it_is_kept(tmp_path: Pat
     rollouts = read_rollouts(step.rollouts_uri)
     assert [rollout.reward for rollout in rollouts] == [0.25] * 4
     assert {span.policy_version for rollout in rollouts for span in rollout.completion.policy_spans} == {1}
+
+
+def test_what_is_measured_is_drawn_from_the_same_tokens_as_what_is_trained_on(tmp_path: Path) -> None:
+    sampling = {"top_p": 0.9, "top_k": 7, "max_tokens": 20, "stop": ["."]}
+    plan = make_job(tmp_path, sampling=sampling, evaluation={"vote_samples": 3}).plan
+    assert plan.vote_sampling is not None
+    for drawn in (plan.training_sampling, plan.measuring_sampling, plan.vote_sampling):
+        assert (drawn.top_p, drawn.top_k, drawn.max_tokens, tuple(drawn.stop)) == (0.9, 7, 20, (".",))
+    assert plan.measuring_sampling.temperature == 0.0

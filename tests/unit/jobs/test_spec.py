@@ -280,3 +280,19 @@ def test_an_evaluation_samples_greedily_unless_said_otherwise() -> None:
     evaluation = evaluation_order_from_message(message)
     assert (evaluation.sampling.temperature, evaluation.vote_samples) == (0.0, 1)
     assert evaluation_order_from_message(evaluation_order_to_message(evaluation)) == evaluation
+
+
+def test_an_evaluation_measures_one_sample_an_item() -> None:
+    message = jobs_pb2.EvaluationOrder(name="base", model="org/name", dataset_id="file-1")
+    message.grader.json = '{"type": "number"}'
+    message.sampling.samples_per_prompt = 4
+    with pytest.raises(InvalidInput) as caught:
+        evaluation_order_from_message(message)
+    assert caught.value.message == (
+        "sampling.samples_per_prompt must be 1, as an evaluation measures one sample an item; set vote_samples for a "
+        "majority vote over more; it is 4"
+    )
+    assert (caught.value.reason, caught.value.metadata["field"]) == (
+        "INVALID_EVALUATION",
+        "sampling.samples_per_prompt",
+    )

@@ -16,7 +16,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from pinetune.jobs.spec.checks import order_faults
 from pinetune.jobs.spec.defaults import with_dependent_defaults
-from pinetune.jobs.spec.faults import faults_error
+from pinetune.jobs.spec.faults import Fault, faults_error
 from pinetune.jobs.spec.settings import (
     DatasetSettings,
     EngineSpec,
@@ -230,3 +230,14 @@ class EvaluationOrder(SpecModel):
     """The job it belongs to; empty for one asked for by itself."""
     engine: EngineSpec = EngineSpec()
     """Where to compute."""
+
+    @model_validator(mode="after")
+    def check_across_fields(self) -> "EvaluationOrder":
+        """Refuse more samples than are measured."""
+        if (count := self.sampling.samples_per_prompt) > 1:
+            sentence = (
+                "must be 1, as an evaluation measures one sample an item; set vote_samples for a majority vote over "
+                f"more; it is {count}"
+            )
+            raise faults_error([Fault("sampling.samples_per_prompt", sentence)])
+        return self

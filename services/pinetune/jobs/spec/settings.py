@@ -164,7 +164,7 @@ class EvaluationSpec(SpecModel):
     test_file: str = ""
     """Data set id of the items for the final comparison; the validation file by default."""
     temperature: Temperature = 0.0
-    """Temperature of validation and of the final comparison."""
+    """Temperature of validation and of the final comparison; all else is as in `pinetune.sampling`."""
     vote_samples: int = Field(default=1, ge=1, le=1024)
     """Samples per item for the majority vote of the final comparison; 1 means no vote."""
     vote_temperature: float = Field(default=1.0, gt=0, le=10)
@@ -203,7 +203,7 @@ class PolicySpec(SpecModel):
     max_ungraded_share: Share = 0.5
     """Share of ungraded completions in a step beyond which the job fails."""
     max_staleness: int = Field(default=0, ge=0, le=1000)
-    """Versions that a completion may be behind."""
+    """Versions that a completion may be behind; 0 in this release, which samples from the newest only."""
     max_canary_gap: float = Field(default=0.01, gt=0)
     """Largest mean gap of canary log-probabilities between sampler and learner; 0.1 for bfloat16."""
     max_restarts: int = Field(default=3, ge=0, le=1000)
