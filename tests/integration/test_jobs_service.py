@@ -307,6 +307,22 @@ def test_a_test_set_that_shares_answers_with_training_is_refused(room: Room) -> 
     assert (refused.reason, refused.metadata["field"]) == ("DATASETS_OVERLAP", "pinetune.evaluation.test_file")
 
 
+def test_a_final_comparison_on_the_validation_items_is_warned_of(room: Room) -> None:
+    prompt = {"dataset": {"prompt": "{{item.question}}"}}
+
+    def warnings(evaluation: dict[str, Any]) -> list[str]:
+        job = room.create_job(pinetune={**prompt, "evaluation": evaluation})
+        events = room.client.list_events(job.job_id)
+        return [event.message for event in events if event.level == wire.EVENT_LEVEL_WARN]
+
+    assert warnings({}) == [
+        "the final comparison is on the items of validation_file, by which the checkpoint is chosen, so that new items "
+        "would show less of a gain; name others in pinetune.evaluation.test_file"
+    ]
+    assert warnings({"test_file": room.upload({**ROW, "question": "a test"})}) == []
+    assert warnings({"final_comparison": False}) == []
+
+
 def test_a_warm_up_that_was_not_asked_for_is_left_out_where_nothing_can_be_imitated(room: Room) -> None:
     training = room.upload({"question": "only this", "answer": "1"})
     job = room.create_job(training_file=training)

@@ -8,19 +8,25 @@ from rich.table import Table
 from rich.text import Text
 
 from pinetune.api.jobs.v1 import jobs_pb2
+from pinetune.api.jobs.v1.spec_pb2 import JobSpec
 from pinetune.cli.console import interval, table
 
 
-def statistics_table(evaluations: Sequence[jobs_pb2.Evaluation]) -> Table:
-    """Return a row for each statistic and a column for each evaluation, with 95% intervals."""
+def items_compared(spec: JobSpec) -> str:
+    """Return what a job's result was measured on: items that chose its checkpoint, or items kept for the end."""
+    return "validation items" if spec.pinetune.evaluation.test_file == spec.validation_file else "test items"
+
+
+def statistics_table(evaluations: Sequence[jobs_pb2.Evaluation], *, items: str = "items") -> Table:
+    """Return a row for each statistic and a column for each evaluation, with 95% intervals; `items` says of what."""
     names = list(dict.fromkeys(statistic.name for evaluation in evaluations for statistic in evaluation.statistics))
     rows = [[name, *(_statistic(evaluation, name) for evaluation in evaluations)] for name in names]
-    rows.append(["items", *(str(evaluation.grades.sampled_count) for evaluation in evaluations)])
+    rows.append([items, *(str(evaluation.grades.sampled_count) for evaluation in evaluations)])
     rows.append(["ungraded", *(str(evaluation.grades.ungraded_count) for evaluation in evaluations)])
     return table(["", *(f"{label}>" for label in _labels(evaluations).values())], rows)
 
 
-def comparison_table(comparison: jobs_pb2.Comparison) -> Group:
+def comparison_table(comparison: jobs_pb2.Comparison, *, items: str = "items") -> Group:
     """Return the statistics, and each evaluation's differences to the first one, paired per item."""
     names = _labels(comparison.evaluations)
     rows: list[list[str | Text]] = [
@@ -34,7 +40,7 @@ def comparison_table(comparison: jobs_pb2.Comparison) -> Group:
         for difference in comparison.differences
     ]
     differences = table(["paired difference", "", "with 95% interval>", "better>", "worse>"], rows)
-    return Group(statistics_table(comparison.evaluations), differences)
+    return Group(statistics_table(comparison.evaluations, items=items), differences)
 
 
 def _labels(evaluations: Sequence[jobs_pb2.Evaluation]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pinetune.api.jobs.v1 import jobs_pb2
 from pinetune.cli import console
-from pinetune.cli.comparison import comparison_table, statistics_table
+from pinetune.cli.comparison import comparison_table, items_compared, statistics_table
 from pinetune.cli.standing import Standing
 from pinetune.client.jobs import JobsClient
 from pinetune.pod.errors import PinetuneError
@@ -159,6 +159,6 @@ def _show_result(client: JobsClient, job: jobs_pb2.Job) -> None:
             # Each in turn is the baseline of those after it: what the warm-up gave, and what the training added.
             later = client.compare_evaluations(e.evaluation_id for e in evaluations[index:])
             comparison.differences.extend(later.differences)
-        shown.print(comparison_table(comparison))
+        shown.print(comparison_table(comparison, items=items_compared(job.spec)))
     elif evaluations:
-        shown.print(statistics_table(evaluations))
+        shown.print(statistics_table(evaluations, items=items_compared(job.spec)))

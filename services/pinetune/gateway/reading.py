@@ -70,11 +70,13 @@ class Reader:
             found += sorted(done, key=lambda evaluation: evaluation.create_time.ToNanoseconds())
         found.sort(key=lambda evaluation: RUN_ORDER.get(evaluation.order.name, len(RUN_ORDER)))
         counts = Counter(spec.suffix for spec in specs.values())
-        return self._table(found, {i: s.suffix for i, s in specs.items() if s.suffix and counts[s.suffix] == 1})
+        return self._table(found, specs, {i: s.suffix for i, s in specs.items() if s.suffix and counts[s.suffix] == 1})
 
     def runs(self, evaluation_ids: Sequence[str]) -> RunTable:
         """Return named evaluations side by side."""
-        return self._table([self._client.get_evaluation(evaluation_id) for evaluation_id in evaluation_ids], {})
+        found = [self._client.get_evaluation(evaluation_id) for evaluation_id in evaluation_ids]
+        job_ids = {each.order.job_id for each in found} - {""}
+        return self._table(found, {job_id: self._client.get_job(job_id).spec for job_id in job_ids}, {})
 
     def rollouts(
         self,
@@ -129,11 +131,16 @@ class Reader:
             samples.setdefault(rollout.item.item_id, _sample(rollout, _reference_key(job.spec)))
         return samples
 
-    def _table(self, evaluations: Sequence[jobs_pb2.Evaluation], job_words: Mapping[str, str]) -> RunTable:
+    def _table(
+        self,
+        evaluations: Sequence[jobs_pb2.Evaluation],
+        specs: Mapping[str, spec_pb2.JobSpec],
+        job_words: Mapping[str, str],
+    ) -> RunTable:
         """Return the evaluations side by side; `job_words` are what people call jobs, where that is no second one's."""
         evaluations = _distinct(evaluations)
         names = _names(evaluations, job_words)
-        table = RunTable([_run(evaluation, names) for evaluation in evaluations], [], "")
+        table = RunTable([_run(evaluation, names, specs) for evaluation in evaluations], [], "")
         differences = []
         try:
             for index in range(len(evaluations) - 1):
@@ -177,7 +184,7 @@ def _facts(job: jobs_pb2.Job, dataset_names: dict[str, str]) -> list[tuple[str, 
         ("Base model", spec.model),
         ("Training data", dataset_names.get(spec.training_file, spec.training_file)),
         ("Validation data", dataset_names.get(spec.validation_file, spec.validation_file)),
-        ("Test data", dataset_names.get(test, test)),
+        ("Test data", "the validation data" if test == spec.validation_file else dataset_names.get(test, test)),
         ("Grader", _grader_kind(spec)),
         ("Warm-up steps", _of(job.warm_up_step, job.total_warm_up_steps)),
         ("Training steps", _of(job.step, job.total_steps)),
@@ -253,17 +260,26 @@ def _names(evaluations: Sequence[jobs_pb2.Evaluation], job_words: Mapping[str, s
     return names
 
 
-def _run(evaluation: jobs_pb2.Evaluation, names: dict[str, str]) -> Run:
+def _run(evaluation: jobs_pb2.Evaluation, names: dict[str, str], specs: Mapping[str, spec_pb2.JobSpec]) -> Run:
     return Run(
         evaluation_id=evaluation.evaluation_id,
         name=names[evaluation.evaluation_id],
         job_id=evaluation.order.job_id,
         model=evaluation.order.model,
         dataset_id=evaluation.order.dataset_id,
+        items=_items(evaluation.order.dataset_id, specs.get(evaluation.order.job_id)),
         sampled_count=evaluation.grades.sampled_count,
         ungraded_count=evaluation.grades.ungraded_count,
         statistics={each.name: Interval(each.value, each.low, each.high) for each in evaluation.statistics},
     )
+
+
+def _items(dataset_id: str, spec: spec_pb2.JobSpec | None) -> str:
+    """Return what a data set is to a job."""
+    if spec is None:
+        return ""
+    files = {spec.pinetune.evaluation.test_file: "test", spec.validation_file: "validation"}
+    return files.get(dataset_id, "")
 
 
 def _difference(difference: jobs_pb2.Difference, names: dict[str, str]) -> PairedDifference:

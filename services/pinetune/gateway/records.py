@@ -62,6 +62,8 @@ class Run:
     """What was measured."""
     dataset_id: str
     """On which items."""
+    items: str
+    """What these are to its job: `test`, or `validation` where they chose its checkpoint; empty where it has none."""
     sampled_count: int
     """Completions sampled."""
     ungraded_count: int

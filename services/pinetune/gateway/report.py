@@ -98,6 +98,7 @@ def _table(table: RunTable) -> dict[str, object]:
         "difference_ticks": spread.ticks(),
         "difference_zero": spread.position(0.0),
         "note": table.note,
+        "chosen_by": any(run.items == "validation" for run in shown),
     }
 
 

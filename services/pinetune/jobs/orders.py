@@ -20,6 +20,11 @@ from pinetune.jobs.store.database import Database
 from pinetune.jobs.store.datasets import Dataset, get_dataset
 from pinetune.pod.errors import InvalidInput, PinetuneError, Unsupported
 
+COMPARED_ON_VALIDATION = (
+    "the final comparison is on the items of validation_file, by which the checkpoint is chosen, so that new items "
+    "would show less of a gain; name others in pinetune.evaluation.test_file"
+)
+
 
 @dataclass(frozen=True)
 class CheckedJob:
@@ -77,6 +82,8 @@ class OrderDesk:
             field = f"method.{spec.method.type}.grader"
             _refuse_vote(spec.grader, spec.pinetune.evaluation.vote_samples, "pinetune.evaluation.vote_samples")
             spec = spec.with_grader(self._checked_grader(spec.grader, datasets, items, field))
+        if _compares_on_validation(spec):
+            remarks += (COMPARED_ON_VALIDATION,)
         findings = item_findings(training, spec.pinetune.dataset)
         return CheckedJob(
             spec,
@@ -187,6 +194,11 @@ def _refuse_engine(engine: EngineSpec, field: str) -> None:
             reason="ENGINE_UNSUPPORTED",
             field=f"{field}.name",
         )
+
+
+def _compares_on_validation(spec: JobSpec) -> bool:
+    settings = spec.pinetune.evaluation
+    return spec.grader is not None and settings.final_comparison and settings.test_file == spec.validation_file
 
 
 def _refuse_vote(grader: Mapping[str, JsonValue], vote_samples: int, field: str) -> None:

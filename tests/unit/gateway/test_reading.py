@@ -6,6 +6,7 @@ from tests.fakes.jobs_service import FakeJobs
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.gateway.reading import Reader
 from pinetune.gateway.records import JobHistory
+from pinetune.gateway.report import comparison_page
 from pinetune.pod.errors import InvalidInput, NotFound
 
 
@@ -79,6 +80,20 @@ def test_runs_on_different_items_have_no_differences_and_a_reason(reader: Reader
     table = reader.runs_of(["ftjob-rl", "ftjob-sft"])
     assert (len(table.runs), table.differences) == (4, [])
     assert "their items differ" in table.note
+
+
+@pytest.mark.parametrize(("dataset_id", "items"), [("file-test", "test"), ("file-valid", "validation"), ("file-x", "")])
+def test_a_run_says_whether_its_items_chose_the_checkpoint(
+    reader: Reader, jobs: FakeJobs, dataset_id: str, items: str
+) -> None:
+    history = jobs.histories["ftjob-rl"]
+    history.job.spec.pinetune.evaluation.test_file = "file-test" if items != "validation" else "file-valid"
+    for evaluation in history.evaluations:
+        evaluation.order.dataset_id = dataset_id
+    table = reader.runs_of(["ftjob-rl"])
+    named = reader.runs([run.evaluation_id for run in table.runs])
+    assert {run.items for run in (*table.runs, *named.runs)} == {items}
+    assert ("by which the checkpoint was chosen" in comparison_page(table)) == (items == "validation")
 
 
 def test_unfinished_evaluations_are_left_out(reader: Reader, jobs: FakeJobs) -> None:
