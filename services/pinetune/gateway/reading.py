@@ -300,8 +300,6 @@ def _reference_key(spec: spec_pb2.JobSpec) -> str:
 
 def _sample(rollout: rollout_pb2.Rollout, reference_key: str) -> Sample:
     graded = rollout.grade.WhichOneof("outcome") == "score"
-    error = rollout.grade.error
-    error_class = rollout_pb2.GradeErrorClass.Name(error.error_class).removeprefix("GRADE_ERROR_CLASS_").lower()
     fields = json.loads(rollout.item.fields_json or "{}")
     reference = fields.get(reference_key, "")
     return Sample(
@@ -313,5 +311,11 @@ def _sample(rollout: rollout_pb2.Rollout, reference_key: str) -> Sample:
         completion=rollout.completion.text,
         score=rollout.grade.score if graded else None,
         answer=rollout.grade.extracted_answer,
-        error="" if graded else f"{error_class}: {error.detail}",
+        error="" if graded else _error(rollout.grade.error),
+        part_errors=[f"{name}: {_error(error)}" for name, error in sorted(rollout.grade.part_errors.items())],
     )
+
+
+def _error(error: rollout_pb2.GradeError) -> str:
+    word = rollout_pb2.GradeErrorClass.Name(error.error_class).removeprefix("GRADE_ERROR_CLASS_").lower()
+    return f"{word}: {error.detail}"

@@ -112,6 +112,8 @@ class Sample:
     """The answer that the grader found; empty where it found none."""
     error: str
     """Why there is no score; empty where there is one."""
+    part_errors: Sequence[str]
+    """Which parts of a composed grader failed, and why."""
 
 
 @dataclass(frozen=True)

@@ -88,10 +88,9 @@ def _order(connection: Connection, work: Work, name: str) -> wire.EvaluationOrde
         job_id=work.work_id,
         engine=ours.engine,
     )
-    # As `Plan.measuring_sampling` draws: what training cuts off from its draws is not cut off here.
+    # As `Plan.measuring_sampling` draws.
     order.sampling.samples_per_prompt = 1
     order.sampling.temperature = settings.temperature
-    order.sampling.top_p, order.sampling.top_k = 1.0, 0
     return order
 
 

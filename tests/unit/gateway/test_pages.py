@@ -106,6 +106,13 @@ def test_a_job_s_rollouts_offer_only_what_a_job_has(get: Get) -> None:
     assert "pinetune rollouts list EVAL" in page
 
 
+def test_a_part_that_could_not_be_graded_is_shown(get: Get, jobs: FakeJobs) -> None:
+    rollout = jobs.histories["ftjob-rl"].rollouts[0]
+    history.fail_part(rollout, "judge", "the judge refused")
+    _, page = get(f"/jobs/ftjob-rl/rollouts?step={rollout.step}")
+    assert "judge: model_refusal: the judge refused" in page
+
+
 def test_evaluations_are_compared_by_id(get: Get) -> None:
     status, page = get("/compare?evaluations=eval-base,eval-sft")
     assert status == 200
