@@ -34,8 +34,6 @@ from fractions import Fraction
 from pathlib import Path
 
 VALIDATION_SHARE = 0.2
-SILENT_SHARE = 0.5
-"""Share of the training problems whose chain of thought is left out: the reward is all there is to learn them from."""
 ASSIGNMENT = re.compile(r"^\s*(n\d+|result) = (.+)$", re.MULTILINE)
 WORD = re.compile(r"[a-z]{4,}")
 LETTERS = "ABCDEFGHIJKLMNOP"
@@ -87,9 +85,8 @@ def main() -> None:
         problems = [of_source(row) for row in json.loads(arguments.source.read_text(encoding="utf-8"))]
         training, test = split(problems, share=0.25, seed=arguments.seed)
     training, validation = split(training, share=VALIDATION_SHARE, seed=arguments.seed)
-    silent = {problem.id for problem in split(training, share=SILENT_SHARE, seed=arguments.seed)[1]}
     training = [
-        replace(copy, cot="") if problem.id in silent else copy
+        copy
         for problem in training
         for copy in (problem, *redrawn(problem, arguments.redraws, random.Random(f"{arguments.seed}/{problem.id}")))
     ]
