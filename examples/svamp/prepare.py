@@ -116,8 +116,17 @@ def of_program(row: dict[str, object]) -> Problem:
 def thought(expression: str) -> str:
     """Return the chain of thought of an expression, without outer parentheses and idle spaces."""
     text = re.sub(r"\(\s+", "(", re.sub(r"\s+\)", ")", expression.strip()))
-    # Both sources wrap every operation, so an outer pair belongs together where there is one.
-    return f"The answer is {text[1:-1] if text.startswith('(') and text.endswith(')') else text}."
+    return f"The answer is {text[1:-1] if _is_wrapped(text) else text}."
+
+
+def _is_wrapped(expression: str) -> bool:
+    """Return whether the first parenthesis is closed by the last character, and by none before."""
+    depth = 0
+    for position, character in enumerate(expression):
+        depth += (character == "(") - (character == ")")
+        if depth == 0:
+            return position > 0 and position == len(expression) - 1
+    return False
 
 
 def number(text: str) -> str:

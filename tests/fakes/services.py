@@ -30,14 +30,21 @@ class Killed(BaseException):
 class Calls(list[str]):
     """What was asked, in order; one of them may be the worker's last."""
 
-    kill_at = ""
-    """Beginning of the call before which the worker is killed."""
+    points = 0
+    """How many places were reached where a worker may be killed: calls, and commits of checkpoints."""
+    kill_at = 0
+    """At which of them it is killed, before anything is done there; 0 for none."""
 
     def append(self, call: str) -> None:
         """Remember the call."""
-        if self.kill_at and call.startswith(self.kill_at):
-            raise Killed(call)
+        self.reach(call)
         super().append(call)
+
+    def reach(self, point: str) -> None:
+        """Be killed here where that is wanted."""
+        self.points += 1
+        if self.points == self.kill_at:
+            raise Killed(point)
 
 
 class FakeLearning(LearningClient):
@@ -220,6 +227,7 @@ class FakeJobs(WorkerClient):
         self.checkpoints: list[jobs_pb2.Checkpoint] = []
         self.evaluations: list[jobs_pb2.Evaluation] = []
         self.messages: list[str] = []
+        self._step_count = 0
         self.usages: list[jobs_pb2.Usage] = []
         self.wish_after: dict[tuple[int, int], worker_pb2.WorkerAction] = {}
         """What the user wants once (phase, step) is committed."""
@@ -235,8 +243,11 @@ class FakeJobs(WorkerClient):
 
     def commit_checkpoint(self, checkpoint: jobs_pb2.Checkpoint) -> tuple[jobs_pb2.Checkpoint, list[str]]:
         """Keep the best ones, the newest state and whatever else."""
+        self.calls.reach(f"commit {checkpoint.state_uri or checkpoint.policy_uri}")
         checkpoint.checkpoint_id = f"ckpt-{len(self.checkpoints)}"
         self.checkpoints.append(checkpoint)
+        if checkpoint.state_uri:
+            self._step_count = len(self.steps)
         best = [one for one in self.checkpoints if one.kind == jobs_pb2.CHECKPOINT_KIND_BEST]
         best.sort(key=lambda one: (-one.validation.reward_mean, one.step_number))
         states = [one for one in self.checkpoints if one.state_uri]
@@ -244,6 +255,12 @@ class FakeJobs(WorkerClient):
         self.checkpoints = [one for one in self.checkpoints if one not in gone]
         needed = {one.policy_uri for one in self.checkpoints} | {one.state_uri for one in self.checkpoints}
         return checkpoint, [uri for one in gone for uri in (one.policy_uri, one.state_uri) if uri not in needed]
+
+    def take_back(self) -> jobs_pb2.Checkpoint:
+        """Forget the steps after the newest state, and return that; an empty one where there is none."""
+        self.steps, self.usages = self.steps[: self._step_count], self.usages[: self._step_count]
+        states = [one for one in self.checkpoints if one.state_uri]
+        return states[-1] if states else jobs_pb2.Checkpoint()
 
     def append_events(self, events: Sequence[jobs_pb2.Event]) -> None:
         """Keep what they say."""

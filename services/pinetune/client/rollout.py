@@ -158,10 +158,13 @@ class Grade:
     @classmethod
     def from_wire(cls, message: wire.Grade) -> "Grade":
         """Read a message."""
-        graded = message.WhichOneof("outcome") != "error"
+        outcome = message.WhichOneof("outcome")
+        error = GradeError.from_wire(message.error) if outcome == "error" else None
+        if outcome is None:
+            error = GradeError("OTHER", "the grade has neither score nor error")
         return cls(
-            score=message.score if graded else None,
-            error=None if graded else GradeError.from_wire(message.error),
+            score=message.score if outcome == "score" else None,
+            error=error,
             part_scores=dict(message.part_scores),
             part_errors={name: GradeError.from_wire(error) for name, error in message.part_errors.items()},
             extracted_answer=message.extracted_answer,

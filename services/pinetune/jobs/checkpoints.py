@@ -137,6 +137,7 @@ def _rank(row: CheckpointRow) -> tuple[bool, float, int, int]:
 def _alike(former: CheckpointRow, recorded: wire.Checkpoint) -> bool:
     before, after = wire.Checkpoint.FromString(former.checkpoint_message), wire.Checkpoint()
     after.CopyFrom(recorded)
-    before.ClearField("create_time")
-    after.ClearField("create_time")
+    for message in (before, after):
+        message.ClearField("create_time")
+        message.ClearField("usage")
     return before == after

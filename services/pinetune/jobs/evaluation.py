@@ -25,22 +25,22 @@ def gives_ranks(grader: Mapping[str, object]) -> bool:
 
     A part in the shadow does not count: its rank is not the grade's.
     """
-    parts, shadow = grader.get("graders"), grader.get("shadow")
-    shown = dict(parts) if isinstance(parts, Mapping) else {}
-    for name in shadow if isinstance(shadow, Sequence) else ():
-        shown.pop(name, None)
-    return any(isinstance(kind, Mapping) and kind.get("type") == "ranked_list" for kind in (grader, *shown.values()))
+    return any(part.get("type") == "ranked_list" for part in (grader, *_shown_parts(grader)))
 
 
 def extracts_answers(grader: Mapping[str, object]) -> bool:
     """Return whether a grader (openai JSON) finds the answers that a majority vote counts; a shadow's are not shown."""
-    parts, shadows = grader.get("graders"), grader.get("shadow")
-    if not isinstance(parts, Mapping):
-        return grader.get("type") in EXTRACTING
-    hidden = shadows if isinstance(shadows, list) else []
-    return any(
-        isinstance(part, Mapping) and extracts_answers(part) for name, part in parts.items() if name not in hidden
-    )
+    return grader.get("type") in EXTRACTING or any(map(extracts_answers, _shown_parts(grader)))
+
+
+def _shown_parts(grader: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """Return the parts of a composed grader that are not shadows; they come by name or, as openai has it, in a list."""
+    parts, shadow = grader.get("graders"), grader.get("shadow")
+    named = list(parts.items()) if isinstance(parts, Mapping) else []
+    if isinstance(parts, list):
+        named = [(part.get("name"), part) for part in parts if isinstance(part, Mapping)]
+    hidden = shadow if isinstance(shadow, list) else []
+    return [part for name, part in named if isinstance(part, Mapping) and name not in hidden]
 
 
 def measure(rollouts: Sequence[Rollout], *, ranked: bool) -> list[Statistic]:

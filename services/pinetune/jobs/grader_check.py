@@ -102,6 +102,10 @@ def reference_keys(grader: Mapping[str, JsonValue]) -> Iterator[str]:
     for name, part in grader.items():
         if isinstance(part, Mapping):
             yield from reference_keys(part)
+        elif isinstance(part, list) and name == "graders":
+            yield from (key for one in part if isinstance(one, Mapping) for key in reference_keys(one))
+        elif isinstance(part, list) and name in REFERENCE_FIELDS:
+            yield from (key for one in part if isinstance(one, str) for key in paths_named(one))
         elif isinstance(part, str) and (
             name in REFERENCE_FIELDS or (name == "input" and not READS_SAMPLE.search(part))
         ):

@@ -4,6 +4,7 @@ The loop speaks in plain values; here they become messages. The service's answer
 `stop_if_asked` turns a wish into an exception that the worker ends by.
 """
 
+import logging
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,8 @@ from pinetune.jobs.rollout_files import Rollout
 from pinetune.jobs.statistics import Statistic
 from pinetune.jobs.usage import Usage
 from pinetune.pod.errors import TimedOut, Transient
+
+log = logging.getLogger(__name__)
 
 
 class StopAsked(Exception):  # noqa: N818  no error
@@ -146,6 +149,7 @@ class Journal:
             policy_version=policy.version,
             content_hash=policy.content_hash,
             validation=None if validation is None else _validation(validation),
+            usage=self._usage_message(),
         )
         return self._client.commit_checkpoint(checkpoint)
 
@@ -162,9 +166,13 @@ class Journal:
         self._client.commit_evaluation(evaluation)
 
     def warn(self, message: str) -> None:
-        """Add a warning to the job's events."""
+        """Add a warning to the log and to the job's events; one that does not get through stops no step."""
+        log.warning(message)
         event = wire.Event(level=wire.EVENT_LEVEL_WARN, type=wire.EVENT_TYPE_MESSAGE, message=message)
-        self._client.append_events([event])
+        try:
+            self._client.append_events([event])
+        except (Transient, TimedOut):
+            log.exception("the warning did not get into the job's events")
 
     def finish(
         self, state: wire.JobState, *, error: wire.JobError | None = None, model_uri: str = "", best: str = ""

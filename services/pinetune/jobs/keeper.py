@@ -48,7 +48,10 @@ class Keeper:
 
     def keep_state(self, kind: wire.CheckpointKind, step: int, warm_up_step: int) -> None:
         """Write all that is needed to go on from here; older states are deleted once this one is recorded."""
-        uri = f"{self._artifacts_uri}/states/warm-up-{warm_up_step:06d}-step-{step:06d}"
+        # The state before step 1 is not that of the last warm-up step: writing it must not touch the other.
+        training = self._journal.phase == wire.JOB_PHASE_TRAINING
+        name = f"step-{step:06d}" if training else f"warm-up-{warm_up_step:06d}"
+        uri = f"{self._artifacts_uri}/states/{name}"
         with self._journal.waiting("learning to write a checkpoint"):
             # The order of the data is a function of the step, so the steps are the whole data position.
             position = f'{{"warm_up_step": {warm_up_step}, "step": {step}}}'

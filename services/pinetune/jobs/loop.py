@@ -116,6 +116,8 @@ class Loop:
         self.publish()
         last = step == self.plan.training_steps or self.budget_ends_at(step, self.plan.training_steps)
         validation = self.validate(step) if self.plan.validates_after(step, last=last) else None
+        # The validation uses the budget up too, and the policy is measured now.
+        last = last or (validation is not None and self.budget_ends_at(step, self.plan.training_steps))
         uri = f"{self.plan.rollouts_uri}/training-{step:06d}.parquet"
         self.commit(
             StepRecord(

@@ -88,10 +88,9 @@ def too_many_ungraded(counts: GradeCounts, policy: RewardPolicy) -> bool:
 def ungraded_sentence(counts: GradeCounts, policy: RewardPolicy) -> str:
     """Return how many could not be graded, the limit, and the commonest errors."""
     texts = "; ".join(f"{count}x {text}" for text, count in counts.common_errors)
-    return (
-        f"{counts.ungraded} of {counts.sampled} completions could not be graded, above the limit "
-        f"pinetune.policies.max_ungraded_share of {policy.max_ungraded_share:g}: {texts}"
-    )
+    limit = f", above the limit pinetune.policies.max_ungraded_share of {policy.max_ungraded_share:g}"
+    above = limit if counts.graded else ""
+    return f"{counts.ungraded} of {counts.sampled} completions could not be graded{above}: {texts}"
 
 
 def refuse_too_many_ungraded(counts: GradeCounts, policy: RewardPolicy) -> None:

@@ -62,13 +62,15 @@ def commit_step(connection: Connection, work: Work, step: wire.Step, *, usage: b
 
 
 def take_back_steps(connection: Connection, work: Work, *, moment: int) -> CheckpointRow | None:
-    """Take back what was committed after the newest checkpoint; returns that checkpoint, None where there is none."""
+    """Take back what was committed after the newest checkpoint, and what that used; returns the checkpoint, if any."""
     checkpoint = history.newest_state(connection, work.work_id)
     rows = history.list_steps(connection, work.work_id, phase=None, after=0, limit=None)
     beyond = [row for row in rows if checkpoint is None or _is_beyond(row, checkpoint)]
     history.delete_steps(connection, work.work_id, beyond)
     step, warm_up_step = (0, 0) if checkpoint is None else (checkpoint.step, checkpoint.warm_up_step)
-    update_job(connection, work.work_id, step=step, warm_up_step=warm_up_step)
+    stood = wire.Checkpoint() if checkpoint is None else wire.Checkpoint.FromString(checkpoint.checkpoint_message)
+    usage = stood.usage.SerializeToString()
+    update_job(connection, work.work_id, step=step, warm_up_step=warm_up_step, usage_message=usage)
     metrics.STEPS_TAKEN_BACK.inc(len(beyond))
     if work.attempt > 1:
         events.record(connection, work, _resumption(work.attempt, checkpoint, beyond), moment=moment)

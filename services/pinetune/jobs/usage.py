@@ -16,10 +16,10 @@ FORWARD, WITH_GRADIENT = 2.0, 6.0
 
 @dataclass
 class Usage:
-    """Counts so far, over all attempts."""
+    """Counts so far, over all attempts; what was taken back and done again is counted once."""
 
     seconds_before: float = 0.0
-    """Seconds of earlier attempts."""
+    """Seconds of earlier attempts, up to the checkpoint that this one goes on from."""
     sampled_tokens: int = 0
     """Tokens sampled."""
     trained_tokens: int = 0

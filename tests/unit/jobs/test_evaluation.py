@@ -100,6 +100,8 @@ def test_a_part_in_the_shadow_makes_no_grader_ranked() -> None:
         ({"type": "ranked_list"}, True),
         ({"type": "string_check"}, False),
         ({"type": "multi", "graders": {"a": {"type": "string_check"}, "b": {"type": "number"}}}, True),
+        ({"type": "multi", "graders": [{"name": "b", "type": "number"}]}, True),
+        ({"type": "multi", "graders": [{"name": "b", "type": "number"}], "shadow": ["b"]}, False),
         ({"type": "multi", "graders": {"a": {"type": "string_check"}}}, False),
         (
             {
@@ -110,7 +112,7 @@ def test_a_part_in_the_shadow_makes_no_grader_ranked() -> None:
             False,
         ),
     ],
-    ids=["number", "choice", "ranked", "string check", "part", "no part", "shadow"],
+    ids=["number", "choice", "ranked", "string check", "part", "listed part", "listed shadow", "no part", "shadow"],
 )
 def test_only_some_graders_find_an_answer_to_vote_on(grader: dict[str, object], extracts: bool) -> None:
     assert extracts_answers(grader) is extracts

@@ -40,10 +40,12 @@ class Job:
 
     def loop(self, *, seconds_before: float = 0.0) -> Loop:
         """Wire a loop as a worker does, or its successor: from the newest state that was kept."""
-        usage, clock = Usage(seconds_before), Clock()
+        usage, clock = Usage(), Clock()
+        state = self.jobs.take_back()
+        usage.begin_from(state.usage)
+        usage.seconds_before += seconds_before
         journal = Journal(self.jobs, usage)
-        state_uri = next((one.state_uri for one in reversed(self.jobs.checkpoints) if one.state_uri), "")
-        prepared = prepare(self.plan, self.learning, self.generation, journal, checkpoint_uri=state_uri)
+        prepared = prepare(self.plan, self.learning, self.generation, journal, checkpoint_uri=state.state_uri)
         sampler = Sampler(
             self.generation,
             self.grading,
@@ -194,8 +196,8 @@ def test_a_validation_that_could_not_be_graded_chooses_no_policy(tmp_path: Path)
     model_uri = job.loop().run()
     assert (Path(model_uri) / "weights").read_text() == (tmp_path / "policies" / "v000005" / "weights").read_text()
     assert [text for text in job.jobs.messages if "does not count" in text] == [
-        "the validation after step 2 does not count: 3 of 3 completions could not be graded, above the limit "
-        "pinetune.policies.max_ungraded_share of 0.5: 3x OTHER: the grader is down"
+        "the validation after step 2 does not count: 3 of 3 completions could not be graded: "
+        "3x OTHER: the grader is down"
     ]
 
 
@@ -247,21 +249,43 @@ def test_a_job_goes_on_where_its_checkpoint_stands(tmp_path: Path) -> None:
     assert [step.number for step in job.jobs.steps if step.phase == jobs_pb2.JOB_PHASE_TRAINING] == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("method", ["reinforcement", "supervised"])
-@pytest.mark.parametrize("killed_at", ["warm_up 2", "commit warm_up 2", "load v1", "load v2", "generate fine_tuned"])
-def test_a_job_killed_anywhere_goes_on_and_gives_back_what_it_would_have(
-    tmp_path: Path, method: str, killed_at: str
+@pytest.mark.parametrize("interval", [1, 100])
+@pytest.mark.parametrize(
+    ("method", "budget"),
+    [("reinforcement", None), ("reinforcement", 9e5), ("supervised", None), ("supervised", 3.6e5)],
+)
+def test_a_job_killed_anywhere_takes_the_steps_and_gives_back_the_model_of_one_that_was_not(
+    tmp_path: Path, method: str, budget: float | None, interval: int
 ) -> None:
-    scores = {1: 0.2, 2: 0.9, 3: 0.6, 5: 0.1}
-    whole = make_job(tmp_path / "whole", method=method, scores=dict(scores))
-    expected = (Path(whole.loop().run()) / "weights").read_text()
-    job = make_job(tmp_path / "killed", method=method, scores=dict(scores))
-    job.calls.kill_at = killed_at
-    with pytest.raises(Killed):
-        job.loop().run()
-    job.calls.kill_at = ""
-    model_uri = job.loop().run()
-    assert (Path(model_uri) / "weights").read_text() == expected
+    def job(folder: str) -> Job:
+        settings = {"budget": {"max_compute_flops": budget}, "checkpoints": {"interval": interval}}
+        return make_job(tmp_path / folder, method=method, scores={1: 0.2, 2: 0.9, 3: 0.6, 5: 0.1}, **settings)
+
+    whole = job("whole")
+    weights = (Path(whole.loop().run()) / "weights").read_text()
+    assert any("the budget is spent" in text for text in whole.jobs.messages) == (budget == 9e5)
+    for point in range(1, whole.calls.points + 1):
+        killed = job(f"killed-{point}")
+        killed.calls.kill_at = point
+        with pytest.raises(Killed) as caught:
+            killed.loop().run()
+        model_uri = killed.loop().run()
+        assert (Path(model_uri) / "weights").read_text() == weights, caught.value
+        assert course_of(killed) == course_of(whole), caught.value
+
+
+def course_of(job: Job) -> list[tuple[int, int, int, float | None, float]]:
+    """Return what counts of each step."""
+    return [
+        (
+            step.phase,
+            step.number,
+            step.policy_version,
+            step.validation.reward_mean if step.HasField("validation") else None,
+            usage.compute_flops,
+        )
+        for step, usage in zip(job.jobs.steps, job.jobs.usages, strict=True)
+    ]
 
 
 def test_a_supervised_job_validates_while_it_imitates_and_keeps_the_best(tmp_path: Path) -> None:

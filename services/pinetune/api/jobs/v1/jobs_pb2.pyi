@@ -494,7 +494,7 @@ class ListStepsResponse(_message.Message):
     def __init__(self, steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class Checkpoint(_message.Message):
-    __slots__ = ("checkpoint_id", "job_id", "step_number", "kind", "create_time", "policy_uri", "state_uri", "policy_version", "content_hash", "validation", "fine_tuned_model_checkpoint", "warm_up_step_number")
+    __slots__ = ("checkpoint_id", "job_id", "step_number", "kind", "create_time", "policy_uri", "state_uri", "policy_version", "content_hash", "validation", "fine_tuned_model_checkpoint", "warm_up_step_number", "usage")
     CHECKPOINT_ID_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     STEP_NUMBER_FIELD_NUMBER: _ClassVar[int]
@@ -507,6 +507,7 @@ class Checkpoint(_message.Message):
     VALIDATION_FIELD_NUMBER: _ClassVar[int]
     FINE_TUNED_MODEL_CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     WARM_UP_STEP_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     checkpoint_id: str
     job_id: str
     step_number: int
@@ -519,7 +520,8 @@ class Checkpoint(_message.Message):
     validation: ValidationResult
     fine_tuned_model_checkpoint: str
     warm_up_step_number: int
-    def __init__(self, checkpoint_id: _Optional[str] = ..., job_id: _Optional[str] = ..., step_number: _Optional[int] = ..., kind: _Optional[_Union[CheckpointKind, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., policy_uri: _Optional[str] = ..., state_uri: _Optional[str] = ..., policy_version: _Optional[int] = ..., content_hash: _Optional[str] = ..., validation: _Optional[_Union[ValidationResult, _Mapping]] = ..., fine_tuned_model_checkpoint: _Optional[str] = ..., warm_up_step_number: _Optional[int] = ...) -> None: ...
+    usage: Usage
+    def __init__(self, checkpoint_id: _Optional[str] = ..., job_id: _Optional[str] = ..., step_number: _Optional[int] = ..., kind: _Optional[_Union[CheckpointKind, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., policy_uri: _Optional[str] = ..., state_uri: _Optional[str] = ..., policy_version: _Optional[int] = ..., content_hash: _Optional[str] = ..., validation: _Optional[_Union[ValidationResult, _Mapping]] = ..., fine_tuned_model_checkpoint: _Optional[str] = ..., warm_up_step_number: _Optional[int] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
 
 class ListCheckpointsRequest(_message.Message):
     __slots__ = ("job_id", "page_size", "page_token")
