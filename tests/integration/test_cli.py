@@ -38,7 +38,7 @@ def test_ctrl_c_on_a_watch_leaves_the_job_running_and_says_how_to_come_back(jobs
     watch.send_signal(signal.SIGINT)
     _, err = watch.communicate(timeout=SOON_SECONDS)
     assert watch.returncode == 0
-    assert "the job goes on; come back with `pinetune jobs watch ftjob-now`" in err
+    assert f"the job goes on; come back with `pinetune jobs watch ftjob-now --server {server}`" in err
     assert "Traceback" not in err
     assert "CancelJob" not in jobs.calls
 

@@ -20,6 +20,12 @@ Server = Annotated[
 """The option of every command that asks a server."""
 
 
+def watch_command(job_id: str, server: str) -> str:
+    """Return what a person types to follow a job at this server."""
+    at = "" if server == DEFAULT_SERVER else f" --server {server}"
+    return f"pinetune jobs watch {job_id}{at}"
+
+
 @contextlib.contextmanager
 def jobs_at(address: str) -> Iterator[JobsClient]:
     """Give a client of the jobs service; Unavailable says how to start one where nobody answers."""

@@ -8,7 +8,7 @@ import typer
 
 from pinetune.api.jobs.v1 import jobs_pb2
 from pinetune.cli import console
-from pinetune.cli.connection import DEFAULT_SERVER, Server, jobs_at
+from pinetune.cli.connection import DEFAULT_SERVER, Server, jobs_at, watch_command
 from pinetune.cli.console import AsJson, out, print_json, say
 from pinetune.cli.job_file import read_job_file
 from pinetune.cli.report import DEFAULT_HTTP, Http, download_report
@@ -46,12 +46,12 @@ def create(
         job = client.create_job(order, request_id=request_id)
         if watch:
             say(f"job {job.job_id} is {console.state(job.state).plain}")
-            raise typer.Exit(watch_job(client, job.job_id, as_json=as_json))
+            raise typer.Exit(watch_job(client, job.job_id, server=server, as_json=as_json))
     if as_json:
         print_json(job)
         return
     print(job.job_id)
-    say(f"{console.state(job.state).plain}; follow it with `pinetune jobs watch {job.job_id}`")
+    say(f"{console.state(job.state).plain}; follow it with `{watch_command(job.job_id, server)}`")
 
 
 @app.command("list")
@@ -95,7 +95,7 @@ def get(job_id: JobId, server: Server = DEFAULT_SERVER, as_json: AsJson = False)
 def watch(job_id: JobId, server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
     """Follow a job until it ends; Ctrl-C stops watching, not the job. Exits with 1 where the job did not succeed."""
     with jobs_at(server) as client:
-        raise typer.Exit(watch_job(client, job_id, as_json=as_json))
+        raise typer.Exit(watch_job(client, job_id, server=server, as_json=as_json))
 
 
 @app.command("cancel")

@@ -7,6 +7,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from pinetune.api.jobs.v1 import jobs_pb2
 from pinetune.cli.console import err, say, size
 from pinetune.client.jobs import JobsClient
+from pinetune.pod.errors import InvalidInput
 
 
 def upload(client: JobsClient, path: Path) -> jobs_pb2.Dataset:
@@ -19,7 +20,10 @@ def upload(client: JobsClient, path: Path) -> jobs_pb2.Dataset:
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(path.name, total=path.stat().st_size)
-        dataset = client.create_dataset(path, progress=lambda sent, _: progress.update(task, completed=sent))
+        try:
+            dataset = client.create_dataset(path, progress=lambda sent, _: progress.update(task, completed=sent))
+        except InvalidInput as error:
+            raise InvalidInput(f"{path.name}: {error.message}", reason=error.reason) from error
     say(f"{path.name}: uploaded as {dataset.dataset_id} ({dataset.row_count} rows, {size(dataset.size_bytes)})")
     for finding in dataset.findings:
         say(f"{path.name}: {where(finding)}{finding.message}")

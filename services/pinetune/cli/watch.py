@@ -13,6 +13,7 @@ from rich.text import Text
 from pinetune.api.jobs.v1 import jobs_pb2
 from pinetune.cli import console
 from pinetune.cli.comparison import comparison_table, items_compared, statistics_table
+from pinetune.cli.connection import watch_command
 from pinetune.cli.standing import Standing
 from pinetune.client.jobs import JobsClient
 from pinetune.pod.errors import PinetuneError
@@ -31,7 +32,7 @@ class View(Protocol):
         ...
 
 
-def watch_job(client: JobsClient, job_id: str, *, as_json: bool) -> int:
+def watch_job(client: JobsClient, job_id: str, *, server: str, as_json: bool) -> int:
     """Follow a job until it ends; return the exit code. Ctrl-C ends the watch, not the job."""
     standing = Standing()
 
@@ -44,7 +45,7 @@ def watch_job(client: JobsClient, job_id: str, *, as_json: bool) -> int:
                 standing.take(message)
                 view.show(message, standing)
     except KeyboardInterrupt:
-        console.say(f"\nthe job goes on; come back with `pinetune jobs watch {job_id}`")
+        console.say(f"\nthe job goes on; come back with `{watch_command(job_id, server)}`")
         return EXIT_OK
     if not as_json:
         _show_result(client, client.get_job(job_id))

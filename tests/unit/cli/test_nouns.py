@@ -7,6 +7,7 @@ from tests.fakes.jobs_service import FakeJobs
 from tests.unit.cli.conftest import Run
 
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
+from pinetune.pod.errors import InvalidInput
 
 ROWS = b'{"id": "1", "question": "2 + 2?", "answer": "4"}\n'
 
@@ -36,6 +37,12 @@ def test_a_data_set_is_uploaded_once(pinetune: Run, data_file: Path) -> None:
     first, second = pinetune("datasets", "upload", data_file), pinetune("datasets", "upload", data_file)
     assert (first.code, first.out, second.out) == (0, "file-1\n", "file-1\n")
     assert "uploaded as file-1 (1 rows, 49 B)" in first.err
+
+
+def test_a_refused_data_set_is_named(pinetune: Run, jobs: FakeJobs, data_file: Path) -> None:
+    jobs.refuse("CreateDataset", InvalidInput("line 6: not JSON", reason="INVALID_DATASET"))
+    outcome = pinetune("datasets", "upload", data_file)
+    assert (outcome.code, outcome.err.splitlines()[-1]) == (2, f"error: {data_file.name}: line 6: not JSON")
 
 
 def test_data_sets_are_listed_over_all_pages(pinetune: Run, jobs: FakeJobs) -> None:
