@@ -102,7 +102,9 @@ class Policy(nn.Module):
             states_RLD: Tensor = self.model.base_model(
                 input_ids=batch.input_ids_RL, use_cache=False, **layout
             ).last_hidden_state
-        return states_RLD.flatten(0, 1)[batch.positions_N]
+        # A lookup, as completions that share a prompt share a position: the gradient of indexing adds them up in an
+        # order that threads race for, and that of an embedding does not.
+        return nn.functional.embedding(batch.positions_N, states_RLD.flatten(0, 1))
 
     def micro_batches(
         self, sequences: Sequence[TokenSequence], max_tokens: int, *, rows: Sequence[int] | None = None

@@ -1,6 +1,7 @@
 """Log-probabilities against a plain transformers forward pass, one sequence at a time; tolerance 1e-5."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -108,3 +109,25 @@ def test_a_model_without_a_linear_head_is_refused() -> None:
     model.set_output_embeddings(nn.Sequential(nn.Linear(WIDTH, VOCABULARY)))
     with pytest.raises(ValueError, match="no linear lm_head"):
         Policy(model)
+
+
+def test_equal_batches_give_equal_gradients_on_many_threads() -> None:
+    policy = tiny_policy()
+    shared = tiny_trajectories(1, policy)[0]
+    trajectories = [replace(shared, completion_id=str(number)) for number in range(600)]
+
+    def gradient() -> list[torch.Tensor]:
+        policy.zero_grad()
+        for batch in policy.micro_batches(trajectories, 100_000):
+            draw = torch.Generator().manual_seed(0)
+            weights_N = torch.randn(len(batch.targets_N), generator=draw)
+            policy.backward(batch, lambda outputs, part, w=weights_N: (outputs.logprobs_N * w[part]).sum())
+        return [parameter.grad.clone() for parameter in policy.model.parameters() if parameter.grad is not None]
+
+    torch.set_num_threads(16)  # Every border between threads is a place to race for.
+    try:
+        first = gradient()
+        for _ in range(20):
+            assert all(map(torch.equal, first, gradient()))
+    finally:
+        torch.set_num_threads(1)
