@@ -10,7 +10,7 @@ from torch import nn
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from pinetune.learning import policy as policy_module
-from pinetune.learning.policy import Policy, make_value_head
+from pinetune.learning.policy import Policy, TokenOutputs, make_value_head
 from pinetune.learning.ppo import Trajectory
 
 
@@ -119,9 +119,12 @@ def test_equal_batches_give_equal_gradients_on_many_threads() -> None:
     def gradient() -> list[torch.Tensor]:
         policy.zero_grad()
         for batch in policy.micro_batches(trajectories, 100_000):
-            draw = torch.Generator().manual_seed(0)
-            weights_N = torch.randn(len(batch.targets_N), generator=draw)
-            policy.backward(batch, lambda outputs, part, w=weights_N: (outputs.logprobs_N * w[part]).sum())
+            weights_N = torch.randn(len(batch.targets_N), generator=torch.Generator().manual_seed(0))
+
+            def loss(outputs: TokenOutputs, part: slice, weights_N: torch.Tensor = weights_N) -> torch.Tensor:
+                return (outputs.logprobs_N * weights_N[part]).sum()
+
+            policy.backward(batch, loss)
         return [parameter.grad.clone() for parameter in policy.model.parameters() if parameter.grad is not None]
 
     torch.set_num_threads(16)  # Every border between threads is a place to race for.
