@@ -95,6 +95,7 @@ def get(job_id: JobId, server: Server = DEFAULT_SERVER, as_json: AsJson = False)
 def watch(job_id: JobId, server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
     """Follow a job until it ends; Ctrl-C stops watching, not the job. Exits with 1 where the job did not succeed."""
     with jobs_at(server) as client:
+        client.get_job(job_id)  # A watch is patient with a server that goes away, but not with one that never was.
         raise typer.Exit(watch_job(client, job_id, server=server, as_json=as_json))
 
 

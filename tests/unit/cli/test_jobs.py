@@ -193,3 +193,8 @@ def test_a_report_without_a_gateway_is_said_in_one_sentence(run: Run, tmp_path: 
     assert outcome.code == 2
     assert outcome.err == "error: no pinetune at http://127.0.0.1:1; start one with `pinetune up`\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_watch_says_at_once_that_nobody_is_there(pinetune: Run) -> None:
+    outcome = pinetune("jobs", "watch", "ftjob-1", "--server", "127.0.0.1:9")
+    assert (outcome.code, outcome.err) == (2, "error: no pinetune at 127.0.0.1:9; start one with `pinetune up`\n")
