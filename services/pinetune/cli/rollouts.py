@@ -10,6 +10,7 @@ from pinetune.api.jobs.v1 import jobs_pb2
 from pinetune.api.rollout.v1 import rollout_pb2
 from pinetune.cli.connection import DEFAULT_SERVER, Server, jobs_at
 from pinetune.cli.console import AsJson, out, pairs, print_json, table
+from pinetune.client.rollout import GradeError
 from pinetune.pod.errors import InvalidInput
 
 app = typer.Typer(no_args_is_help=True, help="See every sample that a job learnt from, with its grade.")
@@ -116,7 +117,7 @@ def grade(outcome: rollout_pb2.Grade) -> Text:
 
 
 def _error_word(error: rollout_pb2.GradeError) -> str:
-    return rollout_pb2.GradeErrorClass.Name(error.error_class).removeprefix("GRADE_ERROR_CLASS_").lower()
+    return GradeError.from_wire(error).error_class.lower()
 
 
 def _owner(owner: str) -> tuple[str, str]:

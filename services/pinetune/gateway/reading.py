@@ -11,6 +11,7 @@ from pinetune.api.grading.v1.grading_pb2 import GraderSpec
 from pinetune.api.jobs.v1 import jobs_pb2, spec_pb2
 from pinetune.api.rollout.v1 import rollout_pb2
 from pinetune.client.jobs import JobsClient
+from pinetune.client.rollout import GradeError
 from pinetune.gateway.records import (
     Interval,
     JobHistory,
@@ -317,5 +318,4 @@ def _sample(rollout: rollout_pb2.Rollout, reference_key: str) -> Sample:
 
 
 def _error(error: rollout_pb2.GradeError) -> str:
-    word = rollout_pb2.GradeErrorClass.Name(error.error_class).removeprefix("GRADE_ERROR_CLASS_").lower()
-    return f"{word}: {error.detail}"
+    return f"{GradeError.from_wire(error).error_class.lower()}: {error.detail}"

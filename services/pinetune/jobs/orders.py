@@ -71,12 +71,13 @@ class OrderDesk:
         with self._database.read() as connection:
             base_model_uri = resolve_model(connection, spec.model)
         items = _items(datasets, spec.pinetune.dataset.hiding(reference_keys(spec.grader or {})))
+        training = items["training_file"]
         for field, rows in items.items():
             with _about(field):
                 refuse_missing_references(rows, spec.pinetune.dataset)
-        training = items["training_file"]
-        for field in datasets.keys() - {"training_file"}:
-            refuse_overlap(training, items[field], spec.pinetune.dataset, field=field)
+        for field, rows in items.items():
+            if field != "training_file":
+                refuse_overlap(training, rows, spec.pinetune.dataset, field=field)
         spec, remarks = _with_warm_up(spec, training)
         if spec.grader is not None:
             field = f"method.{spec.method.type}.grader"
@@ -125,15 +126,19 @@ class OrderDesk:
         items: Mapping[str, list[Item]],
         field: str,
     ) -> dict[str, JsonValue]:
-        for name, rows in items.items():
+        # A file in two roles is looked at once, under the first field that names it.
+        first: dict[str, str] = {}
+        for name, dataset in datasets.items():
+            first.setdefault(dataset.uri, name)
+        for name in first.values():
             with _about(name):
-                refuse_rows_without_named_keys(grader, rows, field=field)
+                refuse_rows_without_named_keys(grader, items[name], field=field)
         common = set.intersection(*(set(dataset.common_keys) for dataset in datasets.values()))
         keys = sorted(common - {"messages", "tools"})
         checked = self._graders.normalise(grader_spec(grader), item_keys=keys, field=field)
-        for name, rows in items.items():
+        for name in first.values():
             with _about(name):
-                self._graders.refuse_ungradable(checked, rows, field=field)
+                self._graders.refuse_ungradable(checked, items[name], field=field)
         return checked
 
 
