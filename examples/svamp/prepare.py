@@ -1,44 +1,49 @@
-"""Writes SVAMP as pinetune reads it: question, number answer, and an expression as the chain of thought.
+"""Writes SVAMP in ReFT's setting as pinetune reads it: MAWPS and ASDiv-A to train on, SVAMP's own problems as the test.
 
 ReFT's P-CoT is a Python program, `n1 = 76`, `n2 = 25`, `result = n1 - n2`, whose value is the answer. At nano size the
 program is one arithmetic expression, and its variables stand in the question already, as `number0` and `number1` do in
-the data of the authors' baselines, so that the story can be read without its numbers:
+the authors' files, so that the story can be read without its numbers:
 
-    Each pack costs A dollars. If there is a discount of B dollars on each pack, how much do you have to pay for each?
-    A 76; B 25;
-    ─► A - B
+    each pack costs A dollars . if there is a discount of B dollars , how much do you have to pay for each pack ?
+    a 76; b 25;
+    ─► a 76 - b 25
        The answer is 76 - 25.
 
-The grader takes the value of the last line.
+The grader takes the value of the last line. The list has small letters, so that what follows one there is its number.
 
-    curl -LO https://raw.githubusercontent.com/arkilpatel/SVAMP/689d7ccac74b9983a2ac7cc3b264f441b99e7c53/SVAMP.json
-    python examples/svamp/prepare.py SVAMP.json --out examples/svamp/data
+    from=https://raw.githubusercontent.com/arkilpatel/SVAMP/689d7ccac74b9983a2ac7cc3b264f441b99e7c53/data
+    curl -L --remote-name-all $from/mawps-asdiv-a_svamp/{train,dev}.csv
+    python examples/svamp/prepare.py train.csv dev.csv --out examples/svamp/data
 
-Takes the authors' `SVAMP.json`, or a folder with `train_pcot.jsonl` and `test.jsonl` whose rows have `question`,
-`answer` and, in training, a program in `cot`.
+Reads the authors' CSV, and JSON Lines whose rows have `id`, `question`, `answer` and, in training, a program in `cot`.
 
-A model made from nothing would learn the few hundred training problems by heart. So each is also told with other
-numbers (`--redraws`): as many digits, in the same order of size, an answer of the same kind. Validation and test are
-SVAMP's own. SVAMP: Patel, Bhattamishra and Goyal, NAACL 2021; MIT licence.
+A reinforcement job has few chains of thought and many answers: `--thoughts` is the share of training problems that keep
+theirs. Each training problem is also told with other numbers (`--redraws`): as many digits, in the same order of size,
+an answer of the same kind. Validation and test are told once. SVAMP: Patel, Bhattamishra and Goyal, NAACL 2021; MIT
+licence.
 """
 
 import argparse
 import ast
+import csv
 import json
 import operator
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-VALIDATION_SHARE = 0.2
+VALIDATION_SHARE = 0.1
 ASSIGNMENT = re.compile(r"^\s*(n\d+|result) = (.+)$", re.MULTILINE)
+NUMBERED = re.compile(r"number(\d+)")
 WORD = re.compile(r"[a-z]{4,}")
+LETTER = re.compile(r"[A-P]")
 LETTERS = "ABCDEFGHIJKLMNOP"
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
-WHOLE = re.compile(r"(?<![\d.,])\d+(?![\d,]|\.\d)")
+TOLERANCE = Fraction(1, 100)
+"""As the job's grader: the authors round answers to it."""
 REDRAW_TRIES = 50
 """Draws until the numbers give an answer of the right kind; a problem where none does is told once less."""
 OPERATIONS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
@@ -51,127 +56,161 @@ OPERATIONS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] =
 
 @dataclass(frozen=True)
 class Problem:
-    """One row of the data set."""
+    """A word problem with letters for its numbers."""
 
     id: str
     """Unique."""
-    question: str
-    """Story and question."""
+    story: str
+    """Story and question, `A` for the first number."""
+    numbers: tuple[str, ...]
+    """The numbers, in the order of the letters."""
+    expression: str
+    """What to calculate, over letters and constants; empty for a test problem that has none."""
     answer: str
     """The number."""
-    cot: str
-    """The chain of thought; empty for test rows without one."""
 
     @property
-    def expression(self) -> str:
-        """What the last line of the chain of thought calculates."""
-        return self.cot.rpartition("The answer is ")[2].removesuffix(".")
+    def value(self) -> Fraction | None:
+        """The expression's value; None where it divides by zero."""
+        return value(self.told(self.expression))
+
+    def told(self, text: str) -> str:
+        """Return a text with the numbers for the letters."""
+        return LETTER.sub(lambda letter: self.numbers[LETTERS.index(letter.group())], text)
+
+    def row(self, *, thought: bool) -> dict[str, str]:
+        """Return the line of the data set, with or without the chain of thought."""
+        listed = dict(zip(LETTERS, (f"{letter.lower()} {one}" for letter, one in self._listed()), strict=False))
+        question = f"{self.story}\n{' '.join(f'{one};' for one in listed.values())}"
+        row = {"id": self.id, "question": question, "answer": self.answer}
+        if thought:
+            plan = LETTER.sub(lambda letter: listed[letter.group()], self.expression)
+            row["cot"] = f"{plan}\nThe answer is {self.told(self.expression)}."
+        return row
+
+    def _listed(self) -> Iterator[tuple[str, str]]:
+        return zip(LETTERS, self.numbers, strict=False)
 
 
 def main() -> None:
-    """Read the source and write train.jsonl, validation.jsonl and test.jsonl."""
+    """Read the sources and write train.jsonl, validation.jsonl and test.jsonl."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path, help="SVAMP.json, or a folder with train_pcot.jsonl and test.jsonl")
+    parser.add_argument("training", type=Path, help="train.csv of mawps-asdiv-a_svamp, or JSON Lines with programs")
+    parser.add_argument("test", type=Path, help="dev.csv of mawps-asdiv-a_svamp, or JSON Lines")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "data", help="folder to write")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the split and the redraws")
-    parser.add_argument(
-        "--redraws", type=int, default=15, help="times that a training problem is told with other numbers"
-    )
+    parser.add_argument("--seed", type=int, default=1, help="seed of the split, the thoughts and the redraws")
+    parser.add_argument("--thoughts", type=float, default=0.15, help="share of training problems with a thought")
+    parser.add_argument("--redraws", type=int, default=15, help="times that a problem is told with other numbers")
     arguments = parser.parse_args()
-    if arguments.source.is_dir():
-        training = [of_program(row) for row in read_lines(arguments.source / "train_pcot.jsonl")]
-        test = [of_program(row) for row in read_lines(arguments.source / "test.jsonl")]
-    else:
-        problems = [of_source(row) for row in json.loads(arguments.source.read_text(encoding="utf-8"))]
-        training, test = split(problems, share=0.25, seed=arguments.seed)
-    training, validation = split(training, share=VALIDATION_SHARE, seed=arguments.seed)
-    training = [
-        copy
-        for problem in training
-        for copy in (problem, *redrawn(problem, arguments.redraws, random.Random(f"{arguments.seed}/{problem.id}")))
-    ]
+    usable = [problem for problem in read(arguments.training) if is_right(problem)]
+    training, validation = split(usable, share=VALIDATION_SHARE, seed=arguments.seed)
+    draw = random.Random(arguments.seed)
+    thoughtful = {one.id for one in draw.sample(training, round(arguments.thoughts * len(training)))}
+    rows = {
+        "train": [
+            copy.row(thought=problem.id in thoughtful)
+            for problem in training
+            for copy in (problem, *redrawn(problem, arguments.redraws, random.Random(f"{arguments.seed}/{problem.id}")))
+        ],
+        "validation": [problem.row(thought=False) for problem in validation],
+        "test": [problem.row(thought=False) for problem in read(arguments.test)],
+    }
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for name, told in (("train", training), ("validation", validation), ("test", test)):
-        problems = [lettered(problem) for problem in told]
-        write_lines(arguments.out / f"{name}.jsonl", problems)
-        print(f"{name}: {len(problems)} problems")
+    for name, lines in rows.items():
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        (arguments.out / f"{name}.jsonl").write_text(text, encoding="utf-8")
+        print(f"{name}: {len(lines)} problems")
+    print(f"{len(training)} training problems, {len(thoughtful)} of them with a chain of thought")
 
 
-def of_source(row: dict[str, object]) -> Problem:
-    """Read a row of the authors' file: `Equation` is `( 76.0 - 25.0 )`."""
-    body, question = str(row["Body"]).strip(), str(row["Question"]).strip()
-    joined = f"{body}, {question}" if body[-1:] not in ".?!" else f"{body} {question}"
-    expression = re.sub(r"(\d+)\.0\b", r"\1", str(row["Equation"]))
-    return Problem(str(row["ID"]), joined, number(str(row["Answer"])), thought(expression))
+def read(path: Path) -> Iterator[Problem]:
+    """Yield the problems of a file; one whose text was there already is left out."""
+    seen = set()
+    with path.open(encoding="utf-8", newline="") as file:
+        if path.suffix == ".csv":
+            problems = (of_csv(f"{path.stem}-{place}", row) for place, row in enumerate(csv.DictReader(file), start=1))
+        else:
+            problems = (of_program(row) for row in map(json.loads, file))
+        for problem in problems:
+            if (problem.story, problem.numbers) not in seen:
+                seen.add((problem.story, problem.numbers))
+                yield problem
 
 
-def of_program(row: dict[str, object]) -> Problem:
+def of_csv(name: str, row: Mapping[str, str]) -> Problem:
+    """Read a row of the authors' file: `Question` has `number0`, `Equation` is `- number0 * number1 number2`."""
+    symbols = iter(NUMBERED.sub(_letter, row["Equation"]).split())
+    story = NUMBERED.sub(_letter, row["Question"].lower())
+    numbers = tuple(idle(one) for one in row["Numbers"].split())
+    return Problem(name, story, numbers, infix(symbols), idle(row["Answer"]))
+
+
+def of_program(row: Mapping[str, str]) -> Problem:
     """Read a row whose chain of thought is a program: `n1 = 76`, `n2 = 25`, `result = n1 - n2`."""
-    values = dict(ASSIGNMENT.findall(str(row.get("cot", "")).rpartition('"""')[2]))
-    expression = re.sub(r"n\d+", lambda name: values[name.group()], values.get("result", ""))
-    chain = thought(expression) if expression else ""
-    return Problem(str(row["id"]), str(row["question"]), number(str(row["answer"])), chain)
+    numbers = tuple(dict.fromkeys(NUMBER.findall(row["question"])))
+    letters = dict(zip(numbers, LETTERS, strict=False))
+    marked = re.sub(r"\s*([.,?!;](?!\d))", r" \1", row["question"].lower())
+    values = dict(ASSIGNMENT.findall(row.get("cot", "").rpartition('"""')[2]))
+    written = re.sub(r"n\d+", lambda name: values[name.group()], values.get("result", ""))
+    story, expression = (
+        NUMBER.sub(lambda one: letters.get(one.group(), one.group()), text) for text in (marked, written)
+    )
+    return Problem(row["id"], story, numbers, without_outer_parentheses(expression), idle(row["answer"]))
 
 
-def thought(expression: str) -> str:
-    """Return the chain of thought of an expression, without outer parentheses and idle spaces."""
-    text = re.sub(r"\(\s+", "(", re.sub(r"\s+\)", ")", expression.strip()))
-    return f"The answer is {text[1:-1] if _is_wrapped(text) else text}."
+def infix(symbols: Iterator[str], *, outer: bool = True) -> str:
+    """Read an expression whose operators stand in front."""
+    symbol = next(symbols)
+    if symbol not in "+-*/":
+        return idle(symbol)
+    text = f"{infix(symbols, outer=False)} {symbol} {infix(symbols, outer=False)}"
+    return text if outer else f"({text})"
 
 
-def _is_wrapped(expression: str) -> bool:
-    """Return whether the first parenthesis is closed by the last character, and by none before."""
+def without_outer_parentheses(expression: str) -> str:
+    """Return `(A + B) - C` for `((A + B) - C)`."""
     depth = 0
     for position, character in enumerate(expression):
         depth += (character == "(") - (character == ")")
         if depth == 0:
-            return position > 0 and position == len(expression) - 1
-    return False
+            wrapped = 0 < position == len(expression) - 1
+            return expression[1:-1] if wrapped else expression
+    return expression
 
 
-def number(text: str) -> str:
+def idle(text: str) -> str:
     """Return a number without an idle fraction."""
     return text.removesuffix(".0")
 
 
+def _letter(numbered: re.Match[str]) -> str:
+    return LETTERS[int(numbered[1])]
+
+
+def is_right(problem: Problem) -> bool:
+    """Return whether the expression has the answer as its value; in nine of the authors' rows it has not."""
+    found = problem.value
+    return found is not None and abs(found - Fraction(problem.answer)) <= TOLERANCE
+
+
 def redrawn(problem: Problem, count: int, draw: random.Random) -> Iterator[Problem]:
-    """Yield the problem with other numbers, at most `count` times."""
-    expression = problem.expression
-    numbers = sorted({int(found) for text in (problem.question, expression) for found in WHOLE.findall(text)})
-    # Numbers that only the expression has are constants, as the days of a week.
-    told = [one for one in numbers if str(one) in WHOLE.findall(problem.question)]
-    if not expression or not told:
+    """Yield the problem with other numbers, at most `count` times; only if all its numbers are whole."""
+    if not all(one.isdecimal() for one in (*problem.numbers, problem.answer)):
         return
-    questions = {problem.question}
+    sizes = sorted({int(one) for one in problem.numbers})
+    seen = {problem.numbers}
     for copy in range(1, count + 1):
         for _ in range(REDRAW_TRIES):
-            drawn = [draw.randrange(10 ** (len(str(one)) - 1), 10 ** len(str(one))) for one in told]
-            other = dict(zip(told, drawn, strict=True))
-            question, thoughts = (_with(other, text) for text in (problem.question, expression))
-            answer = value(thoughts)
+            drawn = [draw.randrange(10 ** (len(str(one)) - 1), 10 ** len(str(one))) for one in sizes]
+            other = dict(zip(sizes, drawn, strict=True))
+            numbers = tuple(str(other[int(one)]) for one in problem.numbers)
+            told = replace(problem, id=f"{problem.id}-{copy}", numbers=numbers)
+            answer = told.value
             whole = answer is not None and answer > 0 and answer.denominator == 1
-            if whole and drawn == sorted(set(drawn)) and question not in questions:
-                questions.add(question)
-                yield Problem(f"{problem.id}-{copy}", question, str(answer), thought(thoughts))
+            if whole and drawn == sorted(set(drawn)) and numbers not in seen:
+                seen.add(numbers)
+                yield replace(told, answer=str(answer))
                 break
-
-
-def lettered(problem: Problem) -> Problem:
-    """Return the problem with letters for its numbers, which are listed behind the question."""
-    letters: dict[str, str] = {}
-    for found in NUMBER.findall(problem.question):
-        letters.setdefault(found, LETTERS[len(letters)])
-
-    def written(text: str) -> str:
-        return NUMBER.sub(lambda found: letters.get(found.group(), found.group()), text)
-
-    listed = "".join(f" {letter} {found};" for found, letter in letters.items())
-    cot = f"{written(problem.expression)}\n{problem.cot}" if problem.cot else ""
-    return replace(problem, question=f"{written(problem.question)}\n{listed.strip()}", cot=cot)
-
-
-def _with(numbers: dict[int, int], text: str) -> str:
-    return WHOLE.sub(lambda found: str(numbers.get(int(found.group()), found.group())), text)
 
 
 def value(expression: str) -> Fraction | None:
@@ -191,43 +230,28 @@ def value(expression: str) -> Fraction | None:
 def split(problems: Sequence[Problem], *, share: float, seed: int) -> tuple[list[Problem], list[Problem]]:
     """Split off about `share` of the problems, stories that share half their words kept together.
 
-    SVAMP's problems are variations of each other; split by chance, validation would be known from training.
+    Many problems are variations of each other; split by chance, validation would be known from training.
     """
     groups: list[list[Problem]] = []
+    words: list[list[set[str]]] = []
     for problem in problems:
-        words = set(WORD.findall(problem.question.lower()))
-        near = next((group for group in groups if _shares_half(words, group)), None)
-        if near is None:
-            groups.append([problem])
-        else:
-            near.append(problem)
+        own = set(WORD.findall(problem.story.lower()))
+        near = next((place for place, group in enumerate(words) if _shares_half(own, group)), len(groups))
+        if near == len(groups):
+            groups.append([])
+            words.append([])
+        groups[near].append(problem)
+        words[near].append(own)
     random.Random(seed).shuffle(groups)
     rest: list[Problem] = []
     off: list[Problem] = []
     for group in groups:
-        (off if len(off) < share * len(problems) else rest).extend(group)
+        (off if len(off) + len(group) <= share * len(problems) else rest).extend(group)
     return rest, off
 
 
-def _shares_half(words: set[str], group: Sequence[Problem]) -> bool:
-    return any(
-        2 * len(words & other) >= max(len(words), len(other))
-        for other in (set(WORD.findall(problem.question.lower())) for problem in group)
-    )
-
-
-def read_lines(path: Path) -> Iterable[dict[str, object]]:
-    """Yield the rows of a JSON Lines file."""
-    with path.open(encoding="utf-8") as file:
-        yield from map(json.loads, file)
-
-
-def write_lines(path: Path, problems: Iterable[Problem]) -> None:
-    """Write a JSON Lines file; an empty chain of thought is left out."""
-    with path.open("w", encoding="utf-8") as file:
-        for problem in problems:
-            row = {key: value for key, value in asdict(problem).items() if value}
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+def _shares_half(words: set[str], group: Iterable[set[str]]) -> bool:
+    return any(2 * len(words & other) >= max(len(words), len(other)) for other in group)
 
 
 if __name__ == "__main__":

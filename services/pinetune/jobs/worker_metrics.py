@@ -1,17 +1,29 @@
-"""What a worker shows at /metrics: the reward and the pace of the one job it works on."""
+"""What a worker shows at /metrics: the reward and the pace of the one job it works on.
+
+What has not been measured yet is NaN, never a 0 that looks like a bad reward.
+"""
+
+import math
 
 from prometheus_client import Counter, Gauge
 
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 
-TRAIN_REWARD = Gauge(
+
+def _unmeasured(name: str, documentation: str) -> Gauge:
+    gauge = Gauge(name, documentation)
+    gauge.set(math.nan)
+    return gauge
+
+
+TRAIN_REWARD = _unmeasured(
     "pinetune_worker_train_reward_mean", "Mean score of the last step's graded training completions, 0 to 1."
 )
-VALIDATION_REWARD = Gauge("pinetune_worker_validation_reward_mean", "Mean score of the last validation, 0 to 1.")
-SAMPLED_TOKENS_PER_SECOND = Gauge(
+VALIDATION_REWARD = _unmeasured("pinetune_worker_validation_reward_mean", "Mean score of the last validation, 0 to 1.")
+SAMPLED_TOKENS_PER_SECOND = _unmeasured(
     "pinetune_worker_sampled_tokens_per_second", "Tokens sampled per second of sampling in the last step."
 )
-CANARY_GAP = Gauge(
+CANARY_GAP = _unmeasured(
     "pinetune_worker_canary_gap", "Mean gap of the canary's log-probabilities between sampler and learner, in nats."
 )
 STEP = Gauge("pinetune_worker_step", "Last committed step of the phase.", ["phase"])

@@ -193,6 +193,10 @@ def test_supervised_epochs_are_the_warm_up_s() -> None:
             "the same",
         ),
         (
+            {"pinetune__algorithm": {"name": "reinforce_plus_plus", "whiten_advantages": False}},
+            "pinetune.algorithm.whiten_advantages must be true for reinforce_plus_plus; it is false",
+        ),
+        (
             {"pinetune__algorithm__mini_batches": 33},
             "pinetune.algorithm.mini_batches must be at most the completions of a step, 32; it is 33",
         ),

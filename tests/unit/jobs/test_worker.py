@@ -1,6 +1,8 @@
-"""The worker's heart beats on, whatever becomes of one beat."""
+"""The worker's heart beats on, whatever becomes of one beat; its metrics show nothing that it has not measured."""
 
 import logging
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -28,3 +30,17 @@ def test_a_beat_that_breaks_off_is_logged_and_the_next_one_follows(
     (entry,) = caplog.records
     assert entry.exc_info is not None
     assert entry.exc_info[1] is error
+
+
+def test_a_reward_that_was_not_measured_yet_is_no_number() -> None:
+    show = "import pinetune.jobs.worker_metrics, prometheus_client as p; print(p.generate_latest().decode())"
+    shown = subprocess.run([sys.executable, "-c", show], check=True, capture_output=True, text=True).stdout
+    values = dict(
+        line.split() for line in shown.splitlines() if line.startswith("pinetune_worker_") and "{" not in line
+    )
+    assert {name: value for name, value in values.items() if value == "NaN"}.keys() == {
+        "pinetune_worker_train_reward_mean",
+        "pinetune_worker_validation_reward_mean",
+        "pinetune_worker_sampled_tokens_per_second",
+        "pinetune_worker_canary_gap",
+    }

@@ -49,6 +49,8 @@ def _reinforcement_faults(spec: "JobSpec") -> Iterator[Fault]:
             "pinetune.sampling.temperature",
             f"must be above 0 where a prompt gets {spec.group_size} samples: at 0 they would all be the same",
         )
+    if algorithm.name == "reinforce_plus_plus" and not algorithm.whiten_advantages:
+        yield Fault("pinetune.algorithm.whiten_advantages", "must be true for reinforce_plus_plus; it is false")
     completion_count = spec.hyperparameters.batch_size * spec.group_size
     if algorithm.mini_batches > completion_count:
         yield Fault(
