@@ -4,16 +4,11 @@
 
 use rayon::prelude::*;
 
-use crate::grade::{Grade, GradeError};
+use crate::grade::{ErrorClass, Grade, GradeError};
+use crate::judge::Judge;
 use crate::multi::Multi;
-use crate::multiple_choice::MultipleChoice;
-use crate::number::Number;
-use crate::quantity::Quantity;
-use crate::ranked_list::RankedList;
 use crate::scope::{Item, Sample, Scope};
 use crate::spec::{Grader, Rule};
-use crate::string_check::StringCheck;
-use crate::template::Template;
 
 /// Batches with less text than this are graded on the calling thread: waking others costs more.
 const PARALLEL_BYTES: usize = 64 * 1024;
@@ -38,119 +33,31 @@ pub struct Row<'a> {
 }
 
 impl Grader {
-    /// The grades of all rows, in their order. Rows whose item does not exist are left to the caller to refuse.
+    /// The grades of all rows, in their order. A row whose item does not exist has a failed one.
     pub fn grade(&self, batch: &Batch<'_>) -> Vec<Grade> {
         match &self.rule {
             Rule::StringCheck(check) => grade_rows(check, batch),
             Rule::Number(number) => grade_rows(number, batch),
             Rule::MultipleChoice(choice) => grade_rows(choice, batch),
             Rule::RankedList(ranked) => grade_rows(ranked, batch),
+            Rule::JsonFields(fields) => grade_rows(fields, batch),
+            Rule::ToolCalls(calls) => grade_rows(calls, batch),
+            Rule::Regex(regex) => grade_rows(regex, batch),
+            Rule::Shape(shape) => grade_rows(shape, batch),
             Rule::Multi(multi) => grade_parts(multi, batch),
         }
     }
 }
 
-/// A plain kind of grader: it prepares what it expects, then judges texts by it.
-trait Judge: Sync {
-    /// The reference, ready to be compared with.
-    type Expected: Send + Sync;
-
-    fn input(&self) -> &Template;
-
-    /// The templates that `expect` reads.
-    fn references(&self) -> Vec<&Template>;
-
-    fn expect(&self, scope: Scope<'_>) -> Result<Self::Expected, GradeError>;
-
-    fn judge(&self, expected: &Self::Expected, text: &str) -> Grade;
-}
-
-impl Judge for StringCheck {
-    type Expected = String;
-
-    fn input(&self) -> &Template {
-        &self.input
-    }
-
-    fn references(&self) -> Vec<&Template> {
-        vec![&self.reference]
-    }
-
-    fn expect(&self, scope: Scope<'_>) -> Result<String, GradeError> {
-        Ok(self.expect(&self.reference.render(scope)?))
-    }
-
-    fn judge(&self, expected: &String, text: &str) -> Grade {
-        self.judge(expected, text)
-    }
-}
-
-impl Judge for Number {
-    type Expected = Quantity;
-
-    fn input(&self) -> &Template {
-        &self.input
-    }
-
-    fn references(&self) -> Vec<&Template> {
-        vec![&self.reference]
-    }
-
-    fn expect(&self, scope: Scope<'_>) -> Result<Quantity, GradeError> {
-        self.expect(&self.reference.render(scope)?)
-    }
-
-    fn judge(&self, expected: &Quantity, text: &str) -> Grade {
-        self.judge(*expected, text)
-    }
-}
-
-impl Judge for MultipleChoice {
-    type Expected = usize;
-
-    fn input(&self) -> &Template {
-        &self.input
-    }
-
-    fn references(&self) -> Vec<&Template> {
-        vec![&self.reference]
-    }
-
-    fn expect(&self, scope: Scope<'_>) -> Result<usize, GradeError> {
-        self.expect(&self.reference.render(scope)?)
-    }
-
-    fn judge(&self, expected: &usize, text: &str) -> Grade {
-        self.judge(*expected, text)
-    }
-}
-
-impl Judge for RankedList {
-    type Expected = Vec<String>;
-
-    fn input(&self) -> &Template {
-        &self.input
-    }
-
-    fn references(&self) -> Vec<&Template> {
-        vec![&self.reference, &self.aliases]
-    }
-
-    fn expect(&self, scope: Scope<'_>) -> Result<Vec<String>, GradeError> {
-        self.expect(&self.reference.render(scope)?, &self.aliases.render(scope)?)
-    }
-
-    fn judge(&self, expected: &Vec<String>, text: &str) -> Grade {
-        self.judge(expected, text)
-    }
-}
-
 fn grade_rows<J: Judge>(judge: &J, batch: &Batch<'_>) -> Vec<Grade> {
     let is_large = batch.rows.iter().map(|row| row.output_text.len()).sum::<usize>() >= PARALLEL_BYTES;
-    let reads_sample = judge.references().iter().any(|template| template.reads_sample());
+    let reads_sample = judge.references().iter().any(|(_, template)| template.reads_sample());
     let expected = if reads_sample { Vec::new() } else { expect_by_item(judge, batch, is_large) };
     let grade = |row: &Row<'_>| {
-        let Some(item) = batch.items.get(row.item) else { return Grade::scored(0.0) };
+        let Some(item) = batch.items.get(row.item) else {
+            let detail = format!("the sample belongs to item {}, of {}", row.item, batch.items.len());
+            return Grade::failed(GradeError::new(ErrorClass::Other, detail));
+        };
         let sample = Sample::new(row.output_text, row.sample_json);
         let scope = Scope { item, sample: &sample };
         let graded = match expected.get(row.item) {

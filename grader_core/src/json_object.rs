@@ -1,5 +1,7 @@
 //! A JSON object read field by field, with errors that name the path. A key that nobody asked for is an error.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use crate::error::{GraderError, Path};
@@ -68,6 +70,30 @@ impl<'v> JsonObject<'v> {
     pub(crate) fn numbers(&mut self, key: &'static str) -> Result<Vec<f64>, GraderError> {
         let each = |values: &'v Vec<Value>| values.iter().map(Value::as_f64).collect();
         Ok(self.read(key, "a list of numbers", |value| value.as_array().and_then(each))?.unwrap_or_default())
+    }
+
+    /// A number for each of the object's keys.
+    pub(crate) fn number_map(&mut self, key: &'static str) -> Result<BTreeMap<String, f64>, GraderError> {
+        let Some(object) = self.object(key)? else { return Ok(BTreeMap::new()) };
+        let each = object.map.iter().map(|(key, value)| {
+            let refused = || GraderError::FieldType {
+                field: object.path.field(key),
+                expected: "a number",
+                given: type_name(value),
+            };
+            value.as_f64().map(|number| (key.clone(), number)).ok_or_else(refused)
+        });
+        each.collect()
+    }
+
+    /// JSON given as its text, or as it is.
+    pub(crate) fn json_text(&mut self, key: &'static str) -> Result<String, GraderError> {
+        let read = self.read(key, "an object or its JSON as a text", |value| match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Object(_) | Value::Bool(_) => Some(value.to_string()),
+            _ => None,
+        })?;
+        Ok(read.unwrap_or_default())
     }
 
     /// One of `words`, as its number in the contract, which counts from 1.

@@ -20,11 +20,12 @@
 //!    writes the grades, `wire` has the other messages of the protos.
 //! 2. `spec`: the one enum `Rule` of checked graders. Both spellings, typed messages and the JSON that `spelling` reads
 //!    through `json_object`, end there; what it accepts is ready to run.
-//! 3. `batch`: runs a grader over the rows, in parallel. `scope` holds the values of an item and a sample, `template`
+//! 3. `batch`: runs a grader over the rows, in parallel. `judge`: what a plain kind is. `scope` holds the values of an item and a sample, `template`
 //!    fills `{{item.answer}}` from them, `location` cuts the text behind a marker.
 //! 4. The kinds: `string_check`; `number` with `numeral` (how numbers are written) and `quantity` (exact amounts);
 //!    `multiple_choice` with `statement` (what a text states) and `words`; `ranked_list` with `listing` (where the list
-//!    is) and `rank_curve`; `multi` with `formula`.
+//!    is) and `rank_curve`; `json_fields` with `json_schema`, `tool_calls`, both with `json_value` (JSON by value);
+//!    `regex_match` and `shape` with `pattern`; `multi` with `formula`.
 //! 5. `grade`: the outcome, a score or a typed error. `error`: why a grader itself is refused.
 //! 6. `python`: the binding, the only file that knows Python.
 //!
@@ -37,26 +38,34 @@ mod exchange;
 mod expression;
 mod formula;
 mod grade;
+mod json_fields;
 mod json_object;
+mod json_schema;
+mod json_value;
+mod judge;
 mod listing;
 mod location;
 mod multi;
 mod multiple_choice;
 mod number;
 mod numeral;
+mod pattern;
 #[cfg(feature = "python")]
 mod python;
 mod quantity;
 mod rank_curve;
 mod ranked_list;
+mod regex_match;
 mod reply;
 mod request;
 mod scope;
+mod shape;
 mod spec;
 mod spelling;
 mod statement;
 mod string_check;
 mod template;
+mod tool_calls;
 pub mod wire;
 mod words;
 
@@ -64,12 +73,16 @@ pub use batch::{Batch, Row};
 pub use error::GraderError;
 pub use exchange::{Counts, Graded, SCORE_BOUNDS, grade, validate};
 pub use grade::{ErrorClass, Grade, GradeError};
+pub use json_fields::JsonFields;
 pub use multi::Multi;
 pub use multiple_choice::MultipleChoice;
 pub use number::Number;
 pub use ranked_list::RankedList;
+pub use regex_match::RegexMatch;
 pub use request::GradeRequest;
 pub use scope::{Item, Sample};
+pub use shape::Shape;
 pub use spec::{AVAILABLE_KINDS, GRADER_VERSION, Grader, KINDS, Rule};
 pub use string_check::StringCheck;
 pub use template::Template;
+pub use tool_calls::ToolCalls;

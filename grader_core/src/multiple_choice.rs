@@ -2,7 +2,9 @@
 
 use crate::error::{GraderError, Path};
 use crate::grade::{ErrorClass, Grade, GradeError, excerpt};
+use crate::judge::Judge;
 use crate::location::{Location, Region};
+use crate::scope::Scope;
 use crate::spec::{read_input, read_location, read_partial_score, read_reference};
 use crate::statement::Choices;
 use crate::template::Template;
@@ -11,8 +13,8 @@ use crate::wire;
 /// The settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MultipleChoice {
-    pub(crate) input: Template,
-    pub(crate) reference: Template,
+    input: Template,
+    reference: Template,
     given: Vec<String>,
     choices: Choices,
     location: Location,
@@ -53,29 +55,42 @@ impl MultipleChoice {
             partial_score: Some(self.partial_score),
         }
     }
+}
+
+impl Judge for MultipleChoice {
+    type Expected = usize;
+
+    fn input(&self) -> &Template {
+        &self.input
+    }
+
+    fn references(&self) -> Vec<(&'static str, &Template)> {
+        vec![("reference", &self.reference)]
+    }
 
     /// The place of the reference among the choices.
-    pub(crate) fn expect(&self, reference: &str) -> Result<usize, GradeError> {
-        self.choices.only(reference).ok_or_else(|| {
+    fn expect(&self, scope: Scope<'_>) -> Result<usize, GradeError> {
+        let reference = self.reference.render(scope)?;
+        self.choices.only(&reference).ok_or_else(|| {
             let known = if self.given.is_empty() {
                 "a letter (set `choices` for words)".to_owned()
             } else {
                 self.given.join(", ")
             };
-            let detail = format!("the reference must be one of the choices, {known}; got `{}`", excerpt(reference));
+            let detail = format!("the reference must be one of the choices, {known}; got `{}`", excerpt(&reference));
             GradeError::new(ErrorClass::InvalidReference, detail)
         })
     }
 
     /// 1 for the right choice, the partial score for another, 0 for none.
-    pub(crate) fn judge(&self, expected: usize, text: &str) -> Grade {
+    fn judge(&self, expected: &usize, text: &str) -> Grade {
         let found = match self.location.narrow(text) {
             Region::AfterMarker(rest) => self.choices.first(rest),
             Region::Whole(text) => self.choices.last(text),
             Region::Nowhere => None,
         };
         let Some(found) = found else { return Grade::scored(0.0) };
-        let score = if found == expected { 1.0 } else { self.partial_score };
+        let score = if found == *expected { 1.0 } else { self.partial_score };
         Grade::of_answer(score, self.choices.spelled(found).to_owned())
     }
 }

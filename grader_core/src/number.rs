@@ -5,9 +5,11 @@ use memchr::memrchr;
 use crate::error::{GraderError, Path};
 use crate::expression::{answering_side, leading_value};
 use crate::grade::{ErrorClass, Grade, GradeError, excerpt};
+use crate::judge::Judge;
 use crate::location::{Location, Region};
 use crate::numeral::{Numeral, numerals};
 use crate::quantity::Quantity;
+use crate::scope::Scope;
 use crate::spec::{read_input, read_location, read_partial_score, read_reference};
 use crate::template::Template;
 use crate::wire;
@@ -17,8 +19,8 @@ const ABSOLUTE_TOLERANCE: f64 = 1e-6;
 /// The settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Number {
-    pub(crate) input: Template,
-    pub(crate) reference: Template,
+    input: Template,
+    reference: Template,
     location: Location,
     absolute_tolerance: Tolerance,
     relative_tolerance: Tolerance,
@@ -71,15 +73,28 @@ impl Number {
             expression: self.expression,
         }
     }
+}
+
+impl Judge for Number {
+    type Expected = Quantity;
+
+    fn input(&self) -> &Template {
+        &self.input
+    }
+
+    fn references(&self) -> Vec<(&'static str, &Template)> {
+        vec![("reference", &self.reference)]
+    }
 
     /// The reference as an amount. It must be one number; signs of currency, brackets and the like may stand around it,
     /// words not.
-    pub(crate) fn expect(&self, reference: &str) -> Result<Quantity, GradeError> {
+    fn expect(&self, scope: Scope<'_>) -> Result<Quantity, GradeError> {
+        let reference = self.reference.render(scope)?;
         let refused = || {
-            let detail = format!("the reference must be one number, got `{}`", excerpt(reference));
+            let detail = format!("the reference must be one number, got `{}`", excerpt(&reference));
             GradeError::new(ErrorClass::InvalidReference, detail)
         };
-        let mut found = numerals(reference);
+        let mut found = numerals(&reference);
         let (Some(only), None) = (found.next(), found.next()) else { return Err(refused()) };
         let (before, behind) = (&reference[..only.start], &reference[only.end..]);
         if before.chars().chain(behind.chars()).any(char::is_alphanumeric) {
@@ -89,12 +104,14 @@ impl Number {
     }
 
     /// 1 for the right number, the partial score for another, 0 for none.
-    pub(crate) fn judge(&self, expected: Quantity, text: &str) -> Grade {
+    fn judge(&self, expected: &Quantity, text: &str) -> Grade {
         let Some(answer) = self.answer(text) else { return Grade::scored(0.0) };
-        let is_right = answer.is_near(expected, self.absolute_tolerance.exact, self.relative_tolerance.exact);
+        let is_right = answer.is_near(*expected, self.absolute_tolerance.exact, self.relative_tolerance.exact);
         Grade::of_answer(if is_right { 1.0 } else { self.partial_score }, answer.to_string())
     }
+}
 
+impl Number {
     fn answer(&self, text: &str) -> Option<Quantity> {
         let region = self.location.narrow(text);
         let calculated = if self.expression { self.calculated(region) } else { None };

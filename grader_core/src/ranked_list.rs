@@ -8,9 +8,11 @@ use serde_json::Value;
 
 use crate::error::{GraderError, Path};
 use crate::grade::{ErrorClass, Grade, GradeError, excerpt};
+use crate::judge::Judge;
 use crate::listing::entries;
 use crate::location::Location;
 use crate::rank_curve::RankCurve;
+use crate::scope::Scope;
 use crate::spec::{read_input, read_location, read_partial_score, read_reference, read_template};
 use crate::template::Template;
 use crate::wire;
@@ -25,9 +27,9 @@ const AFTER_NAME: [&str; 4] = [",", ";", ":", "."];
 /// The settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RankedList {
-    pub(crate) input: Template,
-    pub(crate) reference: Template,
-    pub(crate) aliases: Template,
+    input: Template,
+    reference: Template,
+    aliases: Template,
     location: Location,
     curve: RankCurve,
     max_rank: usize,
@@ -64,22 +66,35 @@ impl RankedList {
             partial_score: Some(self.partial_score),
         }
     }
+}
+
+impl Judge for RankedList {
+    type Expected = Vec<String>;
+
+    fn input(&self) -> &Template {
+        &self.input
+    }
+
+    fn references(&self) -> Vec<(&'static str, &Template)> {
+        vec![("reference", &self.reference), ("aliases", &self.aliases)]
+    }
 
     /// Every accepted spelling, in the form that entries are compared in.
-    pub(crate) fn expect(&self, reference: &str, aliases: &str) -> Result<Vec<String>, GradeError> {
+    fn expect(&self, scope: Scope<'_>) -> Result<Vec<String>, GradeError> {
+        let (reference, aliases) = (self.reference.render(scope)?, self.aliases.render(scope)?);
         let invalid = |detail: String| GradeError::new(ErrorClass::InvalidReference, detail);
-        let mut accepted = names(reference).map_err(invalid)?;
-        accepted.extend(spellings(aliases, &accepted).map_err(invalid)?);
+        let mut accepted = names(&reference).map_err(invalid)?;
+        accepted.extend(spellings(&aliases, &accepted).map_err(invalid)?);
         let accepted: Vec<String> =
             accepted.iter().map(|name| self.normal(name)).filter(|name| !name.is_empty()).collect();
         match accepted.is_empty() {
-            true => Err(invalid(format!("the reference must name an answer, got `{}`", excerpt(reference)))),
+            true => Err(invalid(format!("the reference must name an answer, got `{}`", excerpt(&reference)))),
             false => Ok(accepted),
         }
     }
 
     /// The credit of the best rank at which an accepted spelling stands; the partial score where that is more.
-    pub(crate) fn judge(&self, accepted: &[String], text: &str) -> Grade {
+    fn judge(&self, accepted: &Vec<String>, text: &str) -> Grade {
         let mut grade = Grade::scored(0.0);
         let entries = entries(self.location.narrow(text));
         let names: Vec<String> = entries.iter().map(|entry| self.normal(entry)).collect();
@@ -102,7 +117,9 @@ impl RankedList {
         }
         grade
     }
+}
 
+impl RankedList {
     fn credit(&self, rank: usize) -> f64 {
         if rank == 0 || (self.max_rank > 0 && rank > self.max_rank) { 0.0 } else { self.curve.credit(rank) }
     }

@@ -4,14 +4,19 @@
 use sha2::{Digest, Sha256};
 
 use crate::error::{GraderError, Path};
+use crate::json_fields::JsonFields;
+use crate::judge::Judge;
 use crate::location::Location;
 use crate::multi::Multi;
 use crate::multiple_choice::MultipleChoice;
 use crate::number::Number;
 use crate::ranked_list::RankedList;
+use crate::regex_match::RegexMatch;
+use crate::shape::Shape;
 use crate::spelling;
 use crate::string_check::StringCheck;
 use crate::template::{OUTPUT_TEXT, Template};
+use crate::tool_calls::ToolCalls;
 use crate::wire::{self, Kind, Spelling};
 
 /// Version of the grading rules. It rises whenever any text may be graded otherwise than before.
@@ -37,7 +42,17 @@ pub const KINDS: [&str; 15] = [
 ];
 
 /// The kinds that this version grades with.
-pub const AVAILABLE_KINDS: [&str; 5] = ["string_check", "multi", "number", "multiple_choice", "ranked_list"];
+pub const AVAILABLE_KINDS: [&str; 9] = [
+    "string_check",
+    "multi",
+    "number",
+    "multiple_choice",
+    "ranked_list",
+    "json_fields",
+    "tool_calls",
+    "regex",
+    "shape",
+];
 
 pub(crate) fn available_kinds() -> String {
     AVAILABLE_KINDS.join(", ")
@@ -63,6 +78,14 @@ pub enum Rule {
     MultipleChoice(MultipleChoice),
     /// Gives credit by rank.
     RankedList(RankedList),
+    /// Compares the fields of a JSON answer.
+    JsonFields(JsonFields),
+    /// Compares tool calls.
+    ToolCalls(ToolCalls),
+    /// Matches a regular expression.
+    Regex(RegexMatch),
+    /// Shapes length and form.
+    Shape(Shape),
     /// Combines other graders.
     Multi(Multi),
 }
@@ -91,6 +114,10 @@ impl Grader {
             Kind::Number(number) => Rule::Number(Number::read(number, path)?),
             Kind::MultipleChoice(choice) => Rule::MultipleChoice(MultipleChoice::read(choice, path)?),
             Kind::RankedList(ranked) => Rule::RankedList(RankedList::read(ranked, path)?),
+            Kind::JsonFields(fields) => Rule::JsonFields(JsonFields::read(fields, path)?),
+            Kind::ToolCalls(calls) => Rule::ToolCalls(ToolCalls::read(calls, path)?),
+            Kind::Regex(regex) => Rule::Regex(RegexMatch::read(regex, path)?),
+            Kind::Shape(shape) => Rule::Shape(Shape::read(shape, path)?),
             Kind::Multi(multi) => Rule::Multi(Multi::read(multi, path)?),
             other => {
                 let (field, kind) = (path.field("kind"), kind_name(other));
@@ -108,6 +135,10 @@ impl Grader {
             Rule::Number(number) => Kind::Number(number.to_wire()),
             Rule::MultipleChoice(choice) => Kind::MultipleChoice(choice.to_wire()),
             Rule::RankedList(ranked) => Kind::RankedList(ranked.to_wire()),
+            Rule::JsonFields(fields) => Kind::JsonFields(fields.to_wire()),
+            Rule::ToolCalls(calls) => Kind::ToolCalls(calls.to_wire()),
+            Rule::Regex(regex) => Kind::Regex(regex.to_wire()),
+            Rule::Shape(shape) => Kind::Shape(shape.to_wire()),
             Rule::Multi(multi) => Kind::Multi(multi.to_wire()),
         };
         wire::Grader { name: self.name.clone(), kind: Some(kind) }
@@ -133,6 +164,10 @@ impl Grader {
             Rule::Number(_) => "number",
             Rule::MultipleChoice(_) => "multiple_choice",
             Rule::RankedList(_) => "ranked_list",
+            Rule::JsonFields(_) => "json_fields",
+            Rule::ToolCalls(_) => "tool_calls",
+            Rule::Regex(_) => "regex",
+            Rule::Shape(_) => "shape",
             Rule::Multi(_) => "multi",
         }
     }
@@ -140,12 +175,14 @@ impl Grader {
     /// Every template with its path, those of parts included.
     pub(crate) fn templates(&self) -> Vec<(String, &Template)> {
         let fields = match &self.rule {
-            Rule::StringCheck(check) => vec![("input", &check.input), ("reference", &check.reference)],
-            Rule::Number(number) => vec![("input", &number.input), ("reference", &number.reference)],
-            Rule::MultipleChoice(choice) => vec![("input", &choice.input), ("reference", &choice.reference)],
-            Rule::RankedList(ranked) => {
-                vec![("input", &ranked.input), ("reference", &ranked.reference), ("aliases", &ranked.aliases)]
-            }
+            Rule::StringCheck(check) => check.templates(),
+            Rule::Number(number) => number.templates(),
+            Rule::MultipleChoice(choice) => choice.templates(),
+            Rule::RankedList(ranked) => ranked.templates(),
+            Rule::JsonFields(fields) => fields.templates(),
+            Rule::ToolCalls(calls) => calls.templates(),
+            Rule::Regex(regex) => regex.templates(),
+            Rule::Shape(shape) => shape.templates(),
             Rule::Multi(multi) => return multi.templates(),
         };
         fields.into_iter().map(|(field, template)| (field.to_owned(), template)).collect()

@@ -32,6 +32,10 @@ fn read_grader(mut fields: JsonObject<'_>) -> Result<wire::Grader, GraderError> 
         "number" => Kind::Number(read_number(&mut fields)?),
         "multiple_choice" => Kind::MultipleChoice(read_multiple_choice(&mut fields)?),
         "ranked_list" => Kind::RankedList(read_ranked_list(&mut fields)?),
+        "json_fields" => Kind::JsonFields(read_json_fields(&mut fields)?),
+        "tool_calls" => Kind::ToolCalls(read_tool_calls(&mut fields)?),
+        "regex" => Kind::Regex(read_regex(&mut fields)?),
+        "shape" => Kind::Shape(read_shape(&mut fields)?),
         "multi" => Kind::Multi(read_multi(&mut fields)?),
         other => return Err(not_available(other, fields.path())),
     };
@@ -114,6 +118,41 @@ fn read_ranked_list(fields: &mut JsonObject<'_>) -> Result<wire::RankedListGrade
         case_sensitive: fields.flag("case_sensitive")?,
         aliases: fields.text("aliases")?.unwrap_or_default(),
         partial_score: fields.number("partial_score")?,
+    })
+}
+
+fn read_json_fields(fields: &mut JsonObject<'_>) -> Result<wire::JsonFieldsGrader, GraderError> {
+    Ok(wire::JsonFieldsGrader {
+        input: fields.text("input")?.unwrap_or_default(),
+        reference: fields.required_text("reference")?,
+        schema_json: fields.json_text("schema_json")?,
+        weights: fields.number_map("weights")?,
+    })
+}
+
+fn read_tool_calls(fields: &mut JsonObject<'_>) -> Result<wire::ToolCallsGrader, GraderError> {
+    Ok(wire::ToolCallsGrader {
+        input: fields.text("input")?.unwrap_or_default(),
+        reference: fields.required_text("reference")?,
+        any_order: fields.flag("any_order")?,
+    })
+}
+
+fn read_regex(fields: &mut JsonObject<'_>) -> Result<wire::RegexGrader, GraderError> {
+    Ok(wire::RegexGrader {
+        input: fields.text("input")?.unwrap_or_default(),
+        pattern: fields.required_text("pattern")?,
+        reference: fields.text("reference")?.unwrap_or_default(),
+    })
+}
+
+fn read_shape(fields: &mut JsonObject<'_>) -> Result<wire::ShapeGrader, GraderError> {
+    Ok(wire::ShapeGrader {
+        input: fields.text("input")?.unwrap_or_default(),
+        min_characters: fields.integer("min_characters")?,
+        max_characters: fields.integer("max_characters")?,
+        slope_characters: fields.integer("slope_characters")?,
+        required_pattern: fields.text("required_pattern")?.unwrap_or_default(),
     })
 }
 
@@ -203,6 +242,33 @@ pub(crate) fn to_json(grader: &wire::Grader, named: bool) -> Value {
             "case_sensitive": ranked.case_sensitive,
             "aliases": ranked.aliases,
             "partial_score": ranked.partial_score,
+        }),
+        Some(Kind::JsonFields(fields)) => json!({
+            "type": "json_fields",
+            "input": fields.input,
+            "reference": fields.reference,
+            "schema_json": fields.schema_json,
+            "weights": fields.weights,
+        }),
+        Some(Kind::ToolCalls(calls)) => json!({
+            "type": "tool_calls",
+            "input": calls.input,
+            "reference": calls.reference,
+            "any_order": calls.any_order,
+        }),
+        Some(Kind::Regex(regex)) => json!({
+            "type": "regex",
+            "input": regex.input,
+            "pattern": regex.pattern,
+            "reference": regex.reference,
+        }),
+        Some(Kind::Shape(shape)) => json!({
+            "type": "shape",
+            "input": shape.input,
+            "min_characters": shape.min_characters,
+            "max_characters": shape.max_characters,
+            "slope_characters": shape.slope_characters,
+            "required_pattern": shape.required_pattern,
         }),
         Some(Kind::Multi(multi)) => json!({
             "type": "multi",

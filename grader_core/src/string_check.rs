@@ -6,7 +6,9 @@ use std::borrow::Cow;
 use memchr::memmem;
 
 use crate::error::{GraderError, Path};
-use crate::grade::Grade;
+use crate::grade::{Grade, GradeError};
+use crate::judge::Judge;
+use crate::scope::Scope;
 use crate::spec::read_template;
 use crate::template::Template;
 use crate::wire;
@@ -17,8 +19,8 @@ pub(crate) const OPERATIONS: [&str; 4] = ["eq", "ne", "like", "ilike"];
 /// The settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StringCheck {
-    pub(crate) input: Template,
-    pub(crate) reference: Template,
+    input: Template,
+    reference: Template,
     operation: Operation,
 }
 
@@ -57,17 +59,30 @@ impl StringCheck {
             operation: self.operation as i32,
         }
     }
+}
+
+impl Judge for StringCheck {
+    type Expected = String;
+
+    fn input(&self) -> &Template {
+        &self.input
+    }
+
+    fn references(&self) -> Vec<(&'static str, &Template)> {
+        vec![("reference", &self.reference)]
+    }
 
     /// The expected text in the form that it is compared in.
-    pub(crate) fn expect(&self, reference: &str) -> String {
-        match self.operation {
-            Operation::ContainsWithoutCase => fold(reference).into_owned(),
-            _ => reference.to_owned(),
-        }
+    fn expect(&self, scope: Scope<'_>) -> Result<String, GradeError> {
+        let reference = self.reference.render(scope)?;
+        Ok(match self.operation {
+            Operation::ContainsWithoutCase => fold(&reference).into_owned(),
+            _ => reference.into_owned(),
+        })
     }
 
     /// 1 where the comparison holds, else 0.
-    pub(crate) fn judge(&self, expected: &str, text: &str) -> Grade {
+    fn judge(&self, expected: &String, text: &str) -> Grade {
         let contains = |text: &str| memmem::find(text.as_bytes(), expected.as_bytes()).is_some();
         let holds = match self.operation {
             Operation::Equal => text == expected,

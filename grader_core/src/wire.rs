@@ -61,13 +61,13 @@ pub enum Kind {
     #[prost(message, tag = "11")]
     Math(Unread),
     #[prost(message, tag = "12")]
-    JsonFields(Unread),
+    JsonFields(JsonFieldsGrader),
     #[prost(message, tag = "13")]
-    ToolCalls(Unread),
+    ToolCalls(ToolCallsGrader),
     #[prost(message, tag = "14")]
-    Regex(Unread),
+    Regex(RegexGrader),
     #[prost(message, tag = "15")]
-    Shape(Unread),
+    Shape(ShapeGrader),
     #[prost(message, tag = "16")]
     Remote(Unread),
 }
@@ -208,6 +208,71 @@ pub struct RankCurve {
     /// First rank without credit on the linear curve.
     #[prost(int32, tag = "3")]
     pub zero_rank: i32,
+}
+
+/// Compares the fields of a JSON answer.
+#[derive(Clone, PartialEq, Message)]
+pub struct JsonFieldsGrader {
+    /// Template of the examined JSON.
+    #[prost(string, tag = "1")]
+    pub input: String,
+    /// Template of the expected object.
+    #[prost(string, tag = "2")]
+    pub reference: String,
+    /// JSON Schema of the answer; empty for none.
+    #[prost(string, tag = "3")]
+    pub schema_json: String,
+    /// Weights of fields by path.
+    #[prost(btree_map = "string, double", tag = "4")]
+    pub weights: BTreeMap<String, f64>,
+}
+
+/// Compares tool calls.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ToolCallsGrader {
+    /// Template of the examined calls.
+    #[prost(string, tag = "1")]
+    pub input: String,
+    /// Template of the expected calls.
+    #[prost(string, tag = "2")]
+    pub reference: String,
+    /// Whether calls may come in any order.
+    #[prost(bool, tag = "3")]
+    pub any_order: bool,
+}
+
+/// Matches a regular expression.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct RegexGrader {
+    /// Template of the examined text.
+    #[prost(string, tag = "1")]
+    pub input: String,
+    /// The pattern.
+    #[prost(string, tag = "2")]
+    pub pattern: String,
+    /// Template that the first group must equal; empty for none.
+    #[prost(string, tag = "3")]
+    pub reference: String,
+}
+
+/// Shapes length and form.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct ShapeGrader {
+    /// Template of the examined text.
+    #[prost(string, tag = "1")]
+    pub input: String,
+    /// Fewest characters with full score.
+    #[prost(int32, tag = "2")]
+    pub min_characters: i32,
+    /// Most characters with full score; 0 for no bound.
+    #[prost(int32, tag = "3")]
+    pub max_characters: i32,
+    /// Characters over which the score falls to 0.
+    #[prost(int32, tag = "4")]
+    pub slope_characters: i32,
+    /// A pattern without which there is no score.
+    #[prost(string, tag = "5")]
+    pub required_pattern: String,
 }
 
 /// A check of a grader.

@@ -7,12 +7,16 @@ use std::collections::BTreeSet;
 use grader_core::{AVAILABLE_KINDS, Batch, ErrorClass, Grade, GradeError, Grader, GraderError, Item, KINDS, Row};
 use serde_json::Value;
 
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 10] = [
     ("string_check", include_str!("../../tests/golden/string_check.json")),
     ("template", include_str!("../../tests/golden/template.json")),
     ("number", include_str!("../../tests/golden/number.json")),
     ("multiple_choice", include_str!("../../tests/golden/multiple_choice.json")),
     ("ranked_list", include_str!("../../tests/golden/ranked_list.json")),
+    ("json_fields", include_str!("../../tests/golden/json_fields.json")),
+    ("tool_calls", include_str!("../../tests/golden/tool_calls.json")),
+    ("regex", include_str!("../../tests/golden/regex.json")),
+    ("shape", include_str!("../../tests/golden/shape.json")),
     ("multi", include_str!("../../tests/golden/multi.json")),
 ];
 const REFUSED: &str = include_str!("../../tests/golden/refused.json");

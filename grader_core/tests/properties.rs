@@ -6,7 +6,7 @@ use grader_core::{Batch, Grade, GradeRequest, Grader, Item, Row, grade, validate
 use proptest::prelude::*;
 
 /// One grader of each kind that reads the sample and the item, settings varied.
-const GRADERS: [&str; 10] = [
+const GRADERS: [&str; 15] = [
     r#"{"type":"number","reference":"{{item.answer}}","partial_score":0.1}"#,
     r#"{"type":"number","reference":"{{item.answer}}","location":{"marker":"Answer"},"percent_as_fraction":true,"relative_tolerance":0.1}"#,
     r#"{"type":"number","reference":"{{item.answer}}","location":{"marker":"Answer"},"expression":true}"#,
@@ -16,6 +16,11 @@ const GRADERS: [&str; 10] = [
     r#"{"type":"ranked_list","reference":"x","location":{"marker":"list"},"curve":{"kind":"dcg"}}"#,
     r#"{"type":"string_check","input":"{{sample.output_text}}","reference":"{{item.answer}}","operation":"ilike"}"#,
     r#"{"type":"string_check","input":"{{sample.output_json.a[0]}}","reference":"{{sample.choices}}","operation":"eq"}"#,
+    r#"{"type":"json_fields","reference":"{{item.answer}}","weights":{"a":2}}"#,
+    r#"{"type":"json_fields","reference":"{\"a\":[1,{\"b\":2}]}","schema_json":{"type":"object","properties":{"a":{"pattern":"(a|b)+"}}}}"#,
+    r#"{"type":"tool_calls","input":"{{sample.output_text}}","reference":"{{item.answer}}","any_order":true}"#,
+    r#"{"type":"regex","pattern":"(?i)answer\\W*(\\w+)?","reference":"{{item.answer}}"}"#,
+    r#"{"type":"shape","min_characters":3,"max_characters":20,"slope_characters":7,"required_pattern":"[0-9]|a"}"#,
     r#"{"type":"multi","graders":{"n":{"type":"number","reference":"{{item.answer}}"},"c":{"type":"multiple_choice","reference":"B"}},"calculate_output":"(n+c)/2"}"#,
 ];
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use grader_core::wire::{GraderSpec, Spelling, ValidateGraderRequest, ValidateGraderResponse};
-use grader_core::{GradeRequest, Grader, GraderError, SCORE_BOUNDS, grade, validate};
+use grader_core::{Batch, ErrorClass, GradeRequest, Grader, GraderError, Row, SCORE_BOUNDS, grade, validate};
 use prost::{Message, Oneof};
 
 /// `GradeRequest` of the proto, as prost alone would read it.
@@ -225,4 +225,12 @@ fn a_fingerprint_depends_on_the_rule_and_not_on_its_spelling_or_name() {
     assert_eq!(plain, fingerprint(r#"{"name":"n","reference":"{{item.answer}}","partial_score":0.0,"type":"number"}"#));
     assert_ne!(plain, fingerprint(r#"{"type":"number","reference":"{{item.answer}}","partial_score":0.1}"#));
     assert_ne!(plain, fingerprint(r#"{"type":"number","reference":"{{item.gold}}"}"#));
+}
+
+#[test]
+fn a_row_without_an_item_has_an_error_and_no_score() {
+    let grader = Grader::from_json(r#"{"type": "number", "reference": "{{item.answer}}"}"#).unwrap();
+    let batch = Batch { items: vec![], rows: vec![Row { item: 0, output_text: "1", sample_json: "" }] };
+    let grades = grader.grade(&batch);
+    assert_eq!(grades[0].outcome.as_ref().unwrap_err().class, ErrorClass::Other);
 }

@@ -16,7 +16,7 @@ from pinetune.pod.errors import InvalidInput
 
 RIGHT = 1.0 - 1e-9
 """A grade from here on counts as right."""
-EXTRACTING = ("multiple_choice", "number", "ranked_list")
+EXTRACTING = ("number", "multiple_choice", "ranked_list", "json_fields", "tool_calls")
 """Types of graders that find an answer in a text, which is what a majority vote counts."""
 
 
@@ -65,7 +65,7 @@ def majority_votes(rollouts: Sequence[Rollout]) -> dict[str, bool]:
     """Return for each item that was voted on whether the commonest extracted answer is right.
 
     Answers that could not be extracted have no vote; of equally common answers the one sampled first wins; an item
-    without any vote is wrong.
+    whose answers were graded and none extracted is wrong, and one of which none was graded is left out.
     """
     ballots: dict[str, list[Grade]] = defaultdict(list)
     for rollout in rollouts:
@@ -73,7 +73,10 @@ def majority_votes(rollouts: Sequence[Rollout]) -> dict[str, bool]:
             ballots[rollout.item_id].append(rollout.grade)
     outcome = {}
     for item_id, grades in ballots.items():
-        answers = [grade for grade in grades if grade.score is not None and grade.extracted_answer]
+        graded = [grade for grade in grades if grade.score is not None]
+        if not graded:
+            continue
+        answers = [grade for grade in graded if grade.extracted_answer]
         # Counter keeps the order of first sight, and most_common is stable.
         commonest = Counter(grade.extracted_answer for grade in answers).most_common(1)
         outcome[item_id] = any(
@@ -96,31 +99,27 @@ def compare(
             f"{len(ours.keys() & theirs.keys())} of them shared; compare evaluations of one data set",
             reason="DIFFERENT_ITEMS",
         )
-    items = [key for key in ours if ours[key].score is not None and theirs[key].score is not None]
     found = []
-    for name, values in _comparable(rollouts, ours, items, ranked).items():
-        base = _comparable(baseline, theirs, items, ranked).get(name)
-        if base is not None and values:
-            better = sum(value > other for value, other in zip(values, base, strict=True))
-            worse = sum(value < other for value, other in zip(values, base, strict=True))
-            found.append((paired_difference(name, values, base), better, worse))
+    bases = _by_item(baseline, ranked)
+    for name, values in _by_item(rollouts, ranked).items():
+        base = bases.get(name, {})
+        if pairs := [(value, base[item]) for item, value in values.items() if item in base]:
+            better, worse = sum(value > other for value, other in pairs), sum(value < other for value, other in pairs)
+            found.append((paired_difference(name, *map(list, zip(*pairs, strict=True))), better, worse))
     return found
 
 
-def _comparable(
-    rollouts: Sequence[Rollout], grades: Mapping[str, Grade], items: Sequence[str], ranked: bool
-) -> dict[str, list[float]]:
-    """Return each statistic's values per item, in the order of `items`."""
-    values: dict[str, list[float]] = {}
+def _by_item(rollouts: Sequence[Rollout], ranked: bool) -> dict[str, dict[str, float]]:
+    """Return each statistic's value per item that was graded."""
+    grades = _per_item(rollouts)
+    values: dict[str, dict[str, float]] = {}
     if ranked:
         for name, rank in (("top_1", 1), ("top_5", 5), ("top_max", None)):
-            values[name] = [_within(grades[item], rank) for item in items]
+            values[name] = {item: _within(grade, rank) for item, grade in grades.items()}
     else:
-        values["accuracy"] = [float(_score(grades[item]) >= RIGHT) for item in items]
-    values["mean_grade"] = [_score(grades[item]) for item in items]
-    votes = majority_votes(rollouts)
-    if votes:
-        values["majority_vote"] = [float(votes[item]) for item in items]
+        values["accuracy"] = {item: float(_score(grade) >= RIGHT) for item, grade in grades.items()}
+    values["mean_grade"] = {item: _score(grade) for item, grade in grades.items()}
+    values["majority_vote"] = {item: float(right) for item, right in majority_votes(rollouts).items()}
     return values
 
 

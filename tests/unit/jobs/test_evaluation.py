@@ -62,6 +62,21 @@ def test_the_commonest_answer_wins_the_vote_and_the_first_of_equals() -> None:
     assert majority_votes([*votes, *tie, *none]) == {"a": False, "b": True, "c": False}
 
 
+def test_an_item_whose_votes_all_failed_is_no_wrong_answer() -> None:
+    failed = [rollout("b", FAILED), rollout("b", FAILED, 0)]
+    measured = values([rollout("a", right()), rollout("a", right(), 0), *failed])
+    assert (measured["accuracy"], measured["majority_vote"]) == ((1.0, 1), (1.0, 1))
+
+
+def test_votes_are_compared_over_the_items_that_both_voted_on() -> None:
+    ours = [rollout("a", right()), rollout("a", right(), 0), rollout("b", right()), rollout("b", right(), 0)]
+    theirs = [rollout("a", wrong()), rollout("a", wrong(), 0), rollout("b", wrong()), rollout("b", FAILED, 0)]
+    found = {
+        difference.name: (difference.count, better) for difference, better, _ in compare(ours, theirs, ranked=False)
+    }
+    assert (found["accuracy"], found["majority_vote"]) == ((2, 2), (1, 1))
+
+
 def test_votes_do_not_count_as_measured_completions() -> None:
     measured = values([rollout("a", wrong()), rollout("a", right(), 0), rollout("a", right(), 1)])
     assert (measured["accuracy"], measured["majority_vote"]) == ((0.0, 1), (1.0, 1))
