@@ -20,7 +20,6 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 PINETUNE = [str(Path(sys.executable).with_name("pinetune"))]
-READY_SECONDS = 120
 STOP_SECONDS = 60
 RUNS = ("base", "warm_up", "sft", "fine_tuned")
 ROWS = {"train": 2560, "validation": 300, "test": 400}
@@ -148,14 +147,13 @@ def result_of(
                 "name": name,
                 "evaluation_id": evaluation["evaluation_id"],
                 **{
-                    one["name"]: {"value": one.get("value", 0.0), "low": one.get("low", 0.0), "high": one["high"]}
-                    for one in evaluation["statistics"]
+                    one["name"]: {key: one[key] for key in ("value", "low", "high")} for one in evaluation["statistics"]
                 },
             }
             for name, evaluation in evaluations.items()
         ],
         "validation_reward": [
-            {"step": int(step.get("number", 0)), "value": step["validation"].get("reward_mean", 0.0)}
+            {"step": int(step.get("number", 0)), "value": step["validation"]["reward_mean"]}
             for step in steps
             if "validation" in step
         ],

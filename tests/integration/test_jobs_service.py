@@ -276,7 +276,8 @@ def test_a_vote_needs_a_grader_that_finds_an_answer(room: Room) -> None:
     )
     assert refused.message == (
         "pinetune.evaluation.vote_samples must be 1 with a grader of type string_check, which extracts no answer to "
-        "vote on; it is 5. Those of type multiple_choice, number, ranked_list do, alone or as a part of a multi grader"
+        "vote on; it is 5. Those of type number, multiple_choice, ranked_list, json_fields, tool_calls do, alone or as "
+        "a part of a multi grader"
     )
     assert (refused.reason, refused.metadata["field"]) == ("GRADER_CANNOT_VOTE", "pinetune.evaluation.vote_samples")
     order = evaluation_order(room, vote_samples=5)
@@ -305,6 +306,19 @@ def test_a_test_set_that_shares_answers_with_training_is_refused(room: Room) -> 
     files = {"training_file": room.upload(ROW), "validation_file": room.upload({**ROW, "question": "b", "answer": "8"})}
     refused = refusal(room, InvalidInput, **files, pinetune=settings)
     assert (refused.reason, refused.metadata["field"]) == ("DATASETS_OVERLAP", "pinetune.evaluation.test_file")
+
+
+def test_a_test_set_with_validation_items_under_another_name_is_refused(room: Room) -> None:
+    shared = {**ROW, "question": "b", "answer": "8"}
+    settings = {
+        "dataset": {"prompt": "{{item.question}}"},
+        "evaluation": {"test_file": room.upload({**ROW, "question": "c"}, shared)},
+    }
+    refused = refusal(
+        room, InvalidInput, training_file=room.upload(ROW), validation_file=room.upload(shared), pinetune=settings
+    )
+    assert (refused.reason, refused.metadata["field"]) == ("DATASETS_OVERLAP", "pinetune.evaluation.test_file")
+    assert "1 of 2 items have a prompt that is also in validation_file" in refused.message
 
 
 def test_a_final_comparison_on_the_validation_items_is_warned_of(room: Room) -> None:
@@ -348,6 +362,15 @@ def test_a_folder_in_hugging_face_format_is_a_model(room: Room, tmp_path: Path) 
     job = room.create_job(model=str(tmp_path))
     room.scheduler.look()
     assert room.worker(job.job_id, 1).claim().model_uri == str(tmp_path)
+
+
+def test_an_address_of_a_folder_is_its_path_and_one_of_elsewhere_is_refused(room: Room, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    job = room.create_job(model=f"file://{tmp_path}")
+    room.scheduler.look()
+    assert room.worker(job.job_id, 1).claim().model_uri == str(tmp_path)
+    refused = refusal(room, InvalidInput, model="memory://models/qwen")
+    assert refused.message.startswith("model: memory://models/qwen is on no file system that the engine can read")
 
 
 def test_a_folder_without_a_configuration_is_no_hub_id(

@@ -169,6 +169,20 @@ def test_a_successor_takes_back_the_steps_after_the_checkpoint(room: Room) -> No
     assert steps_of(room, job.job_id)[-1] == ("TRAINING", 2)
 
 
+def test_a_policy_kept_by_a_step_that_is_taken_back_is_forgotten(room: Room) -> None:
+    job = room.create_job()
+    worker = room.take(job.job_id)
+    for number in range(4):
+        worker.commit_step(training_step(number), USAGE)
+        if number:
+            worker.commit_checkpoint(best_checkpoint(number, 0.1 * number))
+        if number == 2:
+            worker.commit_checkpoint(state_checkpoint(2))
+    died(room, job.job_id)
+    best = [one for one in room.client.list_checkpoints(job.job_id) if one.kind == wire.CHECKPOINT_KIND_BEST]
+    assert [one.step_number for one in best] == [2]
+
+
 def test_without_a_checkpoint_everything_is_done_again(room: Room) -> None:
     job = room.create_job()
     worker = room.take(job.job_id)

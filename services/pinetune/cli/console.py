@@ -103,7 +103,7 @@ def phase(value: jobs_pb2.JobPhase) -> str:
 
 
 def time(stamp: Timestamp) -> str:
-    """Return a time of day on this machine's clock; empty where it is not set."""
+    """Return a moment in UTC; empty where it is not set."""
     if not stamp.seconds:
         return ""
     return stamp.ToDatetime().replace(microsecond=0).isoformat(" ") + "Z"

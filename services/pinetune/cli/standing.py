@@ -28,8 +28,14 @@ class Standing:
         self.step = message.event.step
         if self.step.HasField("validation"):
             self.validation = self.step.validation
-            if self.best is None or self.validation.reward_mean > self.best.reward_mean:
+            is_better = self.best is None or self.validation.reward_mean > self.best.reward_mean
+            if is_better and self._is_trusted(self.validation):
                 self.best = self.validation
+
+    def _is_trusted(self, validation: jobs_pb2.ValidationResult) -> bool:
+        """Return whether enough was graded for the job to choose a policy by it."""
+        grades, limit = validation.grades, self.job.spec.pinetune.policies.max_ungraded_share
+        return grades.graded_count > 0 and grades.ungraded_count <= limit * grades.sampled_count
 
     def progress(self) -> tuple[str, int, int]:
         """Return the current phase's word, its last step and its steps in all."""
@@ -55,7 +61,8 @@ class Standing:
             yield "train reward", f"{step.train_reward_mean:.3f}"
         if self.validation is not None:
             shown = self.validation
-            yield "validation", interval(shown.reward_mean, shown.reward_low, shown.reward_high)
+            mean = interval(shown.reward_mean, shown.reward_low, shown.reward_high)
+            yield "validation", mean if shown.grades.graded_count else "ungraded"
         if self.best is not None:
             yield "best", f"{self.best.reward_mean:.3f}"
         if step.HasField("update"):

@@ -25,7 +25,8 @@ GENERATE_DEADLINE_SECONDS = 1800.0
 SCORE_DEADLINE_SECONDS = 120.0
 LOAD_DEADLINE_SECONDS = 600.0
 PROMPTS_PER_CALL = 256
-"""Prompts sent in one call, so that an answer stays far below the limit of a message."""
+COMPLETIONS_PER_CALL = 1024
+"""Prompts and completions of one call at the most, so that it ends before its deadline and its answer is a message."""
 
 T = TypeVar("T")
 
@@ -213,8 +214,9 @@ class GenerationClient:
         Raises Conflict POLICY_TOO_OLD where the service holds an older policy than asked for.
         """
         found: list[list[Completion]] = []
-        for start in range(0, len(prompts), PROMPTS_PER_CALL):
-            part = prompts[start : start + PROMPTS_PER_CALL]
+        size = max(1, min(PROMPTS_PER_CALL, COMPLETIONS_PER_CALL // sampling.sample_count))
+        for start in range(0, len(prompts), size):
+            part = prompts[start : start + size]
             request = wire.GenerateRequest(
                 prompts=[prompt.to_wire() for prompt in part],
                 sample_count=sampling.sample_count,

@@ -231,7 +231,8 @@ def _step(step: jobs_pb2.Step) -> StepRecord:
         number=step.number,
         train_reward=step.train_reward_mean if step.HasField("train_reward_mean") else None,
         validation=Interval(shown.reward_mean, shown.reward_low, shown.reward_high)
-        if step.HasField("validation")
+        # Where nothing was graded the mean is no number.
+        if step.HasField("validation") and shown.grades.graded_count
         else None,
         loss=step.warm_up.loss if step.HasField("warm_up") else None,
         kl=step.update.kl_to_reference if update else None,

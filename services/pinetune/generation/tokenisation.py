@@ -7,10 +7,10 @@ and answer are never tokenised as one text, since a token that spans their borde
 A base model such as gpt2 has no chat template. Which text it should see is then for the user to say, with
 PINETUNE_GENERATION_CHAT_TEMPLATE:
 
-    model      the template that comes with the tokenizer; a tokenizer without one is refused (the default) plain
-    the contents of the turns as they are, with a newline between two turns and nothing else: a single user turn
-               "Question: 1+1?\\nAnswer:" is the prompt, letter by letter. Roles leave no trace; tools are refused.
-    <file>     a Jinja file in the format of transformers' chat templates
+- `model`, the default: the template that comes with the tokenizer; a tokenizer without one is refused.
+- `plain`: the contents of the turns as they are, with a newline between two turns and nothing else: a single user turn
+  "Question: 1+1?\\nAnswer:" is the prompt, letter by letter. Roles leave no trace; tools are refused.
+- a file: a Jinja file in the format of transformers' chat templates.
 """
 
 import json

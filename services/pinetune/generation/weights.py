@@ -1,10 +1,10 @@
 """The weights an engine holds, and how a policy replaces them: all of it or nothing, and no byte unchecked.
 
-    1. manifest      version and content hash are those that were asked for; names, shapes and dtypes are the model's 2.
-    read          only tensors whose hash differs from what is held; each is hashed before the model is touched 3. place
-    the tensors are copied into the model's own memory, the old ones kept aside 4. attest        the content hash is
-    computed again from what the model now holds; if it is not the manifest's, the old
-                     tensors are put back
+1. manifest: version and content hash are those that were asked for; names, shapes and dtypes are the model's.
+2. read: only tensors whose hash differs from what is held; each is hashed before the model is touched.
+3. place: the tensors are copied into the model's own memory, the old ones kept aside.
+4. attest: the content hash is computed again from what the model now holds; if it is not the manifest's, the old
+   tensors are put back.
 
 Tied weights are one tensor with several names. A policy may name them by any of these names, or by all of them if they
 are equal; the copy goes into the one tensor, so they stay tied.

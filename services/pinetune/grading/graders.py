@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pinetune.grading import _core
 from pinetune.pod.errors import InvalidInput
 
-CORE_VERSION = _core.core_version()
-"""Version of the grading rules; a part of every grader's fingerprint."""
 SCORE_BOUNDS = tuple(_core.score_bounds())
 """Upper bounds of the buckets that scores are counted in."""
 

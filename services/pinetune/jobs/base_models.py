@@ -3,6 +3,7 @@
 import re
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 from sqlalchemy.engine import Connection
 
 from pinetune.jobs.model_names import PREFIX
@@ -72,6 +73,12 @@ def _is_folder(model: str) -> bool:
 def _checked_folder(model: str, field: str) -> str:
     try:
         filesystem, path = fsspec.core.url_to_fs(model)
+        if not isinstance(filesystem, LocalFileSystem):
+            raise InvalidInput(
+                f"{field}: {model} is on no file system that the engine can read; copy it to a folder and name that",
+                reason="INVALID_MODEL",
+                field=field,
+            )
         found = filesystem.exists(f"{path}/config.json")
     except (OSError, ValueError, ImportError) as error:
         raise InvalidInput(f"{field}: {model} cannot be read: {error}", reason="INVALID_MODEL", field=field) from error
@@ -82,4 +89,4 @@ def _checked_folder(model: str, field: str) -> str:
             field=field,
         )
     # Workers run elsewhere: what is relative here must not be there.
-    return str(path) if "://" not in model else model.rstrip("/")
+    return str(path)

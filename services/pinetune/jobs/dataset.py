@@ -182,12 +182,16 @@ def refuse_overlap(
     settings: DatasetSettings,
     *,
     field: str = "validation_file",
+    seen_in: str = "training",
 ) -> None:
-    """Raise InvalidInput DATASETS_OVERLAP where the sets share what these settings refuse; `field` is the second's."""
+    """Raise InvalidInput DATASETS_OVERLAP where the sets share what these settings refuse.
+
+    `field` is the second's; `seen_in` is what the first is called.
+    """
     shared = overlap(training, validation)
     if settings.refuse_prompt_overlap and (ids := shared.shared_prompt_ids):
         raise InvalidInput(
-            f"{field}: {len(ids)} of {len(validation)} items have a prompt that is also in training: "
+            f"{field}: {len(ids)} of {len(validation)} items have a prompt that is also in {seen_in}: "
             f"{', '.join(ids[:5])}{' …' * (len(ids) > 5)}; take them out of one set, or set "
             "pinetune.dataset.refuse_prompt_overlap to false",
             reason="DATASETS_OVERLAP",
@@ -196,7 +200,7 @@ def refuse_overlap(
         )
     if settings.refuse_answer_overlap and (answers := shared.shared_answers):
         raise InvalidInput(
-            f"{field}: {len(answers)} of {shared.validation_answer_count} reference answers are also in training: "
+            f"{field}: {len(answers)} of {shared.validation_answer_count} reference answers are also in {seen_in}: "
             f"{', '.join(answers[:5])}{' …' * (len(answers) > 5)}; take them out of one set, or set "
             "pinetune.dataset.refuse_answer_overlap to false",
             reason="DATASETS_OVERLAP",

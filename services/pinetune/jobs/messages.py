@@ -26,6 +26,8 @@ STATE_TO_WIRE = {
     State.CANCELLED: wire.JOB_STATE_CANCELLED,
 }
 STATE_FROM_WIRE = {value: state for state, value in STATE_TO_WIRE.items()}
+PACE_STEPS_MIN = 10
+"""The time left goes by this many of the last steps, or by the last tenth of those taken, whichever are more."""
 PURPOSE_TO_WIRE = {
     Purpose.TRAINING: rollout_pb2.ROLLOUT_PURPOSE_TRAINING,
     Purpose.VALIDATION: rollout_pb2.ROLLOUT_PURPOSE_VALIDATION,
@@ -73,11 +75,12 @@ def _seconds_left(connection: Connection, job: Job) -> float | None:
     if job.work.state is not State.RUNNING:
         return None
     if job.warm_up_step < job.total_warm_up_steps:
-        phase, left = wire.JOB_PHASE_WARM_UP, job.total_warm_up_steps - job.warm_up_step
+        phase, done, total = wire.JOB_PHASE_WARM_UP, job.warm_up_step, job.total_warm_up_steps
     else:
-        phase, left = wire.JOB_PHASE_TRAINING, job.total_steps - job.step
-    pace = history.recent_pace(connection, job.work.work_id, phase)
-    return None if pace is None or left <= 0 else left * pace
+        phase, done, total = wire.JOB_PHASE_TRAINING, job.step, job.total_steps
+    # Ten steps of a small warm-up are a second, too short to tell the pace.
+    pace = history.recent_pace(connection, job.work.work_id, phase, count=max(PACE_STEPS_MIN, done // 10))
+    return None if pace is None or done >= total else (total - done) * pace
 
 
 def fault_message(fault: Fault) -> wire.JobError | None:

@@ -20,6 +20,7 @@ from pinetune.jobs.store.database import Database
 from pinetune.jobs.store.datasets import Dataset, get_dataset
 from pinetune.pod.errors import InvalidInput, PinetuneError, Unsupported
 
+TEST_FIELD = "pinetune.evaluation.test_file"
 COMPARED_ON_VALIDATION = (
     "the final comparison is on the items of validation_file, by which the checkpoint is chosen, so that new items "
     "would show less of a gain; name others in pinetune.evaluation.test_file"
@@ -65,7 +66,7 @@ class OrderDesk:
         files = {
             "training_file": spec.training_file,
             "validation_file": spec.validation_file,
-            "pinetune.evaluation.test_file": spec.pinetune.evaluation.test_file,
+            TEST_FIELD: spec.pinetune.evaluation.test_file,
         }
         datasets = self._datasets({field: name for field, name in files.items() if name})
         with self._database.read() as connection:
@@ -78,6 +79,12 @@ class OrderDesk:
         for field, rows in items.items():
             if field != "training_file":
                 refuse_overlap(training, rows, spec.pinetune.dataset, field=field)
+        test = items.get(TEST_FIELD, [])
+        if spec.pinetune.evaluation.test_file != spec.validation_file:
+            # What a checkpoint was chosen by must not judge it, unless the order says so by naming one file twice.
+            validation = items.get("validation_file", [])
+            same_prompts = spec.pinetune.dataset.model_copy(update={"refuse_answer_overlap": False})
+            refuse_overlap(validation, test, same_prompts, field=TEST_FIELD, seen_in="validation_file")
         spec, remarks = _with_warm_up(spec, training)
         if spec.grader is not None:
             field = f"method.{spec.method.type}.grader"

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+from pinetune.jobs import strict_json
 from pinetune.pod.errors import InvalidInput
 
 ROW_BYTES_MAX = 1 << 20
@@ -115,7 +116,7 @@ def _parse(line: int, content: bytes) -> Row:
     if not content.strip():
         return _bad(line, "the line is blank; take it out")
     try:
-        table = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_refuse_twice)
+        table = strict_json.parse(content.decode("utf-8"))
         # A lone surrogate (`\ud800`) is a text that no message can carry.
         json.dumps(table, ensure_ascii=False).encode("utf-8")
     except UnicodeError as error:
@@ -126,18 +127,6 @@ def _parse(line: int, content: bytes) -> Row:
         return _bad(line, f"a row is a JSON object, not a {type(table).__name__}")
     faults = list(_faults(line, table))
     return Row(line, table, tuple(faults))
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a number in JSON")
-
-
-def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} occurs twice")
-    return table
 
 
 def _faults(line: int, table: dict[str, Any]) -> Iterator[Finding]:

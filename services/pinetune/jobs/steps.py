@@ -67,6 +67,9 @@ def take_back_steps(connection: Connection, work: Work, *, moment: int) -> Check
     rows = history.list_steps(connection, work.work_id, phase=None, after=0, limit=None)
     beyond = [row for row in rows if checkpoint is None or _is_beyond(row, checkpoint)]
     history.delete_steps(connection, work.work_id, beyond)
+    # A policy of a step that is done again may not come out the same, or not come at all; its folder is written anew.
+    best = [row for row in history.list_checkpoints(connection, work.work_id) if row.kind == wire.CHECKPOINT_KIND_BEST]
+    history.delete_checkpoints(connection, [row for row in best if _is_of_steps(row, beyond)])
     step, warm_up_step = (0, 0) if checkpoint is None else (checkpoint.step, checkpoint.warm_up_step)
     stood = wire.Checkpoint() if checkpoint is None else wire.Checkpoint.FromString(checkpoint.checkpoint_message)
     usage = stood.usage.SerializeToString()
@@ -87,6 +90,12 @@ def _is_beyond(row: StepRow, checkpoint: CheckpointRow) -> bool:
     if row.number == 0 and checkpoint.step == 0:
         return row.event_number > checkpoint.event_number
     return row.number > checkpoint.step
+
+
+def _is_of_steps(best: CheckpointRow, steps: list[StepRow]) -> bool:
+    """Return whether one of the steps is the one whose policy was kept."""
+    phase, number = (wire.JOB_PHASE_TRAINING, best.step) if best.step else (wire.JOB_PHASE_WARM_UP, best.warm_up_step)
+    return any((row.phase, row.number) == (phase, number) for row in steps)
 
 
 def _resumption(attempt: int, checkpoint: CheckpointRow | None, beyond: list[StepRow]) -> str:

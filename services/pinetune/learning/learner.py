@@ -230,8 +230,9 @@ class Learner:
             result = step()
         except FloatingPointError as error:
             raise Conflict(
-                f"{what} diverged: {error}. Restore the last checkpoint; a lower learning rate or value_coefficient "
-                "may keep it finite",
+                f"{what} diverged: {error}. The policies kept so far stay; a new job with a lower "
+                "pinetune.algorithm.learning_rate, pinetune.warm_up.learning_rate or "
+                "pinetune.algorithm.value_coefficient may keep it finite",
                 reason="GRADIENT_NOT_FINITE",
             ) from error
         self.half_done = ""

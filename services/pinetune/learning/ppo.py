@@ -4,7 +4,7 @@ In the loop: the learner calls `update` once a step, with completions that were 
 This file knows no transport, no files and no graders. Top to bottom:
 
     update
-      Rollouts.of       trajectories to padded tensors; tokens without a finite sampler log-probability leave the loss
+      Trajectories.of   trajectories to padded tensors; tokens without a finite sampler log-probability leave the loss
       _measure          old log-probabilities and values, reference log-probabilities: one forward pass each
       estimate          advantages.py: rewards, penalties and values to one advantage a token
       epoch_count passes over all completions, each cut into mini_batch_count mini-batches by the seed:
@@ -69,7 +69,7 @@ class Trajectory:
 
 
 @dataclass(frozen=True, slots=True)
-class Rollouts:
+class Trajectories:
     """A step's trajectories as tensors on the policy's device."""
 
     trajectories: Sequence[Trajectory]
@@ -86,7 +86,7 @@ class Rollouts:
     """Number of each completion's group."""
 
     @classmethod
-    def of(cls, trajectories: Sequence[Trajectory], device: torch.device) -> "Rollouts":
+    def of(cls, trajectories: Sequence[Trajectory], device: torch.device) -> "Trajectories":
         """Pad and number the trajectories."""
         mask_BT = completion_mask(trajectories)
         logprobs_BT = torch.full(mask_BT.shape, math.nan)
@@ -119,7 +119,7 @@ class Before:
 class Targets:
     """What the losses hold the new policy against: everything that stays fixed over the passes."""
 
-    rollouts: Rollouts
+    rollouts: Trajectories
     """The tokens."""
     before: Before
     """What was measured before the update."""
@@ -144,7 +144,7 @@ def update(
     optimiser steps before that one have been taken.
     """
     started = time.perf_counter()
-    rollouts = Rollouts.of(trajectories, policy.device)
+    rollouts = Trajectories.of(trajectories, policy.device)
     before = _measure(policy, reference, rollouts, max_tokens_per_pass)
     evidence = _evidence(rollouts, before)
     targets = Targets(rollouts, before, estimate(evidence, settings))
@@ -157,13 +157,13 @@ def update(
     return _metrics(targets, evidence, settings, tally, learning_rate, time.perf_counter() - started)
 
 
-def _measure(policy: Policy, reference: Policy, rollouts: Rollouts, max_tokens: int) -> Before:
+def _measure(policy: Policy, reference: Policy, rollouts: Trajectories, max_tokens: int) -> Before:
     own = policy.score(rollouts.trajectories, max_tokens)
     theirs = reference.score(rollouts.trajectories, max_tokens)
     return Before(own.logprobs_BT, theirs.logprobs_BT, own.values_BT)
 
 
-def _evidence(rollouts: Rollouts, before: Before) -> Evidence:
+def _evidence(rollouts: Trajectories, before: Before) -> Evidence:
     return Evidence(
         rewards_B=rollouts.rewards_B,
         groups_B=rollouts.groups_B,

@@ -1,4 +1,5 @@
 import io
+import math
 
 import pytest
 from rich.console import Console
@@ -51,10 +52,26 @@ def test_a_terminal_sees_the_time_left_of_the_warm_up_at_its_bar(standing: Stand
     assert any(line.endswith("0/9") for line in shown)
 
 
+def test_a_validation_of_which_too_little_was_graded_is_never_the_best(standing: Standing) -> None:
+    job = wire.Job(total_steps=3)
+    job.spec.pinetune.policies.max_ungraded_share = 0.5
+    for number, (reward, graded) in enumerate(((math.nan, 0), (0.9, 1), (0.4, 10))):
+        step = wire.Step(number=number, phase=wire.JOB_PHASE_TRAINING)
+        step.validation.reward_mean = reward
+        step.validation.grades.MergeFrom(
+            wire.GradeCounts(sampled_count=10, graded_count=graded, ungraded_count=10 - graded)
+        )
+        standing.take(wire.WatchJobResponse(event=wire.Event(step=step), job=job))
+        if not graded:
+            assert dict(standing.numbers())["validation"] == "ungraded"
+    assert dict(standing.numbers())["best"] == "0.400"
+
+
 def test_the_best_validation_is_kept_when_a_later_one_is_worse(standing: Standing) -> None:
     for number, reward in enumerate((0.2, 0.5, 0.4)):
         step = wire.Step(number=number, phase=wire.JOB_PHASE_TRAINING)
         step.validation.reward_mean = reward
+        step.validation.grades.MergeFrom(wire.GradeCounts(sampled_count=4, graded_count=4))
         standing.take(wire.WatchJobResponse(event=wire.Event(step=step), job=wire.Job(total_steps=3)))
     numbers = dict(standing.numbers())
     assert numbers["validation"].startswith("0.400")

@@ -1,9 +1,11 @@
 import json
+import math
 
 import pytest
 from tests.fakes.jobs_service import FakeJobs
 
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
+from pinetune.gateway.charts import charts_of
 from pinetune.gateway.reading import Reader
 from pinetune.gateway.records import JobHistory
 from pinetune.gateway.report import comparison_page
@@ -17,6 +19,16 @@ def test_steps_are_told_apart_by_phase_and_read_over_all_pages(trained: JobHisto
     first = trained.training[0]
     assert (first.train_reward, first.kl, first.ungraded_share) == (None, None, None)
     assert trained.training[1].ungraded_share == pytest.approx(1 / 128)
+
+
+def test_a_validation_of_which_nothing_was_graded_is_no_point_of_the_curve(reader: Reader, jobs: FakeJobs) -> None:
+    validation = jobs.histories["ftjob-rl"].steps[3].validation
+    validation.reward_mean = math.nan
+    validation.grades.CopyFrom(wire.GradeCounts(sampled_count=4, ungraded_count=4))
+    trained = reader.history("ftjob-rl")
+    assert [step.number for step in trained.training if step.validation] == [5, 10]
+    for chart in charts_of(trained):
+        json.dumps(chart.figure, allow_nan=False)
 
 
 def test_the_same_items_are_compared_between_the_first_and_the_last_validation(trained: JobHistory) -> None:

@@ -31,7 +31,6 @@ NANO = "nano"
 SEED_MAX = 2_147_483_647
 
 Grader = Annotated[dict[str, JsonValue], Field(min_length=1)]
-Hyperparameter = int | float
 Suffix = Annotated[str, Field(max_length=64, pattern=r"^[^\s:/]*$")]
 MetadataKey = Annotated[str, Field(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, Field(max_length=512)]

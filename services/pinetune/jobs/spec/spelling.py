@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from pinetune.api.grading.v1.grading_pb2 import GraderSpec
 from pinetune.api.jobs.v1 import jobs_pb2, spec_pb2
+from pinetune.jobs import strict_json
 from pinetune.jobs.spec.faults import Fault, faults_of, refusal
 from pinetune.jobs.spec.order import EvaluationOrder, JobSpec
 from pinetune.jobs.spec.settings import DatasetSettings, SpecModel
@@ -77,22 +78,9 @@ def validated(kind: type[M], table: object, *, reason: str = "INVALID_SPEC") -> 
 def parse_json(text: str, what: str) -> object:
     """Parse JSON as the standard has it: no NaN, no key twice; raises InvalidInput INVALID_SPEC that says where."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_twice)
+        return strict_json.parse(text)
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"{what} is not JSON: {error}", reason="INVALID_SPEC", field="") from None
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a number in JSON")
-
-
-def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} occurs twice")
-    return table
 
 
 def _table(message: Message, prefix: str = "") -> dict[str, Any]:

@@ -162,7 +162,7 @@ def list_steps(
     return [_step(row) for row in connection.execute(query.order_by(steps.c.event_number).limit(limit)).mappings()]
 
 
-def recent_pace(connection: Connection, job_id: str, phase: int, *, count: int = 10) -> float | None:
+def recent_pace(connection: Connection, job_id: str, phase: int, *, count: int) -> float | None:
     """Return the mean seconds of the last `count` steps of a phase, step 0 left out; None where there is none."""
     query = (
         sa.select(steps.c.total_seconds)
