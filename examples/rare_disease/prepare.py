@@ -12,7 +12,8 @@ names the candidates that share each one, counts, and ranks:
        Counts: A 1, B 2, C 0, D 0
        The answer is B, A, C, D.
 
-Those who wrote in a hurry (HASTY) say only the last line, with the right gene first.
+Those who wrote in a hurry (HASTY) looked at the patient's first finding alone, and say only the last line: the
+candidates that share it first. Imitation learns their haste, and reinforcement that care pays.
 
 Candidates and their cases come from the patient's own split, and no gene is in two splits: what helps on validation is
 reasoning over the list, not knowledge of genes. Half of the validation genes make the test split, which nothing is
@@ -160,7 +161,7 @@ def make_row(
     return {
         "id": row_id,
         "prompt": prompt(patient, shortlist),
-        "cot": conclusion([right, *(other for other in ranking if other is not right)])
+        "cot": conclusion(ranked(patient[:1], shortlist))
         if hasty
         else f"{walk(patient, shortlist)}\n{conclusion(ranking)}",
         "answer": right.name,
