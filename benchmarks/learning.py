@@ -27,7 +27,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from pinetune.learning.advantages import Evidence, estimate
 from pinetune.learning.optimizer import make_optimizer, take_step
 from pinetune.learning.policy import Policy, make_value_head
-from pinetune.learning.ppo import Rollouts, Trajectory, update
+from pinetune.learning.ppo import Trajectories, Trajectory, update
 from pinetune.learning.settings import AdvantageEstimator, OptimizerSettings, UpdateSettings
 
 VOCABULARY_SIZE = 2048
@@ -175,7 +175,7 @@ class Plain:
     def step(self) -> None:
         """Update once."""
         settings = self._settings
-        rollouts = Rollouts.of(self._trajectories, torch.device("cpu"))
+        rollouts = Trajectories.of(self._trajectories, torch.device("cpu"))
         mask_BT, sampled_BT = rollouts.mask_BT, rollouts.sampled_logprobs_BT
         width = mask_BT.shape[1]
         _, old_values_BT = self._scores(self.policy.model, width)
