@@ -37,6 +37,7 @@ impl Grader {
     pub fn grade(&self, batch: &Batch<'_>) -> Vec<Grade> {
         match &self.rule {
             Rule::StringCheck(check) => grade_rows(check, batch),
+            Rule::TextSimilarity(similarity) => grade_rows(similarity, batch),
             Rule::Number(number) => grade_rows(number, batch),
             Rule::MultipleChoice(choice) => grade_rows(choice, batch),
             Rule::RankedList(ranked) => grade_rows(ranked, batch),

@@ -73,7 +73,7 @@ pub enum ErrorClass {
     Formula,
     /// The sample is not the JSON that a template reads from.
     SampleParse,
-    /// The row itself is unreadable.
+    /// The row itself is unreadable, or the text is longer than the grader compares.
     Other,
 }
 

@@ -22,7 +22,8 @@
 //!    through `json_object`, end there; what it accepts is ready to run.
 //! 3. `batch`: runs a grader over the rows, in parallel. `judge`: what a plain kind is. `scope` holds the values of an item and a sample, `template`
 //!    fills `{{item.answer}}` from them, `location` cuts the text behind a marker.
-//! 4. The kinds: `string_check`; `number` with `numeral` (how numbers are written) and `quantity` (exact amounts);
+//! 4. The kinds: `string_check`; `text_similarity` with `fuzzy` and `rouge` (by `lcs`), `translation` (by `ngrams`) and
+//!    `meteor` (by `porter`), over `tokens` in a `vocabulary`; `number` with `numeral` (how numbers are written) and `quantity` (exact amounts);
 //!    `multiple_choice` with `statement` (what a text states) and `words`; `ranked_list` with `listing` (where the list
 //!    is) and `rank_curve`; `json_fields` with `json_schema`, `tool_calls`, both with `json_value` (JSON by value);
 //!    `regex_match` and `shape` with `pattern`; `multi` with `formula`.
@@ -37,19 +38,24 @@ mod error;
 mod exchange;
 mod expression;
 mod formula;
+mod fuzzy;
 mod grade;
 mod json_fields;
 mod json_object;
 mod json_schema;
 mod json_value;
 mod judge;
+mod lcs;
 mod listing;
 mod location;
+mod meteor;
 mod multi;
 mod multiple_choice;
+mod ngrams;
 mod number;
 mod numeral;
 mod pattern;
+mod porter;
 #[cfg(feature = "python")]
 mod python;
 mod quantity;
@@ -58,6 +64,7 @@ mod ranked_list;
 mod regex_match;
 mod reply;
 mod request;
+mod rouge;
 mod scope;
 mod shape;
 mod spec;
@@ -65,7 +72,11 @@ mod spelling;
 mod statement;
 mod string_check;
 mod template;
+mod text_similarity;
+mod tokens;
 mod tool_calls;
+mod translation;
+mod vocabulary;
 pub mod wire;
 mod words;
 
@@ -85,4 +96,5 @@ pub use shape::Shape;
 pub use spec::{AVAILABLE_KINDS, GRADER_VERSION, Grader, KINDS, Rule};
 pub use string_check::StringCheck;
 pub use template::Template;
+pub use text_similarity::TextSimilarity;
 pub use tool_calls::ToolCalls;

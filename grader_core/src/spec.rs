@@ -16,6 +16,7 @@ use crate::shape::Shape;
 use crate::spelling;
 use crate::string_check::StringCheck;
 use crate::template::{OUTPUT_TEXT, Template};
+use crate::text_similarity::TextSimilarity;
 use crate::tool_calls::ToolCalls;
 use crate::wire::{self, Kind, Spelling};
 
@@ -42,8 +43,9 @@ pub const KINDS: [&str; 15] = [
 ];
 
 /// The kinds that this version grades with.
-pub const AVAILABLE_KINDS: [&str; 9] = [
+pub const AVAILABLE_KINDS: [&str; 10] = [
     "string_check",
+    "text_similarity",
     "multi",
     "number",
     "multiple_choice",
@@ -72,6 +74,8 @@ pub struct Grader {
 pub enum Rule {
     /// Compares two texts.
     StringCheck(StringCheck),
+    /// Measures how alike two texts are.
+    TextSimilarity(TextSimilarity),
     /// Compares numbers.
     Number(Number),
     /// Compares a choice.
@@ -111,6 +115,7 @@ impl Grader {
         };
         let rule = match kind {
             Kind::StringCheck(check) => Rule::StringCheck(StringCheck::read(check, path)?),
+            Kind::TextSimilarity(similarity) => Rule::TextSimilarity(TextSimilarity::read(similarity, path)?),
             Kind::Number(number) => Rule::Number(Number::read(number, path)?),
             Kind::MultipleChoice(choice) => Rule::MultipleChoice(MultipleChoice::read(choice, path)?),
             Kind::RankedList(ranked) => Rule::RankedList(RankedList::read(ranked, path)?),
@@ -132,6 +137,7 @@ impl Grader {
     pub fn to_wire(&self) -> wire::Grader {
         let kind = match &self.rule {
             Rule::StringCheck(check) => Kind::StringCheck(check.to_wire()),
+            Rule::TextSimilarity(similarity) => Kind::TextSimilarity(similarity.to_wire()),
             Rule::Number(number) => Kind::Number(number.to_wire()),
             Rule::MultipleChoice(choice) => Kind::MultipleChoice(choice.to_wire()),
             Rule::RankedList(ranked) => Kind::RankedList(ranked.to_wire()),
@@ -161,6 +167,7 @@ impl Grader {
     pub fn kind(&self) -> &'static str {
         match &self.rule {
             Rule::StringCheck(_) => "string_check",
+            Rule::TextSimilarity(_) => "text_similarity",
             Rule::Number(_) => "number",
             Rule::MultipleChoice(_) => "multiple_choice",
             Rule::RankedList(_) => "ranked_list",
@@ -176,6 +183,7 @@ impl Grader {
     pub(crate) fn templates(&self) -> Vec<(String, &Template)> {
         let fields = match &self.rule {
             Rule::StringCheck(check) => check.templates(),
+            Rule::TextSimilarity(similarity) => similarity.templates(),
             Rule::Number(number) => number.templates(),
             Rule::MultipleChoice(choice) => choice.templates(),
             Rule::RankedList(ranked) => ranked.templates(),

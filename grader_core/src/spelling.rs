@@ -29,6 +29,7 @@ fn read_grader(mut fields: JsonObject<'_>) -> Result<wire::Grader, GraderError> 
     let kind = fields.required_text("type")?;
     let kind = match kind.as_str() {
         "string_check" => Kind::StringCheck(read_string_check(&mut fields)?),
+        "text_similarity" => Kind::TextSimilarity(read_text_similarity(&mut fields)?),
         "number" => Kind::Number(read_number(&mut fields)?),
         "multiple_choice" => Kind::MultipleChoice(read_multiple_choice(&mut fields)?),
         "ranked_list" => Kind::RankedList(read_ranked_list(&mut fields)?),
@@ -58,6 +59,15 @@ fn read_string_check(fields: &mut JsonObject<'_>) -> Result<wire::StringCheckGra
     let operation = fields.word("operation", &OPERATIONS)?;
     let operation = operation.ok_or_else(|| GraderError::MissingField { field: fields.path().field("operation") })?;
     Ok(wire::StringCheckGrader { input, reference, operation })
+}
+
+fn read_text_similarity(fields: &mut JsonObject<'_>) -> Result<wire::TextSimilarityGrader, GraderError> {
+    Ok(wire::TextSimilarityGrader {
+        input: fields.required_text("input")?,
+        reference: fields.required_text("reference")?,
+        evaluation_metric: fields.required_text("evaluation_metric")?,
+        pass_threshold: fields.number("pass_threshold")?,
+    })
 }
 
 fn read_location(fields: &mut JsonObject<'_>) -> Result<Option<wire::AnswerLocation>, GraderError> {
@@ -208,6 +218,13 @@ pub(crate) fn to_json(grader: &wire::Grader, named: bool) -> Value {
             "input": check.input,
             "reference": check.reference,
             "operation": word(&OPERATIONS, check.operation),
+        }),
+        Some(Kind::TextSimilarity(similarity)) => json!({
+            "type": "text_similarity",
+            "input": similarity.input,
+            "reference": similarity.reference,
+            "evaluation_metric": similarity.evaluation_metric,
+            "pass_threshold": similarity.pass_threshold,
         }),
         Some(Kind::Number(number)) => json!({
             "type": "number",

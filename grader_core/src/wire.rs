@@ -43,7 +43,7 @@ pub enum Kind {
     #[prost(message, tag = "2")]
     StringCheck(StringCheckGrader),
     #[prost(message, tag = "3")]
-    TextSimilarity(Unread),
+    TextSimilarity(TextSimilarityGrader),
     #[prost(message, tag = "4")]
     ScoreModel(Unread),
     #[prost(message, tag = "5")]
@@ -75,6 +75,23 @@ pub enum Kind {
 /// The settings of a kind that is not available; their fields are skipped.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct Unread {}
+
+/// Measures how alike two texts are.
+#[derive(Clone, PartialEq, Message)]
+pub struct TextSimilarityGrader {
+    /// Template of the examined text.
+    #[prost(string, tag = "1")]
+    pub input: String,
+    /// Template of the expected text.
+    #[prost(string, tag = "2")]
+    pub reference: String,
+    /// Name of the metric.
+    #[prost(string, tag = "3")]
+    pub evaluation_metric: String,
+    /// Where an evaluation counts the sample as passed.
+    #[prost(double, optional, tag = "4")]
+    pub pass_threshold: Option<f64>,
+}
 
 /// Compares two texts.
 #[derive(Clone, PartialEq, Eq, Message)]

@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use grader_core::{AVAILABLE_KINDS, Batch, ErrorClass, Grade, GradeError, Grader, GraderError, Item, KINDS, Row};
 use serde_json::Value;
 
-const FILES: [(&str, &str); 10] = [
+const FILES: [(&str, &str); 11] = [
     ("string_check", include_str!("../../tests/golden/string_check.json")),
+    ("text_similarity", include_str!("../../tests/golden/text_similarity.json")),
     ("template", include_str!("../../tests/golden/template.json")),
     ("number", include_str!("../../tests/golden/number.json")),
     ("multiple_choice", include_str!("../../tests/golden/multiple_choice.json")),

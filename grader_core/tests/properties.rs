@@ -6,7 +6,7 @@ use grader_core::{Batch, Grade, GradeRequest, Grader, Item, Row, grade, validate
 use proptest::prelude::*;
 
 /// One grader of each kind that reads the sample and the item, settings varied.
-const GRADERS: [&str; 15] = [
+const GRADERS: [&str; 20] = [
     r#"{"type":"number","reference":"{{item.answer}}","partial_score":0.1}"#,
     r#"{"type":"number","reference":"{{item.answer}}","location":{"marker":"Answer"},"percent_as_fraction":true,"relative_tolerance":0.1}"#,
     r#"{"type":"number","reference":"{{item.answer}}","location":{"marker":"Answer"},"expression":true}"#,
@@ -14,6 +14,11 @@ const GRADERS: [&str; 15] = [
     r#"{"type":"multiple_choice","reference":"Yes","choices":["Yes","No","Not known"],"location":{"marker":"ß"}}"#,
     r#"{"type":"ranked_list","reference":"{{item.answer}}","aliases":"{{item.answer}}"}"#,
     r#"{"type":"ranked_list","reference":"x","location":{"marker":"list"},"curve":{"kind":"dcg"}}"#,
+    r#"{"type":"text_similarity","input":"{{sample.output_text}}","reference":"{{item.answer}}","evaluation_metric":"fuzzy_match"}"#,
+    r#"{"type":"text_similarity","input":"{{sample.output_text}}","reference":"{{item.answer}}","evaluation_metric":"bleu"}"#,
+    r#"{"type":"text_similarity","input":"{{sample.output_text}}","reference":"{{item.answer}}","evaluation_metric":"meteor"}"#,
+    r#"{"type":"text_similarity","input":"{{sample.output_text}}","reference":"{{item.answer}}","evaluation_metric":"rouge_2"}"#,
+    r#"{"type":"text_similarity","input":"{{sample.output_text}}","reference":"{{item.answer}}","evaluation_metric":"rouge_l"}"#,
     r#"{"type":"string_check","input":"{{sample.output_text}}","reference":"{{item.answer}}","operation":"ilike"}"#,
     r#"{"type":"string_check","input":"{{sample.output_json.a[0]}}","reference":"{{sample.choices}}","operation":"eq"}"#,
     r#"{"type":"json_fields","reference":"{{item.answer}}","weights":{"a":2}}"#,

@@ -22,6 +22,7 @@ def cases(*names: str) -> list[Case]:
 
 GRADED = cases(
     "string_check",
+    "text_similarity",
     "template",
     "number",
     "multiple_choice",

@@ -13,6 +13,12 @@ STRING_CHECK = wire.StringCheckGrader(
     reference="{{item.answer}}",
     operation=wire.STRING_CHECK_OPERATION_ILIKE,
 )
+SIMILARITY = wire.TextSimilarityGrader(
+    input="{{sample.output_text}}",
+    reference="{{item.answer}}",
+    evaluation_metric="rouge_3",
+    pass_threshold=0.5,
+)
 NUMBER = wire.NumberGrader(
     input="{{sample.output_json.n}}",
     reference="{{item.answer}}",
@@ -55,6 +61,7 @@ MULTI = wire.MultiGrader(
 )
 GRADERS = {
     "string_check": wire.Grader(name="n", string_check=STRING_CHECK),
+    "text_similarity": wire.Grader(name="n", text_similarity=SIMILARITY),
     "number": wire.Grader(name="n", number=NUMBER),
     "multiple_choice": wire.Grader(name="n", multiple_choice=CHOICE),
     "ranked_list": wire.Grader(name="n", ranked_list=RANKED),
@@ -74,7 +81,7 @@ def test_a_typed_grader_comes_back_unchanged(grader: wire.Grader) -> None:
 
 
 @pytest.mark.parametrize(
-    "message", [STRING_CHECK, NUMBER, CHOICE, RANKED, MULTI, LOCATION], ids=lambda m: type(m).__name__
+    "message", [STRING_CHECK, SIMILARITY, NUMBER, CHOICE, RANKED, MULTI, LOCATION], ids=lambda m: type(m).__name__
 )
 def test_these_tests_set_every_field_of_the_contract(message: Message) -> None:
     assert {field.name for field, _ in message.ListFields()} == set(message.DESCRIPTOR.fields_by_name)

@@ -1,0 +1,38 @@
+//! ROUGE-1 to ROUGE-5 and ROUGE-L of one text: the harmonic mean of the shares of text and reference that the other has.
+
+use crate::lcs::Sequence;
+use crate::ngrams::Overlap;
+use crate::translation::count;
+use crate::vocabulary::Vocabulary;
+
+/// By n-grams of `order` words.
+pub(crate) fn rouge(overlap: &Overlap, order: usize) -> f64 {
+    harmonic_mean(overlap.matched(order), overlap.given(order), overlap.expected(order))
+}
+
+/// The words of a reference, in their order.
+pub(crate) struct WordSequence {
+    words: Vocabulary,
+    sequence: Sequence,
+    length: usize,
+}
+
+impl WordSequence {
+    pub(crate) fn new(words: &[&str]) -> Self {
+        let mut vocabulary = Vocabulary::default();
+        let numbers: Vec<u32> = words.iter().map(|word| vocabulary.add(word)).collect();
+        let sequence = Sequence::new(&numbers, vocabulary.len());
+        Self { words: vocabulary, sequence, length: words.len() }
+    }
+
+    /// By the longest common subsequence of words.
+    pub(crate) fn rouge_l(&self, words: &[&str]) -> f64 {
+        let known: Vec<u32> = words.iter().filter_map(|word| self.words.number(word)).collect();
+        harmonic_mean(self.sequence.common(&known), words.len(), self.length)
+    }
+}
+
+/// Mean of the shares `common / given` and `common / expected`.
+fn harmonic_mean(common: usize, given: usize, expected: usize) -> f64 {
+    2.0 * count(common) / count((given + expected).max(1))
+}
