@@ -59,7 +59,7 @@ enum Metric {
 
 /// A reference, ready for its metric.
 pub(crate) enum Expected {
-    Letters(LetterSequence),
+    Letters(Box<LetterSequence>),
     Words(WordSequence),
     Ngrams(Ngrams),
     Meteor(Meteor),
@@ -133,7 +133,7 @@ impl Judge for TextSimilarity {
             let length = reference.chars().count();
             return match length > MAX_EXPECTED {
                 true => refused(too_long("the reference", "characters", MAX_EXPECTED, length)),
-                false => Ok(Expected::Letters(LetterSequence::new(&reference))),
+                false => Ok(Expected::Letters(Box::new(LetterSequence::new(&reference)))),
             };
         }
         self.with_words(&reference, |words| match self.metric {
