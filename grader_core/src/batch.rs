@@ -41,6 +41,7 @@ impl Grader {
             Rule::Number(number) => grade_rows(number, batch),
             Rule::MultipleChoice(choice) => grade_rows(choice, batch),
             Rule::RankedList(ranked) => grade_rows(ranked, batch),
+            Rule::Math(maths) => grade_rows(maths, batch),
             Rule::JsonFields(fields) => grade_rows(fields, batch),
             Rule::ToolCalls(calls) => grade_rows(calls, batch),
             Rule::Regex(regex) => grade_rows(regex, batch),

@@ -25,8 +25,10 @@
 //! 4. The kinds: `string_check`; `text_similarity` with `fuzzy` and `rouge` (by `lcs`), `translation` (by `ngrams`) and
 //!    `meteor` (by `porter`), over `tokens` in a `vocabulary`; `number` with `numeral` (how numbers are written) and `quantity` (exact amounts);
 //!    `multiple_choice` with `statement` (what a text states) and `words`; `ranked_list` with `listing` (where the list
-//!    is) and `rank_curve`; `json_fields` with `json_schema`, `tool_calls`, both with `json_value` (JSON by value);
-//!    `regex_match` and `shape` with `pattern`; `multi` with `formula`.
+//!    is) and `rank_curve`; `maths` with `maths_answer` (where the answer is), `latex` with `latex_names` (tokens),
+//!    `maths_syntax` with `maths_primary` (the parser of a `maths_tree`), `maths_equal`, `maths_value` with `complex`,
+//!    and `maths_text` (the normal form); `json_fields` with `json_schema`, `tool_calls`, both with `json_value` (JSON
+//!    by value); `regex_match` and `shape` with `pattern`; `multi` with `formula`.
 //! 5. `grade`: the outcome, a score or a typed error. `error`: why a grader itself is refused.
 //! 6. `python`: the binding, the only file that knows Python.
 //!
@@ -34,6 +36,7 @@
 //! equal fingerprints grade equally.
 
 mod batch;
+mod complex;
 mod error;
 mod exchange;
 mod expression;
@@ -45,9 +48,19 @@ mod json_object;
 mod json_schema;
 mod json_value;
 mod judge;
+mod latex;
+mod latex_names;
 mod lcs;
 mod listing;
 mod location;
+mod maths;
+mod maths_answer;
+mod maths_equal;
+mod maths_primary;
+mod maths_syntax;
+mod maths_text;
+mod maths_tree;
+mod maths_value;
 mod meteor;
 mod multi;
 mod multiple_choice;
@@ -85,6 +98,7 @@ pub use error::GraderError;
 pub use exchange::{Counts, Graded, SCORE_BOUNDS, grade, validate};
 pub use grade::{ErrorClass, Grade, GradeError};
 pub use json_fields::JsonFields;
+pub use maths::Maths;
 pub use multi::Multi;
 pub use multiple_choice::MultipleChoice;
 pub use number::Number;

@@ -54,6 +54,9 @@ impl Quantity {
         if other.approximate == 0.0 {
             return None;
         }
+        if other.approximate < 0.0 {
+            return self.negated().divided_by(other.negated());
+        }
         let exact = self.exact.zip(other.exact).and_then(|(left, right)| left.divided_by(right));
         Self::either(exact, self.approximate / other.approximate)
     }
@@ -62,6 +65,37 @@ impl Quantity {
     pub(crate) fn plus(self, other: Self) -> Option<Self> {
         let exact = self.exact.zip(other.exact).and_then(|(left, right)| left.plus(right));
         Self::either(exact, self.approximate + other.approximate)
+    }
+
+    /// `None` where the result is not finite.
+    pub(crate) fn times(self, other: Self) -> Option<Self> {
+        let exact = self.exact.zip(other.exact).and_then(|(left, right)| left.times(right));
+        Self::either(exact, self.approximate * other.approximate)
+    }
+
+    /// A whole number.
+    pub(crate) fn whole(value: u32) -> Self {
+        Self::from(Ratio { numerator: i128::from(value), denominator: 1 })
+    }
+
+    /// The amount in lowest terms; `None` where it is not exact.
+    pub(crate) fn reduced(self) -> Option<Self> {
+        self.exact.map(|exact| Self::from(exact.reduced()))
+    }
+
+    /// Whether it is exact and whole.
+    pub(crate) fn is_whole(self) -> bool {
+        self.exact.is_some_and(|exact| exact.numerator % exact.denominator == 0)
+    }
+
+    /// Whether it is exact and has a last digit behind the point.
+    pub(crate) fn is_decimal(self) -> bool {
+        self.exact.is_some_and(|exact| exact.reduced().decimal_places().is_some_and(|places| places > 0))
+    }
+
+    /// The nearest double.
+    pub(crate) fn approximate(self) -> f64 {
+        self.approximate
     }
 
     fn either(exact: Option<Ratio>, approximate: f64) -> Option<Self> {

@@ -7,6 +7,7 @@ use crate::error::{GraderError, Path};
 use crate::json_fields::JsonFields;
 use crate::judge::Judge;
 use crate::location::Location;
+use crate::maths::Maths;
 use crate::multi::Multi;
 use crate::multiple_choice::MultipleChoice;
 use crate::number::Number;
@@ -43,13 +44,14 @@ pub const KINDS: [&str; 15] = [
 ];
 
 /// The kinds that this version grades with.
-pub const AVAILABLE_KINDS: [&str; 10] = [
+pub const AVAILABLE_KINDS: [&str; 11] = [
     "string_check",
     "text_similarity",
     "multi",
     "number",
     "multiple_choice",
     "ranked_list",
+    "math",
     "json_fields",
     "tool_calls",
     "regex",
@@ -82,6 +84,8 @@ pub enum Rule {
     MultipleChoice(MultipleChoice),
     /// Gives credit by rank.
     RankedList(RankedList),
+    /// Compares mathematical expressions.
+    Math(Maths),
     /// Compares the fields of a JSON answer.
     JsonFields(JsonFields),
     /// Compares tool calls.
@@ -119,6 +123,7 @@ impl Grader {
             Kind::Number(number) => Rule::Number(Number::read(number, path)?),
             Kind::MultipleChoice(choice) => Rule::MultipleChoice(MultipleChoice::read(choice, path)?),
             Kind::RankedList(ranked) => Rule::RankedList(RankedList::read(ranked, path)?),
+            Kind::Math(maths) => Rule::Math(Maths::read(maths, path)?),
             Kind::JsonFields(fields) => Rule::JsonFields(JsonFields::read(fields, path)?),
             Kind::ToolCalls(calls) => Rule::ToolCalls(ToolCalls::read(calls, path)?),
             Kind::Regex(regex) => Rule::Regex(RegexMatch::read(regex, path)?),
@@ -141,6 +146,7 @@ impl Grader {
             Rule::Number(number) => Kind::Number(number.to_wire()),
             Rule::MultipleChoice(choice) => Kind::MultipleChoice(choice.to_wire()),
             Rule::RankedList(ranked) => Kind::RankedList(ranked.to_wire()),
+            Rule::Math(maths) => Kind::Math(maths.to_wire()),
             Rule::JsonFields(fields) => Kind::JsonFields(fields.to_wire()),
             Rule::ToolCalls(calls) => Kind::ToolCalls(calls.to_wire()),
             Rule::Regex(regex) => Kind::Regex(regex.to_wire()),
@@ -171,6 +177,7 @@ impl Grader {
             Rule::Number(_) => "number",
             Rule::MultipleChoice(_) => "multiple_choice",
             Rule::RankedList(_) => "ranked_list",
+            Rule::Math(_) => "math",
             Rule::JsonFields(_) => "json_fields",
             Rule::ToolCalls(_) => "tool_calls",
             Rule::Regex(_) => "regex",
@@ -187,6 +194,7 @@ impl Grader {
             Rule::Number(number) => number.templates(),
             Rule::MultipleChoice(choice) => choice.templates(),
             Rule::RankedList(ranked) => ranked.templates(),
+            Rule::Math(maths) => maths.templates(),
             Rule::JsonFields(fields) => fields.templates(),
             Rule::ToolCalls(calls) => calls.templates(),
             Rule::Regex(regex) => regex.templates(),

@@ -33,6 +33,7 @@ fn read_grader(mut fields: JsonObject<'_>) -> Result<wire::Grader, GraderError> 
         "number" => Kind::Number(read_number(&mut fields)?),
         "multiple_choice" => Kind::MultipleChoice(read_multiple_choice(&mut fields)?),
         "ranked_list" => Kind::RankedList(read_ranked_list(&mut fields)?),
+        "math" => Kind::Math(read_math(&mut fields)?),
         "json_fields" => Kind::JsonFields(read_json_fields(&mut fields)?),
         "tool_calls" => Kind::ToolCalls(read_tool_calls(&mut fields)?),
         "regex" => Kind::Regex(read_regex(&mut fields)?),
@@ -127,6 +128,15 @@ fn read_ranked_list(fields: &mut JsonObject<'_>) -> Result<wire::RankedListGrade
         max_rank: fields.integer("max_rank")?,
         case_sensitive: fields.flag("case_sensitive")?,
         aliases: fields.text("aliases")?.unwrap_or_default(),
+        partial_score: fields.number("partial_score")?,
+    })
+}
+
+fn read_math(fields: &mut JsonObject<'_>) -> Result<wire::MathGrader, GraderError> {
+    Ok(wire::MathGrader {
+        input: fields.text("input")?.unwrap_or_default(),
+        reference: fields.required_text("reference")?,
+        location: read_location(fields)?,
         partial_score: fields.number("partial_score")?,
     })
 }
@@ -259,6 +269,13 @@ pub(crate) fn to_json(grader: &wire::Grader, named: bool) -> Value {
             "case_sensitive": ranked.case_sensitive,
             "aliases": ranked.aliases,
             "partial_score": ranked.partial_score,
+        }),
+        Some(Kind::Math(maths)) => json!({
+            "type": "math",
+            "input": maths.input,
+            "reference": maths.reference,
+            "location": location(maths.location.as_ref()),
+            "partial_score": maths.partial_score,
         }),
         Some(Kind::JsonFields(fields)) => json!({
             "type": "json_fields",

@@ -59,7 +59,7 @@ pub enum Kind {
     #[prost(message, tag = "10")]
     RankedList(RankedListGrader),
     #[prost(message, tag = "11")]
-    Math(Unread),
+    Math(MathGrader),
     #[prost(message, tag = "12")]
     JsonFields(JsonFieldsGrader),
     #[prost(message, tag = "13")]
@@ -225,6 +225,23 @@ pub struct RankCurve {
     /// First rank without credit on the linear curve.
     #[prost(int32, tag = "3")]
     pub zero_rank: i32,
+}
+
+/// Compares mathematical expressions.
+#[derive(Clone, PartialEq, Message)]
+pub struct MathGrader {
+    /// Template of the examined text.
+    #[prost(string, tag = "1")]
+    pub input: String,
+    /// Template of the expected expression.
+    #[prost(string, tag = "2")]
+    pub reference: String,
+    /// Where to look.
+    #[prost(message, optional, tag = "3")]
+    pub location: Option<AnswerLocation>,
+    /// Score of a wrong expression.
+    #[prost(double, optional, tag = "4")]
+    pub partial_score: Option<f64>,
 }
 
 /// Compares the fields of a JSON answer.

@@ -7,13 +7,14 @@ use std::collections::BTreeSet;
 use grader_core::{AVAILABLE_KINDS, Batch, ErrorClass, Grade, GradeError, Grader, GraderError, Item, KINDS, Row};
 use serde_json::Value;
 
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 12] = [
     ("string_check", include_str!("../../tests/golden/string_check.json")),
     ("text_similarity", include_str!("../../tests/golden/text_similarity.json")),
     ("template", include_str!("../../tests/golden/template.json")),
     ("number", include_str!("../../tests/golden/number.json")),
     ("multiple_choice", include_str!("../../tests/golden/multiple_choice.json")),
     ("ranked_list", include_str!("../../tests/golden/ranked_list.json")),
+    ("math", include_str!("../../tests/golden/math.json")),
     ("json_fields", include_str!("../../tests/golden/json_fields.json")),
     ("tool_calls", include_str!("../../tests/golden/tool_calls.json")),
     ("regex", include_str!("../../tests/golden/regex.json")),

@@ -6,7 +6,7 @@ use grader_core::{Batch, Grade, GradeRequest, Grader, Item, Row, grade, validate
 use proptest::prelude::*;
 
 /// One grader of each kind that reads the sample and the item, settings varied.
-const GRADERS: [&str; 20] = [
+const GRADERS: [&str; 22] = [
     r#"{"type":"number","reference":"{{item.answer}}","partial_score":0.1}"#,
     r#"{"type":"number","reference":"{{item.answer}}","location":{"marker":"Answer"},"percent_as_fraction":true,"relative_tolerance":0.1}"#,
     r#"{"type":"number","reference":"{{item.answer}}","location":{"marker":"Answer"},"expression":true}"#,
@@ -21,6 +21,8 @@ const GRADERS: [&str; 20] = [
     r#"{"type":"text_similarity","input":"{{sample.output_text}}","reference":"{{item.answer}}","evaluation_metric":"rouge_l"}"#,
     r#"{"type":"string_check","input":"{{sample.output_text}}","reference":"{{item.answer}}","operation":"ilike"}"#,
     r#"{"type":"string_check","input":"{{sample.output_json.a[0]}}","reference":"{{sample.choices}}","operation":"eq"}"#,
+    r#"{"type":"math","reference":"{{item.answer}}","partial_score":0.1}"#,
+    r#"{"type":"math","reference":"\\frac{x^2-1}{x-1}","location":{"marker":"Answer"}}"#,
     r#"{"type":"json_fields","reference":"{{item.answer}}","weights":{"a":2}}"#,
     r#"{"type":"json_fields","reference":"{\"a\":[1,{\"b\":2}]}","schema_json":{"type":"object","properties":{"a":{"pattern":"(a|b)+"}}}}"#,
     r#"{"type":"tool_calls","input":"{{sample.output_text}}","reference":"{{item.answer}}","any_order":true}"#,
@@ -28,6 +30,8 @@ const GRADERS: [&str; 20] = [
     r#"{"type":"shape","min_characters":3,"max_characters":20,"slope_characters":7,"required_pattern":"[0-9]|a"}"#,
     r#"{"type":"multi","graders":{"n":{"type":"number","reference":"{{item.answer}}"},"c":{"type":"multiple_choice","reference":"B"}},"calculate_output":"(n+c)/2"}"#,
 ];
+
+const MATH: &str = r#"{"type":"math","reference":"{{item.answer}}"}"#;
 
 fn grade_one(grader: &str, item: &str, text: &str, sample_json: &str) -> Grade {
     let grader = Grader::from_json(grader).unwrap();
@@ -54,6 +58,25 @@ fn pieces() -> impl Strategy<Value = String> {
         prop::sample::select(vec![
             "\\frac{1}{2}",
             "\\boxed{",
+            "\\sqrt[3]{",
+            "\\left(",
+            "\\{",
+            "\\}",
+            "\\begin{pmatrix}",
+            "&",
+            "\\\\",
+            "\\end{pmatrix}",
+            "\\pm",
+            "\\cup",
+            "\\infty",
+            "\\pi",
+            "\\sin",
+            "\\log_2",
+            "\\text{ and }",
+            "|",
+            "!",
+            "\\le",
+            "x",
             "answer",
             "is",
             "option",
@@ -160,6 +183,33 @@ proptest! {
     }
 
     #[test]
+    fn a_written_fraction_is_compared_by_value(top in -999_i32..1000, bottom in 1_i32..1000, factor in 1_i32..50) {
+        let item = format!(r#"{{"answer": "{}/{}"}}"#, top * factor, bottom * factor);
+        let grade = grade_one(MATH, &item, &format!(r"so $\boxed{{\frac{{{top}}}{{{bottom}}}}}$."), "");
+        prop_assert_eq!(grade.outcome, Ok(1.0));
+        let grade = grade_one(MATH, &item, &format!(r"so $\boxed{{\frac{{{}}}{{{bottom}}}}}$.", top + 1), "");
+        prop_assert_eq!(grade.outcome, Ok(0.0));
+    }
+
+    #[test]
+    fn an_expanded_product_is_the_product(a in -99_i64..100, b in -99_i64..100, off in 1_i64..5) {
+        let item = format!(r#"{{"answer": "(x+{a})(x+{b})"}}"#);
+        let expanded = |constant: i64| format!(r"\boxed{{x^2 + {}x + {constant}}}", a + b);
+        prop_assert_eq!(grade_one(MATH, &item, &expanded(a * b), "").outcome, Ok(1.0));
+        prop_assert_eq!(grade_one(MATH, &item, &expanded(a * b + off), "").outcome, Ok(0.0));
+    }
+
+    #[test]
+    fn the_order_of_a_set_does_not_count(numbers in prop::collection::hash_set(-999_i32..1000, 1..9)) {
+        let numbers: Vec<String> = numbers.into_iter().map(|number| number.to_string()).collect();
+        let turned: Vec<String> = numbers.iter().rev().cloned().collect();
+        let item = format!(r#"{{"answer": "\\{{{}\\}}"}}"#, numbers.join(", "));
+        let grades = [numbers, turned].map(|order| grade_one(MATH, &item, &format!(r"\boxed{{\{{{}\}}}}", order.join(", ")), ""));
+        prop_assert_eq!(&grades[0].outcome, &Ok(1.0));
+        prop_assert_eq!(&grades[0], &grades[1]);
+    }
+
+    #[test]
     fn normalising_a_grader_keeps_its_fingerprint(partial in 0.0..=1.0, marker in any::<String>(), tolerance in 0.0..1e6) {
         let grader = serde_json::json!({
             "type": "number", "reference": "{{item.answer}}", "partial_score": partial,
@@ -213,8 +263,29 @@ fn long_texts_of_the_worst_kind_are_graded() {
         ": ",
         "> ",
         "½",
+        "\\boxed{",
+        "\\boxed{1} and ",
+        "$1$ and ",
+        "$",
+        "\\[",
+        "\\(1\\)",
+        "answer is 1\n",
+        "\\frac",
+        "x^",
+        "2^",
+        "9!",
+        "1,",
+        "|x",
+        "\\sqrt[",
+        "((1,2),",
     ];
     for piece in worst {
         check(r#"{"answer": "7"}"#, &piece.repeat(300_000 / piece.len()), "");
+        // As long as an answer may be, on both sides.
+        let answer = piece.repeat(4000 / piece.len());
+        let item = serde_json::json!({"answer": answer}).to_string();
+        for text in [answer.clone(), format!("\\boxed{{{answer}}}"), format!("\\boxed{{{answer}1}}")] {
+            grade_one(MATH, &item, &text, "");
+        }
     }
 }

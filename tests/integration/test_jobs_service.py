@@ -276,8 +276,8 @@ def test_a_vote_needs_a_grader_that_finds_an_answer(room: Room) -> None:
     )
     assert refused.message == (
         "pinetune.evaluation.vote_samples must be 1 with a grader of type string_check, which extracts no answer to "
-        "vote on; it is 5. Those of type number, multiple_choice, ranked_list, json_fields, tool_calls do, alone or as "
-        "a part of a multi grader"
+        "vote on; it is 5. Those of type number, multiple_choice, ranked_list, math, json_fields, tool_calls do, alone "
+        "or as a part of a multi grader"
     )
     assert (refused.reason, refused.metadata["field"]) == ("GRADER_CANNOT_VOTE", "pinetune.evaluation.vote_samples")
     order = evaluation_order(room, vote_samples=5)

@@ -16,7 +16,7 @@ from pinetune.pod.errors import InvalidInput
 
 RIGHT = 1.0 - 1e-9
 """A grade from here on counts as right."""
-EXTRACTING = ("number", "multiple_choice", "ranked_list", "json_fields", "tool_calls")
+EXTRACTING = ("number", "multiple_choice", "ranked_list", "math", "json_fields", "tool_calls")
 """Types of graders that find an answer in a text, which is what a majority vote counts."""
 
 

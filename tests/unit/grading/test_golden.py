@@ -27,6 +27,7 @@ GRADED = cases(
     "number",
     "multiple_choice",
     "ranked_list",
+    "math",
     "json_fields",
     "tool_calls",
     "regex",

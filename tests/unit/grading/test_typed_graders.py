@@ -46,6 +46,12 @@ RANKED = wire.RankedListGrader(
     aliases="{{item.aliases}}",
     partial_score=0.3,
 )
+MATH = wire.MathGrader(
+    input="{{sample.output_text}}",
+    reference="{{item.answer}}",
+    location=LOCATION,
+    partial_score=0.4,
+)
 LINEAR = wire.RankedListGrader(
     input="{{sample.output_text}}",
     reference="{{item.answer}}",
@@ -65,6 +71,7 @@ GRADERS = {
     "number": wire.Grader(name="n", number=NUMBER),
     "multiple_choice": wire.Grader(name="n", multiple_choice=CHOICE),
     "ranked_list": wire.Grader(name="n", ranked_list=RANKED),
+    "math": wire.Grader(name="n", math=MATH),
     "ranked_list on a line": wire.Grader(name="n", ranked_list=LINEAR),
     "multi": wire.Grader(name="n", multi=MULTI),
 }
@@ -81,7 +88,7 @@ def test_a_typed_grader_comes_back_unchanged(grader: wire.Grader) -> None:
 
 
 @pytest.mark.parametrize(
-    "message", [STRING_CHECK, SIMILARITY, NUMBER, CHOICE, RANKED, MULTI, LOCATION], ids=lambda m: type(m).__name__
+    "message", [STRING_CHECK, SIMILARITY, NUMBER, CHOICE, RANKED, MATH, MULTI, LOCATION], ids=lambda m: type(m).__name__
 )
 def test_these_tests_set_every_field_of_the_contract(message: Message) -> None:
     assert {field.name for field, _ in message.ListFields()} == set(message.DESCRIPTOR.fields_by_name)

@@ -1,0 +1,401 @@
+//! Tokens of mathematical writing, LaTeX or plain: what only styles (`\left`, `\displaystyle`, `$`, `\!`) is dropped, what
+//! is written in several ways (`\times` and `*`, `\leq` and `<=`, `\pi` and `pi`) becomes one token.
+
+use crate::latex_names::{
+    CURRENCIES, FUNCTIONS, MATRICES, NOT_UNDERSTOOD, PROSE, STYLES, TEXTS, THOUSANDS_MARKS, UNITS, token_of,
+};
+
+/// A piece of mathematical writing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Token {
+    /// Digits with at most one point and perhaps an exponent: `1.5e3`.
+    Number(String),
+    /// A variable: `x`, `alpha`.
+    Symbol(String),
+    /// One of `FUNCTIONS`.
+    Function(&'static str),
+    /// π, e, i or ∞, as `π`, `e`, `i`, `∞`.
+    Constant(char),
+    /// An operator or relation, as one character.
+    Sign(char),
+    /// `,` or `;`; "and" and "or" are commas.
+    Separator(char),
+    /// `(`, `[`, `⌊`, `⌈`; `S` for the brace of a set, `G` for the brace that groups.
+    Open(char),
+    /// The same for what closes.
+    Close(char),
+    /// `\frac`: two arguments follow.
+    Fraction,
+    /// `\binom`: two arguments follow.
+    Binomial,
+    /// `\sqrt`: perhaps an index, then an argument.
+    Root,
+    /// A matrix begins.
+    Begin,
+    /// `&` in a matrix.
+    Cell,
+    /// `\\` in a matrix.
+    Row,
+    /// A matrix ends.
+    End,
+    /// Words, such as a unit.
+    Text(String),
+}
+
+/// The tokens of `text`; `None` where it is prose or mathematics that is not understood.
+pub(crate) fn tokens(text: &str) -> Option<Vec<Token>> {
+    let mut reader =
+        Reader { rest: text, tokens: Vec::new(), brackets: 0, matrices: 0, digits: 0, spaced: false, words: 0 };
+    reader.read()?;
+    Some(reader.tokens)
+}
+
+struct Reader<'t> {
+    rest: &'t str,
+    tokens: Vec<Token>,
+    /// How many brackets other than groups are open: a comma inside them separates.
+    brackets: usize,
+    matrices: usize,
+    /// How many arguments of one digit may follow: `\frac12`.
+    digits: usize,
+    /// Whether a space stands before.
+    spaced: bool,
+    /// Words that were read as products of their letters; more than one is prose.
+    words: usize,
+}
+
+impl<'t> Reader<'t> {
+    fn read(&mut self) -> Option<()> {
+        while let Some(first) = self.rest.chars().next() {
+            if first.is_whitespace() || first == '~' {
+                self.skip(first.len_utf8());
+                self.spaced = true;
+                continue;
+            }
+            match first {
+                '\\' => self.command()?,
+                '0'..='9' => self.number(),
+                '.' => self.point(),
+                letter if letter.is_alphabetic() && letter != 'π' => self.word()?,
+                other => self.sign(other)?,
+            }
+            if !matches!(first, '0'..='9' | '\\') {
+                self.digits = 0;
+            }
+            self.spaced = false;
+        }
+        Some(())
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.rest = &self.rest[bytes..];
+    }
+
+    fn push(&mut self, token: Token) {
+        self.tokens.push(token);
+    }
+
+    fn take(&mut self, prefix: &str) -> bool {
+        let rest = self.rest.strip_prefix(prefix);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    fn leading(&self, is_part: impl Fn(char) -> bool) -> &'t str {
+        let end = self.rest.find(|character| !is_part(character)).unwrap_or(self.rest.len());
+        &self.rest[..end]
+    }
+
+    fn number(&mut self) {
+        if self.digits > 0 {
+            self.digits -= 1;
+            let digit = &self.rest[..1];
+            self.skip(1);
+            return self.push(Token::Number(digit.to_owned()));
+        }
+        let run = self.leading(|character| character.is_ascii_digit());
+        self.skip(run.len());
+        let mut number = run.to_owned();
+        if run.len() <= 3 && !run.starts_with('0') {
+            while let Some(group) = self.thousands() {
+                number.push_str(group);
+            }
+        }
+        if self.rest.starts_with('.') && self.rest[1..].starts_with(|next: char| next.is_ascii_digit()) {
+            self.fraction(&mut number);
+        }
+        self.exponent(&mut number);
+        self.push(Token::Number(number));
+    }
+
+    /// The three digits behind a thousands mark.
+    fn thousands(&mut self) -> Option<&'t str> {
+        let marks = THOUSANDS_MARKS.iter().find_map(|mark| self.rest.strip_prefix(mark));
+        let mark = marks.or_else(|| {
+            let rest = self.rest.strip_prefix([',', ' '])?;
+            (self.brackets == 0 || rest.starts_with('0') && self.rest.starts_with(',')).then_some(rest)
+        })?;
+        // `11,\! 111` has a space behind the mark.
+        let group = if self.rest.starts_with(",\\!") { mark.trim_start() } else { mark };
+        let digits = group.bytes().take_while(u8::is_ascii_digit).count();
+        if digits != 3 {
+            return None;
+        }
+        self.rest = &group[3..];
+        Some(&group[..3])
+    }
+
+    fn fraction(&mut self, number: &mut String) {
+        number.push('.');
+        self.skip(1);
+        let run = self.leading(|character| character.is_ascii_digit());
+        self.skip(run.len());
+        number.push_str(run);
+    }
+
+    /// `e3` behind a number, where no power of e is meant.
+    fn exponent(&mut self, number: &mut String) {
+        let Some(behind) = self.rest.strip_prefix(['e', 'E']) else { return };
+        let digits = behind.strip_prefix(['+', '-']).unwrap_or(behind);
+        let count = digits.bytes().take_while(u8::is_ascii_digit).count();
+        if (1..=4).contains(&count) {
+            let length = self.rest.len() - digits.len() + count;
+            number.push_str(&self.rest[..length].to_ascii_lowercase());
+            self.skip(length);
+        }
+    }
+
+    fn point(&mut self) {
+        if self.rest[1..].starts_with(|next: char| next.is_ascii_digit()) {
+            let mut number = "0".to_owned();
+            self.fraction(&mut number);
+            return self.push(Token::Number(number));
+        }
+        if self.rest.starts_with("...") {
+            self.skip(2);
+            self.push(Token::Symbol("…".to_owned()));
+        }
+        self.skip(1);
+    }
+
+    /// Whether the last token can have a unit.
+    fn is_behind_quantity(&self) -> bool {
+        matches!(
+            self.tokens.last(),
+            Some(Token::Number(_) | Token::Close(_) | Token::Constant('π') | Token::Text(_) | Token::Sign('/'))
+        )
+    }
+
+    fn word(&mut self) -> Option<()> {
+        let run = self.leading(char::is_alphabetic);
+        self.skip(run.len());
+        let lower = run.to_lowercase();
+        if run == "m" && self.rest.starts_with(['²', '³']) && self.is_behind_quantity() {
+            self.push(Token::Text(lower));
+            return Some(());
+        }
+        if run.chars().count() == 1 {
+            self.letter(run);
+            return Some(());
+        }
+        if let Some(name) = FUNCTIONS.iter().find(|name| **name == lower) {
+            self.push(Token::Function(name));
+            return Some(());
+        }
+        let is_upper = run.chars().all(char::is_uppercase);
+        let is_unit = UNITS.contains(&lower.as_str()) || (self.spaced && run.chars().count() > 2);
+        match lower.as_str() {
+            "and" | "or" => self.push(Token::Separator(',')),
+            "percent" | "percentage" | "pct" => self.push(Token::Sign('%')),
+            "degree" | "degrees" | "deg" => self.push(Token::Sign('°')),
+            "pi" => self.push(Token::Constant('π')),
+            "infinity" | "inf" | "infty" | "oo" => self.push(Token::Constant('∞')),
+            "sqrt" => self.push(Token::Root),
+            _ if is_unit && self.is_behind_quantity() => self.push(Token::Text(lower)),
+            "in" => self.push(Token::Sign('∈')),
+            word if CURRENCIES.contains(&word) => {}
+            _ if PROSE.contains(&lower.as_str()) && !is_upper => return None,
+            // Few letters, or those of points, are factors.
+            _ if !is_upper && (run.chars().count() > 4 || run.chars().count() > 2 && self.is_before_word()) => {
+                return None;
+            }
+            _ => {
+                self.words += usize::from(run.chars().count() > 2);
+                run.char_indices().for_each(|(at, letter)| self.letter(&run[at..at + letter.len_utf8()]));
+            }
+        }
+        (self.words < 2).then_some(())
+    }
+
+    fn is_before_word(&self) -> bool {
+        let next = self.rest.trim_start();
+        next.len() < self.rest.len() && next.starts_with(char::is_alphabetic)
+    }
+
+    fn letter(&mut self, letter: &str) {
+        self.push(match letter {
+            "e" => Token::Constant('e'),
+            "i" => Token::Constant('i'),
+            "π" => Token::Constant('π'),
+            other => Token::Symbol(other.to_owned()),
+        });
+    }
+
+    fn sign(&mut self, sign: char) -> Option<()> {
+        for (spelled, sign) in [("<=", '≤'), (">=", '≥'), ("!=", '≠'), ("==", '='), ("**", '^')] {
+            if self.take(spelled) {
+                self.push(Token::Sign(sign));
+                return Some(());
+            }
+        }
+        self.skip(sign.len_utf8());
+        match sign {
+            '$' | '€' | '£' | '¥' | '`' | '₹' => {}
+            '−' | '–' => self.push(Token::Sign('-')),
+            '×' | '·' | '*' | '⋅' => self.push(Token::Sign('*')),
+            '÷' | '/' => self.push(Token::Sign('/')),
+            '√' => self.push(Token::Root),
+            'π' | '∞' => self.push(Token::Constant(sign)),
+            '²' | '³' => {
+                self.push(Token::Sign('^'));
+                self.push(Token::Number(if sign == '²' { "2" } else { "3" }.to_owned()));
+            }
+            '+' | '-' | '^' | '_' | '=' | '<' | '>' | '≤' | '≥' | '≠' | '≈' | '∈' | ':' | '!' | '%' | '°' | '∪'
+            | '∩' | '∖' | '±' | '∓' | '|' => self.push(Token::Sign(sign)),
+            '\'' | '’' | '′' => self.push(Token::Sign('\'')),
+            '∅' | '…' => self.push(Token::Symbol(sign.to_string())),
+            ',' | ';' => self.push(Token::Separator(sign)),
+            '(' | '[' => self.open(sign),
+            ')' | ']' => self.close(sign),
+            '{' => self.push(Token::Open('G')),
+            '}' => self.push(Token::Close('G')),
+            '&' if self.matrices > 0 => self.push(Token::Cell),
+            '&' => {}
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn open(&mut self, kind: char) {
+        self.brackets += 1;
+        self.push(Token::Open(kind));
+    }
+
+    fn close(&mut self, kind: char) {
+        self.brackets = self.brackets.saturating_sub(1);
+        self.push(Token::Close(kind));
+    }
+
+    fn command(&mut self) -> Option<()> {
+        self.skip(1);
+        let name = self.leading(|letter| letter.is_ascii_alphabetic());
+        if name.is_empty() {
+            self.escaped();
+            return Some(());
+        }
+        self.skip(name.len());
+        if let Some(function) = FUNCTIONS.iter().find(|function| **function == name) {
+            self.push(Token::Function(function));
+        } else if STYLES.contains(&name) {
+            // `\left.` and `\right.` are brackets that are not there.
+            let _ = matches!(name, "left" | "right") && self.take(".");
+        } else if TEXTS.contains(&name) {
+            self.text();
+        } else if NOT_UNDERSTOOD.contains(&name) {
+            return None;
+        } else if matches!(name, "begin" | "end") {
+            return self.environment(name == "begin");
+        } else {
+            self.named(name);
+        }
+        Some(())
+    }
+
+    /// What a backslash makes of a sign.
+    fn escaped(&mut self) {
+        let Some(sign) = self.rest.chars().next() else { return };
+        let names = |next: char| next.is_ascii_alphabetic() || matches!(next, '{' | '}' | '%');
+        if sign == '\\' && self.matrices == 0 && self.rest[1..].starts_with(names) {
+            // A backslash written twice, as escaped text has it.
+            return;
+        }
+        self.skip(sign.len_utf8());
+        match sign {
+            '{' => self.open('S'),
+            '}' => self.close('S'),
+            '%' => self.push(Token::Sign('%')),
+            '|' => self.push(Token::Sign('|')),
+            '\\' if self.matrices > 0 => self.push(Token::Row),
+            _ => self.spaced = true,
+        }
+    }
+
+    fn named(&mut self, name: &str) {
+        if matches!(name, "frac" | "dfrac" | "tfrac" | "cfrac" | "binom" | "dbinom" | "tbinom") {
+            self.digits = 2;
+        }
+        match token_of(name) {
+            Token::Open(kind) => self.open(kind),
+            Token::Close(kind) => self.close(kind),
+            token => self.push(token),
+        }
+    }
+
+    /// The text in the group that follows: a unit, a word that joins answers, a letter.
+    fn text(&mut self) {
+        self.rest = self.rest.trim_start();
+        let Some(content) = group(self.rest) else { return };
+        self.skip(content.len() + 2);
+        let word = content.trim().trim_matches(['(', ')', '.', '\\', '~']).trim();
+        let lower = word.to_lowercase();
+        match lower.trim_matches([',', ' ']) {
+            "" => {}
+            "and" | "or" => self.push(Token::Separator(',')),
+            "percent" | "percentage" | "pct" | "\\%" | "%" => self.push(Token::Sign('%')),
+            "degrees" | "degree" => self.push(Token::Sign('°')),
+            "pi" => self.push(Token::Constant('π')),
+            _ if word.chars().count() == 1 && !word.starts_with(|sign: char| sign.is_ascii_digit()) => {
+                self.letter(word)
+            }
+            name => match FUNCTIONS.iter().find(|function| **function == name) {
+                Some(function) => self.push(Token::Function(function)),
+                None => self.push(Token::Text(lower)),
+            },
+        }
+    }
+
+    fn environment(&mut self, begins: bool) -> Option<()> {
+        let name = group(self.rest)?;
+        self.skip(name.len() + 2);
+        if !MATRICES.contains(&name) {
+            return (name != "cases").then_some(());
+        }
+        if begins && name == "array" {
+            let columns = group(self.rest)?;
+            self.skip(columns.len() + 2);
+        }
+        self.matrices = if begins { self.matrices + 1 } else { self.matrices.checked_sub(1)? };
+        self.brackets = if begins { self.brackets + 1 } else { self.brackets.saturating_sub(1) };
+        self.push(if begins { Token::Begin } else { Token::End });
+        Some(())
+    }
+}
+
+/// The content of the group in braces that `text` begins with; braces inside it match, escaped ones do not count.
+pub(crate) fn group(text: &str) -> Option<&str> {
+    let mut depth = 0_usize;
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'{' => depth += 1,
+            b'}' => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+        if depth == 0 {
+            return if byte == b'}' { text.get(1..at) } else { None };
+        }
+    }
+    None
+}
