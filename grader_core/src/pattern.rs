@@ -23,7 +23,12 @@ impl Pattern {
             regex::Error::CompiledTooBig(limit) => {
                 path.refuse(key, format!("comes to more than {limit} bytes compiled; repeat less, or fewer characters"))
             }
-            other => path.refuse(key, format!("is no regular expression of Rust's regex crate: {other}")),
+            // Its message draws the pattern over several lines; the last one says what is wrong.
+            other => {
+                let message = other.to_string();
+                let why = message.lines().last().unwrap_or_default().trim_start_matches("error: ");
+                path.refuse(key, format!("is no regular expression of Rust's regex crate: {why}; given `{source}`"))
+            }
         };
         RegexBuilder::new(source).size_limit(COMPILED_BYTES_MAX).build().map(Self).map_err(refused)
     }

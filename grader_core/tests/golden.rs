@@ -132,6 +132,7 @@ fn every_faulty_grader_is_refused_with_reason_and_field() {
         let expected = &case["refuse"];
         match refusal(&case) {
             Some(error) if expected["reason"] == error.reason() && expected["field"] == error.field() => {
+                assert_eq!(error.to_string().lines().count(), 1, "{}: not one sentence: {error}", case["name"]);
                 assert!(
                     error.to_string().starts_with(error.field()),
                     "{}: message without its field: {error}",

@@ -42,7 +42,8 @@ def wilson_interval(mean: float, count: int) -> tuple[float, float]:
     shrink = 1 + Z_95**2 / count
     centre = (mean + Z_95**2 / (2 * count)) / shrink
     half = Z_95 * math.sqrt(mean * (1 - mean) / count + Z_95**2 / (4 * count**2)) / shrink
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # By rounding an end can lie a last digit beyond the mean, where that is 0 or 1.
+    return max(0.0, min(mean, centre - half)), min(1.0, max(mean, centre + half))
 
 
 def normal_interval(values: Sequence[float]) -> tuple[float, float]:

@@ -8,6 +8,13 @@ import pytest
 from pinetune.jobs.statistics import mean_statistic, paired_difference, wilson_interval
 
 
+def test_an_interval_holds_its_mean() -> None:
+    for count in range(1, 500):
+        for mean in (0.0, 1 / count, 1.0):
+            low, high = wilson_interval(mean, count)
+            assert 0.0 <= low <= mean <= high <= 1.0, (mean, count)
+
+
 def test_wilsons_interval_equals_published_values() -> None:
     # Newcombe 1998 (Statistics in Medicine 17:857), table I, method 3.
     for share, count, low, high in [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611)]:
