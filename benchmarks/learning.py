@@ -27,7 +27,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from pinetune.learning.advantages import Evidence, estimate
 from pinetune.learning.optimizer import make_optimizer, take_step
 from pinetune.learning.policy import Policy, make_value_head
-from pinetune.learning.ppo import Trajectories, Trajectory, update
+from pinetune.learning.ppo import TrajectoryTensors, Trajectory, update
 from pinetune.learning.settings import AdvantageEstimator, OptimizerSettings, UpdateSettings
 
 VOCABULARY_SIZE = 2048
@@ -175,13 +175,13 @@ class Plain:
     def step(self) -> None:
         """Update once."""
         settings = self._settings
-        rollouts = Trajectories.of(self._trajectories, torch.device("cpu"))
-        mask_BT, sampled_BT = rollouts.mask_BT, rollouts.sampled_logprobs_BT
+        tensors = TrajectoryTensors.of(self._trajectories, torch.device("cpu"))
+        mask_BT, sampled_BT = tensors.mask_BT, tensors.sampled_logprobs_BT
         width = mask_BT.shape[1]
         _, old_values_BT = self._scores(self.policy.model, width)
         reference_BT, _ = self._scores(self._reference, width)
         log_ratios_BT = (sampled_BT - reference_BT) * mask_BT
-        evidence = Evidence(rollouts.rewards_B, rollouts.groups_B, mask_BT, mask_BT, log_ratios_BT, old_values_BT)
+        evidence = Evidence(tensors.rewards_B, tensors.groups_B, mask_BT, mask_BT, log_ratios_BT, old_values_BT)
         found = estimate(evidence, settings)
         weights_BT = mask_BT / mask_BT.sum(-1, keepdim=True) / len(mask_BT)
         for _ in range(settings.epoch_count):

@@ -15,7 +15,7 @@ from trl import GRPOConfig, GRPOTrainer
 from pinetune.learning.advantages import Evidence, grpo
 from pinetune.learning.optimizer import make_optimizer, take_step
 from pinetune.learning.policy import Policy
-from pinetune.learning.ppo import Trajectories, Trajectory
+from pinetune.learning.ppo import TrajectoryTensors, Trajectory
 from pinetune.learning.settings import UpdateSettings
 
 
@@ -37,7 +37,7 @@ class Trl:
         rows = next(n for n in range(max(1, max_tokens // longest), 0, -1) if len(trajectories) % n == 0)
         self._settings = settings
         self._parts = [trajectories[start : start + rows] for start in range(0, len(trajectories), rows)]
-        self._rollouts = Trajectories.of(trajectories, torch.device("cpu"))
+        self._tensors = TrajectoryTensors.of(trajectories, torch.device("cpu"))
         self._rows = rows
         self._folder = tempfile.TemporaryDirectory()
         vocabulary = {f"w{number}": number for number in range(model.config.vocab_size)}
@@ -72,10 +72,10 @@ class Trl:
 
     def step(self) -> None:
         """Update once."""
-        rollouts = self._rollouts
-        nothing_BT = torch.zeros_like(rollouts.sampled_logprobs_BT)
+        tensors = self._tensors
+        nothing_BT = torch.zeros_like(tensors.sampled_logprobs_BT)
         evidence = Evidence(
-            rollouts.rewards_B, rollouts.groups_B, rollouts.mask_BT, rollouts.mask_BT, nothing_BT, nothing_BT
+            tensors.rewards_B, tensors.groups_B, tensors.mask_BT, tensors.mask_BT, nothing_BT, nothing_BT
         )
         advantages_B = grpo(evidence, self._settings).advantages_BT[:, 0]
         for index, part in enumerate(self._parts):

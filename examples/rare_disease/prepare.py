@@ -13,7 +13,7 @@ names the candidates that share each one, counts, and ranks:
        The answer is B, A, C, D.
 
 Those who wrote in a hurry (HASTY) looked at the patient's first finding alone, and say only the last line: the
-candidates that share it first. Imitation learns their haste, and reinforcement that care pays.
+candidates that share it first. Imitation learns their haste, and reinforcement that all findings count.
 
 Candidates and their cases come from the patient's own split, and no gene is in two splits: what helps on validation is
 reasoning over the list, not knowledge of genes. Half of the validation genes make the test split, which nothing is

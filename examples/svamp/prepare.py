@@ -80,16 +80,13 @@ class Problem:
 
     def row(self, *, thought: bool) -> dict[str, str]:
         """Return the line of the data set, with or without the chain of thought."""
-        listed = dict(zip(LETTERS, (f"{letter.lower()} {one}" for letter, one in self._listed()), strict=False))
+        listed = {letter: f"{letter.lower()} {one}" for letter, one in zip(LETTERS, self.numbers, strict=False)}
         question = f"{self.story}\n{' '.join(f'{one};' for one in listed.values())}"
         row = {"id": self.id, "question": question, "answer": self.answer}
         if thought:
             plan = LETTER.sub(lambda letter: listed[letter.group()], self.expression)
             row["cot"] = f"{plan}\nThe answer is {self.told(self.expression)}."
         return row
-
-    def _listed(self) -> Iterator[tuple[str, str]]:
-        return zip(LETTERS, self.numbers, strict=False)
 
 
 def main() -> None:

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
+use crate::grade::count;
 use crate::lcs::Sequence;
-use crate::translation::count;
 
 /// The letters of a reference (Unicode scalar values), in their order.
 pub(crate) struct LetterSequence {

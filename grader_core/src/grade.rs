@@ -112,3 +112,9 @@ pub(crate) fn excerpt(text: &str) -> String {
         None => text.to_owned(),
     }
 }
+
+/// A count as a number; those of a text are far below 2^53.
+#[allow(clippy::cast_precision_loss)]
+pub(crate) fn count(count: usize) -> f64 {
+    count as f64
+}

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::error::{GraderError, Path};
-use crate::grade::{ErrorClass, Grade, GradeError, excerpt};
+use crate::grade::{ErrorClass, Grade, GradeError, count, excerpt};
 use crate::json_schema::Schema;
 use crate::json_value::same;
 use crate::judge::Judge;
@@ -150,9 +150,7 @@ impl Field {
 
 /// The weighted mean of the parts' shares. `surplus` entries, which a list has beyond the reference, are wrong ones.
 fn mean<'v, K>(parts: &[Part<K>], surplus: usize, given: impl Fn(&K) -> Option<&'v Value>) -> f64 {
-    // Counts of entries in a text are far below 2^53.
-    #[allow(clippy::cast_precision_loss)]
-    let whole = parts.iter().map(|part| part.weight).sum::<f64>() + surplus as f64;
+    let whole = parts.iter().map(|part| part.weight).sum::<f64>() + count(surplus);
     let right: f64 = parts.iter().map(|part| part.weight * part.field.share(given(&part.key))).sum();
     if whole == 0.0 { 1.0 } else { right / whole }
 }

@@ -1,9 +1,7 @@
 //! Tokens of mathematical writing, LaTeX or plain: what only styles (`\left`, `\displaystyle`, `$`, `\!`) is dropped, what
 //! is written in several ways (`\times` and `*`, `\leq` and `<=`, `\pi` and `pi`) becomes one token.
 
-use crate::latex_names::{
-    CURRENCIES, FUNCTIONS, MATRICES, NOT_UNDERSTOOD, PROSE, STYLES, TEXTS, THOUSANDS_MARKS, UNITS, token_of,
-};
+use crate::latex_names::{CURRENCIES, FUNCTIONS, PROSE, THOUSANDS_MARKS, UNITS};
 
 /// A piece of mathematical writing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,16 +48,17 @@ pub(crate) fn tokens(text: &str) -> Option<Vec<Token>> {
     Some(reader.tokens)
 }
 
-struct Reader<'t> {
-    rest: &'t str,
-    tokens: Vec<Token>,
+/// Reads a text from left to right.
+pub(crate) struct Reader<'t> {
+    pub(crate) rest: &'t str,
+    pub(crate) tokens: Vec<Token>,
     /// How many brackets other than groups are open: a comma inside them separates.
-    brackets: usize,
-    matrices: usize,
+    pub(crate) brackets: usize,
+    pub(crate) matrices: usize,
     /// How many arguments of one digit may follow: `\frac12`.
-    digits: usize,
+    pub(crate) digits: usize,
     /// Whether a space stands before.
-    spaced: bool,
+    pub(crate) spaced: bool,
     /// Words that were read as products of their letters; more than one is prose.
     words: usize,
 }
@@ -87,21 +86,21 @@ impl<'t> Reader<'t> {
         Some(())
     }
 
-    fn skip(&mut self, bytes: usize) {
+    pub(crate) fn skip(&mut self, bytes: usize) {
         self.rest = &self.rest[bytes..];
     }
 
-    fn push(&mut self, token: Token) {
+    pub(crate) fn push(&mut self, token: Token) {
         self.tokens.push(token);
     }
 
-    fn take(&mut self, prefix: &str) -> bool {
+    pub(crate) fn take(&mut self, prefix: &str) -> bool {
         let rest = self.rest.strip_prefix(prefix);
         self.rest = rest.unwrap_or(self.rest);
         rest.is_some()
     }
 
-    fn leading(&self, is_part: impl Fn(char) -> bool) -> &'t str {
+    pub(crate) fn leading(&self, is_part: impl Fn(char) -> bool) -> &'t str {
         let end = self.rest.find(|character| !is_part(character)).unwrap_or(self.rest.len());
         &self.rest[..end]
     }
@@ -232,7 +231,7 @@ impl<'t> Reader<'t> {
         next.len() < self.rest.len() && next.starts_with(char::is_alphabetic)
     }
 
-    fn letter(&mut self, letter: &str) {
+    pub(crate) fn letter(&mut self, letter: &str) {
         self.push(match letter {
             "e" => Token::Constant('e'),
             "i" => Token::Constant('i'),
@@ -276,108 +275,14 @@ impl<'t> Reader<'t> {
         Some(())
     }
 
-    fn open(&mut self, kind: char) {
+    pub(crate) fn open(&mut self, kind: char) {
         self.brackets += 1;
         self.push(Token::Open(kind));
     }
 
-    fn close(&mut self, kind: char) {
+    pub(crate) fn close(&mut self, kind: char) {
         self.brackets = self.brackets.saturating_sub(1);
         self.push(Token::Close(kind));
-    }
-
-    fn command(&mut self) -> Option<()> {
-        self.skip(1);
-        let name = self.leading(|letter| letter.is_ascii_alphabetic());
-        if name.is_empty() {
-            self.escaped();
-            return Some(());
-        }
-        self.skip(name.len());
-        if let Some(function) = FUNCTIONS.iter().find(|function| **function == name) {
-            self.push(Token::Function(function));
-        } else if STYLES.contains(&name) {
-            // `\left.` and `\right.` are brackets that are not there.
-            let _ = matches!(name, "left" | "right") && self.take(".");
-        } else if TEXTS.contains(&name) {
-            self.text();
-        } else if NOT_UNDERSTOOD.contains(&name) {
-            return None;
-        } else if matches!(name, "begin" | "end") {
-            return self.environment(name == "begin");
-        } else {
-            self.named(name);
-        }
-        Some(())
-    }
-
-    /// What a backslash makes of a sign.
-    fn escaped(&mut self) {
-        let Some(sign) = self.rest.chars().next() else { return };
-        let names = |next: char| next.is_ascii_alphabetic() || matches!(next, '{' | '}' | '%');
-        if sign == '\\' && self.matrices == 0 && self.rest[1..].starts_with(names) {
-            // A backslash written twice, as escaped text has it.
-            return;
-        }
-        self.skip(sign.len_utf8());
-        match sign {
-            '{' => self.open('S'),
-            '}' => self.close('S'),
-            '%' => self.push(Token::Sign('%')),
-            '|' => self.push(Token::Sign('|')),
-            '\\' if self.matrices > 0 => self.push(Token::Row),
-            _ => self.spaced = true,
-        }
-    }
-
-    fn named(&mut self, name: &str) {
-        if matches!(name, "frac" | "dfrac" | "tfrac" | "cfrac" | "binom" | "dbinom" | "tbinom") {
-            self.digits = 2;
-        }
-        match token_of(name) {
-            Token::Open(kind) => self.open(kind),
-            Token::Close(kind) => self.close(kind),
-            token => self.push(token),
-        }
-    }
-
-    /// The text in the group that follows: a unit, a word that joins answers, a letter.
-    fn text(&mut self) {
-        self.rest = self.rest.trim_start();
-        let Some(content) = group(self.rest) else { return };
-        self.skip(content.len() + 2);
-        let word = content.trim().trim_matches(['(', ')', '.', '\\', '~']).trim();
-        let lower = word.to_lowercase();
-        match lower.trim_matches([',', ' ']) {
-            "" => {}
-            "and" | "or" => self.push(Token::Separator(',')),
-            "percent" | "percentage" | "pct" | "\\%" | "%" => self.push(Token::Sign('%')),
-            "degrees" | "degree" => self.push(Token::Sign('°')),
-            "pi" => self.push(Token::Constant('π')),
-            _ if word.chars().count() == 1 && !word.starts_with(|sign: char| sign.is_ascii_digit()) => {
-                self.letter(word)
-            }
-            name => match FUNCTIONS.iter().find(|function| **function == name) {
-                Some(function) => self.push(Token::Function(function)),
-                None => self.push(Token::Text(lower)),
-            },
-        }
-    }
-
-    fn environment(&mut self, begins: bool) -> Option<()> {
-        let name = group(self.rest)?;
-        self.skip(name.len() + 2);
-        if !MATRICES.contains(&name) {
-            return (name != "cases").then_some(());
-        }
-        if begins && name == "array" {
-            let columns = group(self.rest)?;
-            self.skip(columns.len() + 2);
-        }
-        self.matrices = if begins { self.matrices + 1 } else { self.matrices.checked_sub(1)? };
-        self.brackets = if begins { self.brackets + 1 } else { self.brackets.saturating_sub(1) };
-        self.push(if begins { Token::Begin } else { Token::End });
-        Some(())
     }
 }
 

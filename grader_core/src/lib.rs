@@ -20,15 +20,16 @@
 //!    writes the grades, `wire` has the other messages of the protos.
 //! 2. `spec`: the one enum `Rule` of checked graders. Both spellings, typed messages and the JSON that `spelling` reads
 //!    through `json_object`, end there; what it accepts is ready to run.
-//! 3. `batch`: runs a grader over the rows, in parallel. `judge`: what a plain kind is. `scope` holds the values of an item and a sample, `template`
-//!    fills `{{item.answer}}` from them, `location` cuts the text behind a marker.
+//! 3. `batch`: runs a grader over the rows, in parallel. `judge`: what a plain kind is. `scope` holds the values of an
+//!    item and a sample, `template` fills `{{item.answer}}` from them, `location` cuts the text behind a marker.
 //! 4. The kinds: `string_check`; `text_similarity` with `fuzzy` and `rouge` (by `lcs`), `translation` (by `ngrams`) and
-//!    `meteor` (by `porter`), over `tokens` in a `vocabulary`; `number` with `numeral` (how numbers are written) and `quantity` (exact amounts);
-//!    `multiple_choice` with `statement` (what a text states) and `words`; `ranked_list` with `listing` (where the list
-//!    is) and `rank_curve`; `maths` with `maths_answer` (where the answer is), `latex` with `latex_names` (tokens),
-//!    `maths_syntax` with `maths_primary` (the parser of a `maths_tree`), `maths_equal`, `maths_value` with `complex`,
-//!    and `maths_text` (the normal form); `json_fields` with `json_schema`, `tool_calls`, both with `json_value` (JSON
-//!    by value); `regex_match` and `shape` with `pattern`; `multi` with `formula`.
+//!    `meteor` (by `porter`), over `tokens` in a `vocabulary`; `number` with `numeral` (how numbers are written) and
+//!    `quantity` (exact amounts); `multiple_choice` with `statement` (what a text states) and `words`; `ranked_list` with
+//!    `listing` (where the list is) and `rank_curve`; `maths` with `maths_finding` (where the answer is), `maths_answer`
+//!    (what it is), `latex` with `latex_commands` and `latex_names` (tokens), `maths_syntax` with `maths_primary` (the
+//!    parser of a `maths_tree`), `maths_equal`, `maths_value` with `complex`, and `maths_text` (the normal form);
+//!    `json_fields` with `json_schema`, `tool_calls`, both with `json_value` (JSON by value); `regex_match` and `shape`
+//!    with `pattern`; `multi` with `formula`.
 //! 5. `grade`: the outcome, a score or a typed error. `error`: why a grader itself is refused.
 //! 6. `python`: the binding, the only file that knows Python.
 //!
@@ -49,6 +50,7 @@ mod json_schema;
 mod json_value;
 mod judge;
 mod latex;
+mod latex_commands;
 mod latex_names;
 mod lcs;
 mod listing;
@@ -56,6 +58,7 @@ mod location;
 mod maths;
 mod maths_answer;
 mod maths_equal;
+mod maths_finding;
 mod maths_primary;
 mod maths_syntax;
 mod maths_text;

@@ -94,3 +94,14 @@ fn fold(letter: char) -> char {
         _ => letter,
     }
 }
+
+/// The lines of a text, the last one first.
+pub(crate) fn lines_from_the_end(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let start = memrchr(b'\n', text.as_bytes()).map_or(0, |newline| newline + 1);
+        rest = (start > 0).then(|| &text[..start - 1]);
+        Some(&text[start..])
+    })
+}

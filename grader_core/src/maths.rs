@@ -4,7 +4,9 @@ use crate::error::{GraderError, Path};
 use crate::grade::{ErrorClass, Grade, GradeError};
 use crate::judge::Judge;
 use crate::location::{Location, Region};
-use crate::maths_answer::{Answer, find};
+use crate::maths_answer::Answer;
+use crate::maths_finding::find;
+use crate::maths_syntax::LONGEST;
 use crate::scope::Scope;
 use crate::spec::{read_input, read_location, read_partial_score, read_reference};
 use crate::template::Template;
@@ -54,7 +56,8 @@ impl Judge for Maths {
     fn expect(&self, scope: Scope<'_>) -> Result<Answer, GradeError> {
         let reference = self.reference.render(scope)?;
         Answer::of_reference(&reference).ok_or_else(|| {
-            let detail = format!("the reference must be an answer of 1 to 4,096 bytes, got {} bytes", reference.len());
+            let detail =
+                format!("the reference must be an answer of 1 to {LONGEST} bytes, got {} bytes", reference.len());
             GradeError::new(ErrorClass::InvalidReference, detail)
         })
     }

@@ -144,12 +144,11 @@ fn same_relations(left: &[Node], left_signs: &[char], right: &[Node], right_sign
     if left.len() != right.len() {
         return false;
     }
-    let all = |mut pairs: Vec<(&Node, &Node)>| pairs.drain(..).all(|(left, right)| same(left, right));
-    if left_signs == right_signs && all(left.iter().zip(right).collect()) {
+    if left_signs == right_signs && same_lists(left, right) {
         return true;
     }
     let is_turned = left_signs.iter().copied().eq(right_signs.iter().rev().map(|sign| turned(*sign)));
-    if is_turned && all(left.iter().zip(right.iter().rev()).collect()) {
+    if is_turned && left.iter().zip(right.iter().rev()).all(|(left, right)| same(left, right)) {
         return true;
     }
     let ([left_sign], [right_sign]) = (left_signs, right_signs) else { return false };

@@ -6,8 +6,8 @@
 
 use std::borrow::Cow;
 
+use crate::grade::count;
 use crate::porter::stem;
-use crate::translation::count;
 use crate::vocabulary::Vocabulary;
 
 /// Weight of the precision in the mean's denominator; the recall has the rest, so the recall counts nine times as much.

@@ -1,12 +1,10 @@
 //! Finds a number in the text and compares it with the reference: the last one, or the first one behind a marker.
 
-use memchr::memrchr;
-
 use crate::error::{GraderError, Path};
 use crate::expression::{answering_side, leading_value};
 use crate::grade::{ErrorClass, Grade, GradeError, excerpt};
 use crate::judge::Judge;
-use crate::location::{Location, Region};
+use crate::location::{Location, Region, lines_from_the_end};
 use crate::numeral::{Numeral, numerals};
 use crate::quantity::Quantity;
 use crate::scope::Scope;
@@ -145,14 +143,4 @@ impl Number {
             Region::Nowhere => None,
         }
     }
-}
-
-fn lines_from_the_end(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = Some(text);
-    std::iter::from_fn(move || {
-        let text = rest?;
-        let start = memrchr(b'\n', text.as_bytes()).map_or(0, |newline| newline + 1);
-        rest = (start > 0).then(|| &text[..start - 1]);
-        Some(&text[start..])
-    })
 }

@@ -1,8 +1,8 @@
 //! ROUGE-1 to ROUGE-5 and ROUGE-L of one text: the harmonic mean of the shares of text and reference that the other has.
 
+use crate::grade::count;
 use crate::lcs::Sequence;
 use crate::ngrams::Overlap;
-use crate::translation::count;
 use crate::vocabulary::Vocabulary;
 
 /// By n-grams of `order` words.

@@ -1,7 +1,7 @@
 //! Shapes length and form: 1 inside the bounds, falling evenly to 0 outside them, and 0 without the required pattern.
 
 use crate::error::{GraderError, Path};
-use crate::grade::{Grade, GradeError};
+use crate::grade::{Grade, GradeError, count};
 use crate::judge::Judge;
 use crate::pattern::Pattern;
 use crate::scope::Scope;
@@ -88,9 +88,7 @@ impl Judge for Shape {
         let score = match excess {
             0 => 1.0,
             _ if slope == 0.0 => 0.0,
-            // A text of more than 2^53 characters does not fit into memory.
-            #[allow(clippy::cast_precision_loss)]
-            _ => (1.0 - excess as f64 / slope).max(0.0),
+            _ => (1.0 - count(excess) / slope).max(0.0),
         };
         Grade::scored(score)
     }

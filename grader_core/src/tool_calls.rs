@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::error::{GraderError, Path};
-use crate::grade::{ErrorClass, Grade, GradeError, excerpt};
+use crate::grade::{ErrorClass, Grade, GradeError, count, excerpt};
 use crate::json_value::same;
 use crate::judge::Judge;
 use crate::scope::Scope;
@@ -89,9 +89,7 @@ impl Judge for ToolCalls {
         // What is no list of calls is a wrong answer, as a wrong call is.
         let Some(given) = calls(text) else { return Grade::scored(0.0) };
         let most = expected.len().max(given.len());
-        // Counts of calls in a text are far below 2^53.
-        #[allow(clippy::cast_precision_loss)]
-        let score = if most == 0 { 1.0 } else { self.made(expected, &given) as f64 / most as f64 };
+        let score = if most == 0 { 1.0 } else { count(self.made(expected, &given)) / count(most) };
         Grade::of_answer(score, given.iter().map(Call::written).collect::<Vec<_>>().join("; "))
     }
 }

@@ -1,5 +1,6 @@
 //! BLEU and GLEU of one text, from the n-grams that it shares with the reference.
 
+use crate::grade::count;
 use crate::ngrams::Overlap;
 
 /// The longest n-grams of both.
@@ -33,10 +34,4 @@ pub(crate) fn gleu(overlap: &Overlap) -> f64 {
     let sum = |of: fn(&Overlap, usize) -> usize| (1..=ORDER).map(|order| of(overlap, order)).sum::<usize>();
     let most = usize::max(sum(Overlap::given), sum(Overlap::expected));
     count(sum(Overlap::matched)) / count(most.max(1))
-}
-
-/// A count as a number; those of a text are far below 2^53.
-#[allow(clippy::cast_precision_loss)]
-pub(crate) fn count(count: usize) -> f64 {
-    count as f64
 }

@@ -369,8 +369,9 @@ def test_an_address_of_a_folder_is_its_path_and_one_of_elsewhere_is_refused(room
     job = room.create_job(model=f"file://{tmp_path}")
     room.scheduler.look()
     assert room.worker(job.job_id, 1).claim().model_uri == str(tmp_path)
-    refused = refusal(room, InvalidInput, model="memory://models/qwen")
-    assert refused.message.startswith("model: memory://models/qwen is on no file system that the engine can read")
+    for address in ("memory://models/qwen", "s3://bucket/qwen"):
+        refused = refusal(room, InvalidInput, model=address)
+        assert refused.message.startswith(f"model: {address} is on no file system that the engine can read")
 
 
 def test_a_folder_without_a_configuration_is_no_hub_id(

@@ -4,6 +4,7 @@ import re
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.utils import get_protocol
 from sqlalchemy.engine import Connection
 
 from pinetune.jobs.model_names import PREFIX
@@ -14,6 +15,7 @@ from pinetune.jobs.store.jobs import Job, find_job_of_model, get_job
 from pinetune.pod.errors import Conflict, InvalidInput, NotFound
 
 HUB_ID = re.compile(r"[\w-][\w.-]{0,95}(/[\w-][\w.-]{0,95})?")
+LOCAL_PROTOCOLS = LocalFileSystem.protocol
 JOB_PREFIX = "job:"
 CHECKPOINT_PREFIX = "ftckpt-"
 
@@ -71,14 +73,14 @@ def _is_folder(model: str) -> bool:
 
 
 def _checked_folder(model: str, field: str) -> str:
+    if get_protocol(model) not in LOCAL_PROTOCOLS:
+        raise InvalidInput(
+            f"{field}: {model} is on no file system that the engine can read; copy it to a folder and name that",
+            reason="INVALID_MODEL",
+            field=field,
+        )
     try:
         filesystem, path = fsspec.core.url_to_fs(model)
-        if not isinstance(filesystem, LocalFileSystem):
-            raise InvalidInput(
-                f"{field}: {model} is on no file system that the engine can read; copy it to a folder and name that",
-                reason="INVALID_MODEL",
-                field=field,
-            )
         found = filesystem.exists(f"{path}/config.json")
     except (OSError, ValueError, ImportError) as error:
         raise InvalidInput(f"{field}: {model} cannot be read: {error}", reason="INVALID_MODEL", field=field) from error

@@ -105,7 +105,8 @@ def compare(
         base = bases.get(name, {})
         if pairs := [(value, base[item]) for item, value in values.items() if item in base]:
             better, worse = sum(value > other for value, other in pairs), sum(value < other for value, other in pairs)
-            found.append((paired_difference(name, *map(list, zip(*pairs, strict=True))), better, worse))
+            difference = paired_difference(name, [value for value, _ in pairs], [other for _, other in pairs])
+            found.append((difference, better, worse))
     return found
 
 

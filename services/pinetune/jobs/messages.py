@@ -26,8 +26,6 @@ STATE_TO_WIRE = {
     State.CANCELLED: wire.JOB_STATE_CANCELLED,
 }
 STATE_FROM_WIRE = {value: state for state, value in STATE_TO_WIRE.items()}
-PACE_STEPS_MIN = 10
-"""The time left goes by this many of the last steps, or by the last tenth of those taken, whichever are more."""
 PURPOSE_TO_WIRE = {
     Purpose.TRAINING: rollout_pb2.ROLLOUT_PURPOSE_TRAINING,
     Purpose.VALIDATION: rollout_pb2.ROLLOUT_PURPOSE_VALIDATION,
@@ -39,6 +37,8 @@ REWARD_SOURCE_TO_WIRE = {
     RewardSource.PENALTY: rollout_pb2.REWARD_SOURCE_PENALTY,
     RewardSource.ZERO: rollout_pb2.REWARD_SOURCE_ZERO,
 }
+PACE_STEPS_MIN = 10
+"""The time left goes by this many of the last steps, or by the last tenth of those taken, whichever are more."""
 
 
 def job_message(connection: Connection, job: Job, *, with_order: bool = True) -> wire.Job:

@@ -79,10 +79,9 @@ class OrderDesk:
         for field, rows in items.items():
             if field != "training_file":
                 refuse_overlap(training, rows, spec.pinetune.dataset, field=field)
-        test = items.get(TEST_FIELD, [])
         if spec.pinetune.evaluation.test_file != spec.validation_file:
             # What a checkpoint was chosen by must not judge it, unless the order says so by naming one file twice.
-            validation = items.get("validation_file", [])
+            validation, test = items.get("validation_file", []), items.get(TEST_FIELD, [])
             same_prompts = spec.pinetune.dataset.model_copy(update={"refuse_answer_overlap": False})
             refuse_overlap(validation, test, same_prompts, field=TEST_FIELD, seen_in="validation_file")
         spec, remarks = _with_warm_up(spec, training)

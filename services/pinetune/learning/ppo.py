@@ -4,7 +4,7 @@ In the loop: the learner calls `update` once a step, with completions that were 
 This file knows no transport, no files and no graders. Top to bottom:
 
     update
-      Trajectories.of   trajectories to padded tensors; tokens without a finite sampler log-probability leave the loss
+      TrajectoryTensors.of  pad the trajectories; tokens without a finite sampler log-probability leave the loss
       _measure          old log-probabilities and values, reference log-probabilities: one forward pass each
       estimate          advantages.py: rewards, penalties and values to one advantage a token
       epoch_count passes over all completions, each cut into mini_batch_count mini-batches by the seed:
@@ -55,7 +55,7 @@ class Trajectory:
     completion_id: str
     """For messages."""
     group_id: str
-    """Trajectories with the same group id answer the same prompt."""
+    """TrajectoryTensors with the same group id answer the same prompt."""
     prompt_token_ids: Sequence[int]
     """Ids of the prompt."""
     token_ids: Sequence[int]
@@ -69,7 +69,7 @@ class Trajectory:
 
 
 @dataclass(frozen=True, slots=True)
-class Trajectories:
+class TrajectoryTensors:
     """A step's trajectories as tensors on the policy's device."""
 
     trajectories: Sequence[Trajectory]
@@ -86,7 +86,7 @@ class Trajectories:
     """Number of each completion's group."""
 
     @classmethod
-    def of(cls, trajectories: Sequence[Trajectory], device: torch.device) -> "Trajectories":
+    def of(cls, trajectories: Sequence[Trajectory], device: torch.device) -> "TrajectoryTensors":
         """Pad and number the trajectories."""
         mask_BT = completion_mask(trajectories)
         logprobs_BT = torch.full(mask_BT.shape, math.nan)
@@ -119,7 +119,7 @@ class Before:
 class Targets:
     """What the losses hold the new policy against: everything that stays fixed over the passes."""
 
-    rollouts: Trajectories
+    tensors: TrajectoryTensors
     """The tokens."""
     before: Before
     """What was measured before the update."""
@@ -144,32 +144,32 @@ def update(
     optimiser steps before that one have been taken.
     """
     started = time.perf_counter()
-    rollouts = Trajectories.of(trajectories, policy.device)
-    before = _measure(policy, reference, rollouts, max_tokens_per_pass)
-    evidence = _evidence(rollouts, before)
-    targets = Targets(rollouts, before, estimate(evidence, settings))
+    tensors = TrajectoryTensors.of(trajectories, policy.device)
+    before = _measure(policy, reference, tensors, max_tokens_per_pass)
+    evidence = _evidence(tensors, before)
+    targets = Targets(tensors, before, estimate(evidence, settings))
     tally = Tally()
     for epoch in range(settings.epoch_count):
         last_pass = epoch == settings.epoch_count - 1
-        for rows in _mini_batches(rollouts.groups_B.tolist(), settings.mini_batch_count, order):
+        for rows in _mini_batches(tensors.groups_B.tolist(), settings.mini_batch_count, order):
             _accumulate(policy, targets, rows, settings, max_tokens_per_pass, tally, last_pass=last_pass)
             tally.gradient_norms.append(take_step(optimizer, learning_rate, settings.optimizer.max_gradient_norm))
     return _metrics(targets, evidence, settings, tally, learning_rate, time.perf_counter() - started)
 
 
-def _measure(policy: Policy, reference: Policy, rollouts: Trajectories, max_tokens: int) -> Before:
-    own = policy.score(rollouts.trajectories, max_tokens)
-    theirs = reference.score(rollouts.trajectories, max_tokens)
+def _measure(policy: Policy, reference: Policy, tensors: TrajectoryTensors, max_tokens: int) -> Before:
+    own = policy.score(tensors.trajectories, max_tokens)
+    theirs = reference.score(tensors.trajectories, max_tokens)
     return Before(own.logprobs_BT, theirs.logprobs_BT, own.values_BT)
 
 
-def _evidence(rollouts: Trajectories, before: Before) -> Evidence:
+def _evidence(tensors: TrajectoryTensors, before: Before) -> Evidence:
     return Evidence(
-        rewards_B=rollouts.rewards_B,
-        groups_B=rollouts.groups_B,
-        mask_BT=rollouts.mask_BT,
-        learnt_BT=rollouts.learnt_BT,
-        log_ratios_BT=(rollouts.sampled_logprobs_BT - before.reference_logprobs_BT) * rollouts.learnt_BT,
+        rewards_B=tensors.rewards_B,
+        groups_B=tensors.groups_B,
+        mask_BT=tensors.mask_BT,
+        learnt_BT=tensors.learnt_BT,
+        log_ratios_BT=(tensors.sampled_logprobs_BT - before.reference_logprobs_BT) * tensors.learnt_BT,
         values_BT=before.values_BT,
     )
 
@@ -198,11 +198,11 @@ def _accumulate(
     last_pass: bool,
 ) -> None:
     """Add the gradient of one mini-batch's loss to the weights' gradients."""
-    rollouts = targets.rollouts
-    weights_BT = torch.zeros_like(rollouts.sampled_logprobs_BT)
-    weights_BT[rows] = token_weights(rollouts.learnt_BT[rows], length_normalised=settings.length_normalised)
-    for batch in policy.micro_batches(rollouts.trajectories, max_tokens, rows=rows):
-        rows_N, columns_N = batch.places(rollouts.mask_BT)
+    tensors = targets.tensors
+    weights_BT = torch.zeros_like(tensors.sampled_logprobs_BT)
+    weights_BT[rows] = token_weights(tensors.learnt_BT[rows], length_normalised=settings.length_normalised)
+    for batch in policy.micro_batches(tensors.trajectories, max_tokens, rows=rows):
+        rows_N, columns_N = batch.places(tensors.mask_BT)
 
         def loss(outputs: TokenOutputs, part: slice, rows_N: Tensor = rows_N, columns_N: Tensor = columns_N) -> Tensor:
             at = (rows_N[part], columns_N[part])
@@ -225,8 +225,8 @@ def _loss(
 
     L = L_policy + α L_value, plus β KL where the algorithm has the penalty there, minus the entropy bonus.
     """
-    learnt_N = targets.rollouts.learnt_BT[at]
-    log_ratios_N = (outputs.logprobs_N - targets.rollouts.sampled_logprobs_BT[at]) * learnt_N
+    learnt_N = targets.tensors.learnt_BT[at]
+    log_ratios_N = (outputs.logprobs_N - targets.tensors.sampled_logprobs_BT[at]) * learnt_N
     policy_N, clipped_N = policy_losses(log_ratios_N, targets.found.advantages_BT[at], settings.clip_range)
     loss_N = policy_N
     if settings.advantage_estimator.uses_values:
@@ -252,13 +252,13 @@ def _loss(
 def _metrics(
     targets: Targets, evidence: Evidence, settings: UpdateSettings, tally: Tally, learning_rate: float, seconds: float
 ) -> UpdateMetrics:
-    rollouts, before, learnt_BT = targets.rollouts, targets.before, targets.rollouts.learnt_BT
-    gap = sampler_gap(before.logprobs_BT[learnt_BT], rollouts.sampled_logprobs_BT[learnt_BT])
-    completion_tokens = int(rollouts.mask_BT.sum())
+    tensors, before, learnt_BT = targets.tensors, targets.before, targets.tensors.learnt_BT
+    gap = sampler_gap(before.logprobs_BT[learnt_BT], tensors.sampled_logprobs_BT[learnt_BT])
+    completion_tokens = int(tensors.mask_BT.sum())
     learnt_tokens = int(learnt_BT.sum())
     return UpdateMetrics(
-        reward_mean=float(rollouts.rewards_B.mean()),
-        reward_deviation=float(rollouts.rewards_B.std(correction=0)),
+        reward_mean=float(tensors.rewards_B.mean()),
+        reward_deviation=float(tensors.rewards_B.std(correction=0)),
         kl_to_reference=float(evidence.log_ratios_BT.double().sum(-1).mean()),
         policy_loss=tally.per_step("policy_loss"),
         value_loss=tally.per_step("value_loss"),
@@ -276,7 +276,7 @@ def _metrics(
         effective_sample_share=gap.effective_sample_share,
         dropped_token_count=completion_tokens - learnt_tokens,
         completion_token_count=learnt_tokens,
-        token_count=completion_tokens + sum(len(trajectory.prompt_token_ids) for trajectory in rollouts.trajectories),
-        zero_variance_group_share=zero_variance_group_share(rollouts.rewards_B, rollouts.groups_B),
+        token_count=completion_tokens + sum(len(trajectory.prompt_token_ids) for trajectory in tensors.trajectories),
+        zero_variance_group_share=zero_variance_group_share(tensors.rewards_B, tensors.groups_B),
         seconds=seconds,
     )
