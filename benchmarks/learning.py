@@ -27,7 +27,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from pinetune.learning.advantages import Evidence, estimate
 from pinetune.learning.optimizer import make_optimizer, take_step
 from pinetune.learning.policy import Policy, make_value_head
-from pinetune.learning.ppo import TrajectoryTensors, Trajectory, update
+from pinetune.learning.ppo import Trajectory, TrajectoryTensors, update
 from pinetune.learning.settings import AdvantageEstimator, OptimizerSettings, UpdateSettings
 
 VOCABULARY_SIZE = 2048

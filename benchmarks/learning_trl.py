@@ -15,7 +15,7 @@ from trl import GRPOConfig, GRPOTrainer
 from pinetune.learning.advantages import Evidence, grpo
 from pinetune.learning.optimizer import make_optimizer, take_step
 from pinetune.learning.policy import Policy
-from pinetune.learning.ppo import TrajectoryTensors, Trajectory
+from pinetune.learning.ppo import Trajectory, TrajectoryTensors
 from pinetune.learning.settings import UpdateSettings
 
 

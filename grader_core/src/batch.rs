@@ -4,6 +4,7 @@
 
 use rayon::prelude::*;
 
+use crate::asking::{Answers, answered};
 use crate::grade::{ErrorClass, Grade, GradeError};
 use crate::judge::Judge;
 use crate::multi::Multi;
@@ -32,9 +33,27 @@ pub struct Row<'a> {
     pub sample_json: &'a str,
 }
 
+impl Batch<'_> {
+    /// The grade of a row whose item does not exist.
+    pub(crate) fn without_item(&self, row: &Row<'_>) -> Grade {
+        let detail = format!("the sample belongs to item {}, of {}", row.item, self.items.len());
+        Grade::failed(GradeError::new(ErrorClass::Other, detail))
+    }
+}
+
 impl Grader {
-    /// The grades of all rows, in their order. A row whose item does not exist has a failed one.
+    /// The grades of all rows, in their order, by a grader that asks nothing. A row whose item does not exist has a
+    /// failed one, as has a row with an unanswered question.
     pub fn grade(&self, batch: &Batch<'_>) -> Vec<Grade> {
+        self.grade_answered(batch, &Answers::default())
+    }
+
+    /// As `grade`, with the answers to the batch's questions.
+    pub fn grade_answered(&self, batch: &Batch<'_>, answers: &Answers) -> Vec<Grade> {
+        self.grade_part("", batch, answers)
+    }
+
+    fn grade_part(&self, name: &str, batch: &Batch<'_>, answers: &Answers) -> Vec<Grade> {
         match &self.rule {
             Rule::StringCheck(check) => grade_rows(check, batch),
             Rule::TextSimilarity(similarity) => grade_rows(similarity, batch),
@@ -46,7 +65,8 @@ impl Grader {
             Rule::ToolCalls(calls) => grade_rows(calls, batch),
             Rule::Regex(regex) => grade_rows(regex, batch),
             Rule::Shape(shape) => grade_rows(shape, batch),
-            Rule::Multi(multi) => grade_parts(multi, batch),
+            Rule::Asking(asking) => answered(asking, name, batch, answers),
+            Rule::Multi(multi) => grade_parts(multi, batch, answers),
         }
     }
 }
@@ -56,10 +76,7 @@ fn grade_rows<J: Judge>(judge: &J, batch: &Batch<'_>) -> Vec<Grade> {
     let reads_sample = judge.references().iter().any(|(_, template)| template.reads_sample());
     let expected = if reads_sample { Vec::new() } else { expect_by_item(judge, batch, is_large) };
     let grade = |row: &Row<'_>| {
-        let Some(item) = batch.items.get(row.item) else {
-            let detail = format!("the sample belongs to item {}, of {}", row.item, batch.items.len());
-            return Grade::failed(GradeError::new(ErrorClass::Other, detail));
-        };
+        let Some(item) = batch.items.get(row.item) else { return batch.without_item(row) };
         let sample = Sample::new(row.output_text, row.sample_json);
         let scope = Scope { item, sample: &sample };
         let graded = match expected.get(row.item) {
@@ -85,8 +102,9 @@ fn map<T: Sync, R: Send>(values: &[T], is_large: bool, function: impl Fn(&T) -> 
     }
 }
 
-fn grade_parts(multi: &Multi, batch: &Batch<'_>) -> Vec<Grade> {
-    let mut columns: Vec<_> = multi.parts().map(|(_, part)| part.grade(batch).into_iter()).collect();
+fn grade_parts(multi: &Multi, batch: &Batch<'_>, answers: &Answers) -> Vec<Grade> {
+    let column = |(name, part): (&String, &Grader)| part.grade_part(name, batch, answers).into_iter();
+    let mut columns: Vec<_> = multi.parts().map(column).collect();
     let row = |_: &Row<'_>| multi.combine(columns.iter_mut().filter_map(Iterator::next).collect());
     batch.rows.iter().map(row).collect()
 }

@@ -72,16 +72,6 @@ pub enum GraderError {
         /// The kinds that exist, separated by commas.
         known: String,
     },
-    /// The kind belongs to the contract and this version cannot grade with it.
-    #[error("{field}: kind {kind} is not available in this version; available: {available}")]
-    KindUnavailable {
-        /// Path of the kind.
-        field: String,
-        /// The kind asked for.
-        kind: &'static str,
-        /// The kinds that can be used, separated by commas.
-        available: String,
-    },
     /// A template does not parse.
     #[error("{field}: {detail}")]
     Template {
@@ -112,7 +102,7 @@ pub enum GraderError {
 
 impl GraderError {
     /// Every reason there is; a test asks that each occurs in the golden cases.
-    pub const REASONS: [&'static str; 12] = [
+    pub const REASONS: [&'static str; 11] = [
         "REQUEST_UNDECODABLE",
         "BATCH_SHAPE_INVALID",
         "GRADER_JSON_INVALID",
@@ -121,7 +111,6 @@ impl GraderError {
         "GRADER_FIELD_TYPE",
         "GRADER_FIELD_VALUE",
         "GRADER_KIND_UNKNOWN",
-        "GRADER_KIND_UNAVAILABLE",
         "GRADER_TEMPLATE_INVALID",
         "ITEM_KEY_UNKNOWN",
         "GRADER_FORMULA_INVALID",
@@ -138,10 +127,9 @@ impl GraderError {
             Self::FieldType { .. } => 5,
             Self::FieldValue { .. } => 6,
             Self::UnknownKind { .. } => 7,
-            Self::KindUnavailable { .. } => 8,
-            Self::Template { .. } => 9,
-            Self::UnknownItemKey { .. } => 10,
-            Self::Formula { .. } => 11,
+            Self::Template { .. } => 8,
+            Self::UnknownItemKey { .. } => 9,
+            Self::Formula { .. } => 10,
         };
         Self::REASONS[place]
     }
@@ -157,7 +145,6 @@ impl GraderError {
             | Self::FieldType { field, .. }
             | Self::FieldValue { field, .. }
             | Self::UnknownKind { field, .. }
-            | Self::KindUnavailable { field, .. }
             | Self::Template { field, .. }
             | Self::UnknownItemKey { field, .. }
             | Self::Formula { field, .. } => field,

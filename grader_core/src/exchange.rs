@@ -3,12 +3,13 @@
 
 use prost::Message;
 
+use crate::asking::{Answers, Questions};
 use crate::error::GraderError;
 use crate::grade::{ErrorClass, Grade};
 use crate::reply;
 use crate::request::GradeRequest;
 use crate::spec::Grader;
-use crate::wire::{ValidateGraderRequest, ValidateGraderResponse};
+use crate::wire::{self, ValidateGraderRequest, ValidateGraderResponse};
 
 /// Upper bounds of the score histogram; one more bucket takes the scores above the last bound.
 pub const SCORE_BOUNDS: [f64; 11] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
@@ -51,15 +52,63 @@ impl Counts {
     }
 }
 
-/// Answers a `GradeRequest`.
-pub fn grade(request: &[u8]) -> Result<Graded, GraderError> {
+/// What comes of a `GradeRequest`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The batch is graded.
+    Graded(Box<Graded>),
+    /// Somebody else has to answer first, by part.
+    Asks(Vec<Questions>),
+}
+
+/// The answers to one part's questions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PartAnswers<'a> {
+    /// Name of the part.
+    pub part: String,
+    /// The rows that were asked about.
+    pub rows: Vec<usize>,
+    /// For each of those rows `Grade` in wire format.
+    pub grades: Vec<&'a [u8]>,
+}
+
+/// Grades a `GradeRequest`, or says what has to be asked first.
+pub fn grade(request: &[u8]) -> Result<Outcome, GraderError> {
     let request = GradeRequest::decode(request)?;
     let grader = Grader::from_spec(request.grader.as_ref())?;
     let wanted = grader.item_keys();
-    let grades = grader.grade(&request.batch(&wanted)?);
+    let batch = request.batch(&wanted)?;
+    let questions = grader.questions(&batch);
+    if !questions.is_empty() {
+        return Ok(Outcome::Asks(questions));
+    }
+    Ok(Outcome::Graded(Box::new(graded(&grader, &grader.grade(&batch)))))
+}
+
+/// Grades a `GradeRequest` whose questions are answered.
+pub fn grade_answered(request: &[u8], answered: Vec<PartAnswers<'_>>) -> Result<Graded, GraderError> {
+    let request = GradeRequest::decode(request)?;
+    let grader = Grader::from_spec(request.grader.as_ref())?;
+    let wanted = grader.item_keys();
+    let batch = request.batch(&wanted)?;
+    let mut answers = Answers::default();
+    for part in answered {
+        let grades = part.grades.iter().map(|grade| read_answer(grade)).collect::<Result<Vec<_>, _>>()?;
+        answers.add(part.part, part.rows.into_iter().zip(grades));
+    }
+    Ok(graded(&grader, &grader.grade_answered(&batch, &answers)))
+}
+
+fn graded(grader: &Grader, grades: &[Grade]) -> Graded {
     let mut counts = Counts::default();
     grades.iter().for_each(|grade| counts.add(grade));
-    Ok(Graded { reply: reply::encode(&grades, &grader.fingerprint()), kind: grader.kind(), counts })
+    Graded { reply: reply::encode(grades, &grader.fingerprint()), kind: grader.kind(), counts }
+}
+
+fn read_answer(grade: &[u8]) -> Result<Grade, GraderError> {
+    let refused =
+        |fault: prost::DecodeError| GraderError::UndecodableRequest { field: "Grade", detail: fault.to_string() };
+    Ok(Grade::from(wire::Grade::decode(grade).map_err(refused)?))
 }
 
 /// Answers a `ValidateGraderRequest` with a `ValidateGraderResponse`.

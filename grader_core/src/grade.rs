@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::wire;
+
 /// Longest piece of an input that a message repeats, in characters.
 const EXCERPT_CHARACTERS: usize = 60;
 
@@ -43,11 +45,34 @@ impl Grade {
     }
 }
 
+impl From<wire::Grade> for Grade {
+    fn from(message: wire::Grade) -> Self {
+        let count = |count: i32| usize::try_from(count).unwrap_or_default();
+        let outcome = match message.outcome {
+            Some(wire::Outcome::Score(score)) => Ok(score),
+            Some(wire::Outcome::Error(error)) => {
+                let class = ErrorClass::of_number(error.error_class);
+                Err(GradeError { retryable: error.retryable, ..GradeError::new(class, error.detail) })
+            }
+            None => Err(GradeError::new(ErrorClass::Other, "the answer has neither score nor error")),
+        };
+        Self {
+            outcome,
+            extracted_answer: message.extracted_answer,
+            matched_rank: count(message.matched_rank),
+            listed_count: count(message.listed_count),
+            ..Self::scored(0.0)
+        }
+    }
+}
+
 /// Why a completion could not be graded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GradeError {
     /// The kind of failure.
     pub class: ErrorClass,
+    /// Whether the same grade may succeed when asked for again.
+    pub retryable: bool,
     /// One sentence: what failed and on what input.
     pub detail: String,
     /// The failing part of a multi grader; empty for a plain one.
@@ -57,12 +82,12 @@ pub struct GradeError {
 impl GradeError {
     /// An error of a plain grader.
     pub fn new(class: ErrorClass, detail: impl Into<String>) -> Self {
-        Self { class, detail: detail.into(), part: String::new() }
+        Self { class, retryable: false, detail: detail.into(), part: String::new() }
     }
 }
 
-/// The failures that can happen inside the core: those of the contract's `GradeErrorClass` that need no judge, sandbox
-/// or deadline. All are final: the same text fails again.
+/// The contract's `GradeErrorClass`. Of the core's own failures are the first four and the last, and all are final: the
+/// same text fails again. The others come with the answers of graders that ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ErrorClass {
     /// A template names something that the row or the sample lacks.
@@ -73,24 +98,59 @@ pub enum ErrorClass {
     Formula,
     /// The sample is not the JSON that a template reads from.
     SampleParse,
+    /// The text was cut off by the token limit.
+    Truncated,
+    /// No answer before the deadline.
+    Deadline,
+    /// The sandbox of a Python grader failed.
+    PythonServer,
+    /// The user's Python raised, or returned no finite number.
+    PythonRuntime,
+    /// The judge model could not be asked.
+    ModelServer,
+    /// The judge model refused.
+    ModelRefusal,
+    /// The judge model's reply is unusable.
+    ModelParse,
+    /// A remote grader failed.
+    Remote,
+    /// The sample is larger than the grader's limit.
+    TooLarge,
     /// The row itself is unreadable, or the text is longer than the grader compares.
     Other,
 }
 
 impl ErrorClass {
-    /// Every class; a test asks that each occurs in the golden cases.
-    pub const ALL: [ErrorClass; 5] =
-        [Self::InvalidVariable, Self::InvalidReference, Self::Formula, Self::SampleParse, Self::Other];
+    /// Every class, in the order of the contract's numbers, which count from 1.
+    pub const ALL: [ErrorClass; 14] = [
+        Self::InvalidVariable,
+        Self::InvalidReference,
+        Self::Formula,
+        Self::SampleParse,
+        Self::Truncated,
+        Self::Deadline,
+        Self::PythonServer,
+        Self::PythonRuntime,
+        Self::ModelServer,
+        Self::ModelRefusal,
+        Self::ModelParse,
+        Self::Remote,
+        Self::TooLarge,
+        Self::Other,
+    ];
 
     /// The number of the contract's `GradeErrorClass`.
     pub fn number(self) -> i32 {
-        match self {
-            Self::InvalidVariable => 1,
-            Self::InvalidReference => 2,
-            Self::Formula => 3,
-            Self::SampleParse => 4,
-            Self::Other => 14,
-        }
+        self as i32 + 1
+    }
+
+    /// The class of a number of the contract; what this version does not know is `Other`.
+    pub fn of_number(number: i32) -> Self {
+        usize::try_from(number)
+            .ok()
+            .and_then(|number| Self::ALL.get(number.wrapping_sub(1)))
+            .copied()
+            .unwrap_or(Self::Other)
     }
 
     /// The contract's name without its prefix.
@@ -100,6 +160,15 @@ impl ErrorClass {
             Self::InvalidReference => "INVALID_REFERENCE",
             Self::Formula => "FORMULA",
             Self::SampleParse => "SAMPLE_PARSE",
+            Self::Truncated => "TRUNCATED",
+            Self::Deadline => "DEADLINE",
+            Self::PythonServer => "PYTHON_SERVER",
+            Self::PythonRuntime => "PYTHON_RUNTIME",
+            Self::ModelServer => "MODEL_SERVER",
+            Self::ModelRefusal => "MODEL_REFUSAL",
+            Self::ModelParse => "MODEL_PARSE",
+            Self::Remote => "REMOTE",
+            Self::TooLarge => "TOO_LARGE",
             Self::Other => "OTHER",
         }
     }

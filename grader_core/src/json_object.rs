@@ -58,6 +58,10 @@ impl<'v> JsonObject<'v> {
         Ok(read.unwrap_or_default())
     }
 
+    pub(crate) fn whole_number(&mut self, key: &'static str) -> Result<Option<i64>, GraderError> {
+        self.read(key, "a whole number below 2^63", Value::as_i64)
+    }
+
     pub(crate) fn flag(&mut self, key: &'static str) -> Result<bool, GraderError> {
         Ok(self.read(key, "true or false", Value::as_bool)?.unwrap_or_default())
     }
@@ -108,6 +112,22 @@ impl<'v> JsonObject<'v> {
     pub(crate) fn object(&mut self, key: &'static str) -> Result<Option<JsonObject<'v>>, GraderError> {
         let map = self.read(key, "an object", Value::as_object)?;
         Ok(map.map(|map| JsonObject::new(map, self.path.enter(key))))
+    }
+
+    /// The objects of a list, each at its place; none where the key is absent.
+    pub(crate) fn objects_in(&mut self, key: &'static str) -> Result<Vec<JsonObject<'v>>, GraderError> {
+        let list = self.read(key, "a list of objects", Value::as_array)?;
+        let place = |(place, value): (usize, &'v Value)| {
+            let place = format!("{key}[{place}]");
+            let refused = || GraderError::FieldType {
+                field: self.path.field(&place),
+                expected: "an object",
+                given: type_name(value),
+            };
+            let map = value.as_object().ok_or_else(refused)?;
+            Ok(JsonObject::new(map, self.path.enter(&place)))
+        };
+        list.into_iter().flatten().enumerate().map(place).collect()
     }
 
     /// Every value of the object, which must be objects, by key.

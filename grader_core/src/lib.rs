@@ -29,15 +29,18 @@
 //!    (what it is), `latex` with `latex_commands` and `latex_names` (tokens), `maths_syntax` with `maths_primary` (the
 //!    parser of a `maths_tree`), `maths_equal`, `maths_value` with `complex`, and `maths_text` (the normal form);
 //!    `json_fields` with `json_schema`, `tool_calls`, both with `json_value` (JSON by value); `regex_match` and `shape`
-//!    with `pattern`; `multi` with `formula`.
+//!    with `pattern`; `multi` with `formula`. `asking` has those that somebody outside answers: `score_model` and
+//!    `label_model` (by `judge_prompt`), `python_source`, `remote` and `cosine`.
 //! 5. `grade`: the outcome, a score or a typed error. `error`: why a grader itself is refused.
 //! 6. `python`: the binding, the only file that knows Python.
 //!
 //! Promises, each tested: no text makes it panic; its cost grows linearly with the text; a failure is never a score;
 //! equal fingerprints grade equally.
 
+mod asking;
 mod batch;
 mod complex;
+mod cosine;
 mod error;
 mod exchange;
 mod expression;
@@ -49,6 +52,8 @@ mod json_object;
 mod json_schema;
 mod json_value;
 mod judge;
+mod judge_prompt;
+mod label_model;
 mod latex;
 mod latex_commands;
 mod latex_names;
@@ -74,14 +79,17 @@ mod pattern;
 mod porter;
 #[cfg(feature = "python")]
 mod python;
+mod python_source;
 mod quantity;
 mod rank_curve;
 mod ranked_list;
 mod regex_match;
+mod remote;
 mod reply;
 mod request;
 mod rouge;
 mod scope;
+mod score_model;
 mod shape;
 mod spec;
 mod spelling;
@@ -96,21 +104,28 @@ mod vocabulary;
 pub mod wire;
 mod words;
 
+pub use asking::{Answers, Asking, Questions};
 pub use batch::{Batch, Row};
+pub use cosine::Cosine;
 pub use error::GraderError;
-pub use exchange::{Counts, Graded, SCORE_BOUNDS, grade, validate};
+pub use exchange::{Counts, Graded, Outcome, PartAnswers, SCORE_BOUNDS, grade, grade_answered, validate};
 pub use grade::{ErrorClass, Grade, GradeError};
 pub use json_fields::JsonFields;
+pub use judge_prompt::JudgePrompt;
+pub use label_model::LabelModel;
 pub use maths::Maths;
 pub use multi::Multi;
 pub use multiple_choice::MultipleChoice;
 pub use number::Number;
+pub use python_source::PythonSource;
 pub use ranked_list::RankedList;
 pub use regex_match::RegexMatch;
+pub use remote::Remote;
 pub use request::GradeRequest;
 pub use scope::{Item, Sample};
+pub use score_model::ScoreModel;
 pub use shape::Shape;
-pub use spec::{AVAILABLE_KINDS, GRADER_VERSION, Grader, KINDS, Rule};
+pub use spec::{GRADER_VERSION, Grader, KINDS, Rule};
 pub use string_check::StringCheck;
 pub use template::Template;
 pub use text_similarity::TextSimilarity;

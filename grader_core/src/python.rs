@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedStr;
-use pyo3::types::PyBytes;
+use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
+use pyo3::types::{PyBytes, PyList};
 
 use crate::error::GraderError as CoreError;
-use crate::exchange::{self, Counts};
+use crate::exchange::{self, Counts, PartAnswers};
 use crate::grade::ErrorClass;
 use crate::request::GradeRequest;
 use crate::spec::GRADER_VERSION;
@@ -51,6 +51,12 @@ struct Graded {
     counts: Counts,
 }
 
+impl Graded {
+    fn new(py: Python<'_>, graded: exchange::Graded) -> Self {
+        Self { reply: PyBytes::new(py, &graded.reply).unbind(), kind: graded.kind, counts: graded.counts }
+    }
+}
+
 #[pymethods]
 impl Graded {
     /// Grades with a score, by bucket of `score_bounds`; the last bucket is for scores above the last bound.
@@ -73,12 +79,59 @@ impl Graded {
     }
 }
 
-/// Grades a `GradeRequest` in wire format. Raises `GraderError` where the grader or the batch's shape is wrong.
+/// What one part of a grader asks about the samples of a batch.
+#[pyclass(frozen, get_all, module = "pinetune.grading._core")]
+struct Questions {
+    /// Name of the part; empty for a grader that is no multi.
+    part: String,
+    /// Kind of the part.
+    kind: &'static str,
+    /// The part's spec as JSON.
+    grader: String,
+    /// The rows that are asked about.
+    rows: Vec<usize>,
+    /// The question of each of those rows, as JSON.
+    bodies: Vec<String>,
+}
+
+/// Grades a `GradeRequest` in wire format, or returns what has to be asked first, by part. Raises `GraderError` where
+/// the grader or the batch's shape is wrong.
 #[pyfunction]
-fn grade(py: Python<'_>, request: &Bound<'_, PyBytes>) -> PyResult<Graded> {
+fn grade<'py>(py: Python<'py>, request: &Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyAny>> {
     let request = request.as_bytes();
-    let graded = py.detach(|| exchange::grade(request))?;
-    Ok(Graded { reply: PyBytes::new(py, &graded.reply).unbind(), kind: graded.kind, counts: graded.counts })
+    match py.detach(|| exchange::grade(request))? {
+        exchange::Outcome::Graded(graded) => Ok(Bound::new(py, Graded::new(py, *graded))?.into_any()),
+        exchange::Outcome::Asks(questions) => {
+            let parts = questions.into_iter().map(|part| Questions {
+                part: part.part,
+                kind: part.kind,
+                grader: part.grader,
+                rows: part.rows,
+                bodies: part.bodies,
+            });
+            Ok(PyList::new(py, parts.map(|part| Py::new(py, part)).collect::<PyResult<Vec<_>>>()?)?.into_any())
+        }
+    }
+}
+
+/// Grades a `GradeRequest` whose questions are answered: for each part its name, its rows, and for each row `Grade` in
+/// wire format.
+#[pyfunction]
+#[allow(clippy::needless_pass_by_value)] // PyO3 hands over what it extracted.
+fn grade_answered(
+    py: Python<'_>,
+    request: &Bound<'_, PyBytes>,
+    answers: Vec<(String, Vec<usize>, Vec<PyBackedBytes>)>,
+) -> PyResult<Graded> {
+    let request = request.as_bytes();
+    let answers = answers.iter().map(|(part, rows, grades)| PartAnswers {
+        part: part.clone(),
+        rows: rows.clone(),
+        grades: grades.iter().map(|grade| &**grade).collect(),
+    });
+    let answers = answers.collect();
+    let graded = py.detach(|| exchange::grade_answered(request, answers))?;
+    Ok(Graded::new(py, graded))
 }
 
 /// Answers a `ValidateGraderRequest` in wire format with a `ValidateGraderResponse`. Raises `GraderError`.
@@ -145,7 +198,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     }
     module.add("GraderError", error)?;
     module.add_class::<Graded>()?;
+    module.add_class::<Questions>()?;
     module.add_function(wrap_pyfunction!(grade, module)?)?;
+    module.add_function(wrap_pyfunction!(grade_answered, module)?)?;
     module.add_function(wrap_pyfunction!(validate, module)?)?;
     module.add_function(wrap_pyfunction!(encode_grade_request, module)?)?;
     module.add_function(wrap_pyfunction!(core_version, module)?)?;

@@ -1,7 +1,7 @@
 //! `GradeResponse` of the contract, written straight from the grades: a message of its own for each grade would cost as
 //! much as grading it.
 
-use prost::encoding::{WireType, double, encode_key, encode_varint, encoded_len_varint};
+use prost::encoding::{WireType, bool, double, encode_key, encode_varint, encoded_len_varint};
 
 use crate::grade::{Grade, GradeError};
 
@@ -43,10 +43,13 @@ fn put_grade(message: &mut Vec<u8>, grade: &Grade, fingerprint: &str) {
     put_text(message, 8, fingerprint);
 }
 
-/// `GradeError`; none of the core's errors is retryable.
+/// `GradeError`.
 fn error_message(error: &GradeError) -> Vec<u8> {
     let mut message = Vec::with_capacity(error.detail.len() + error.part.len() + 16);
     put_count(&mut message, 1, usize::try_from(error.class.number()).unwrap_or_default());
+    if error.retryable {
+        bool::encode(2, &true, &mut message);
+    }
     put_text(&mut message, 3, &error.detail);
     put_text(&mut message, 4, &error.part);
     message

@@ -14,7 +14,7 @@ use serde_json::de::Deserializer as JsonReader;
 use crate::grade::{ErrorClass, GradeError, excerpt};
 
 /// The top-level fields that a grader reads, by key.
-type Fields = BTreeMap<String, Value>;
+pub(crate) type Fields = BTreeMap<String, Value>;
 
 /// The reference side of one row, shared by all samples of its prompt.
 pub struct Item<'a> {
@@ -29,15 +29,21 @@ impl<'a> Item<'a> {
         Self { json, wanted, fields: OnceLock::new() }
     }
 
+    /// The whole row as it came. An error where it is no JSON object.
+    pub(crate) fn json(&self) -> Result<&'a str, GradeError> {
+        self.fields().map(|_| self.json)
+    }
+
     /// The value of a top-level key; `None` where the row lacks it. An error where the row is no JSON object.
     pub(crate) fn field(&self, key: &str) -> Result<Option<&Value>, GradeError> {
-        match self.fields.get_or_init(|| read_fields(self.json, Some(self.wanted))) {
-            Ok(fields) => Ok(fields.get(key)),
-            Err(fault) => {
-                let detail = format!("the item is not a JSON object ({fault}): {}", excerpt(self.json));
-                Err(GradeError::new(ErrorClass::Other, detail))
-            }
-        }
+        self.fields().map(|fields| fields.get(key))
+    }
+
+    fn fields(&self) -> Result<&Fields, GradeError> {
+        self.fields.get_or_init(|| read_fields(self.json, Some(self.wanted))).as_ref().map_err(|fault| {
+            let detail = format!("the item is not a JSON object ({fault}): {}", excerpt(self.json));
+            GradeError::new(ErrorClass::Other, detail)
+        })
     }
 }
 
@@ -63,14 +69,17 @@ impl<'a> Sample<'a> {
     /// The value of a top-level key; `None` where the sample lacks it. `output_json` is read from the text where nobody
     /// sent it.
     pub(crate) fn field(&self, key: &str) -> Result<Option<&Value>, GradeError> {
-        let read = || if self.json.is_empty() { Ok(Fields::new()) } else { read_fields(self.json, None) };
-        match self.fields.get_or_init(read) {
-            Ok(fields) => match fields.get(key) {
-                None if key == "output_json" => self.parse_output().map(Some),
-                found => Ok(found),
-            },
-            Err(fault) => Err(unparsable("the sample's values are not a JSON object", fault, self.json)),
+        match self.fields()?.get(key) {
+            None if key == "output_json" => self.parse_output().map(Some),
+            found => Ok(found),
         }
+    }
+
+    /// Every further value that came along.
+    pub(crate) fn fields(&self) -> Result<&Fields, GradeError> {
+        let read = || if self.json.is_empty() { Ok(Fields::new()) } else { read_fields(self.json, None) };
+        let fields = self.fields.get_or_init(read).as_ref();
+        fields.map_err(|fault| unparsable("the sample's values are not a JSON object", fault, self.json))
     }
 
     fn parse_output(&self) -> Result<&Value, GradeError> {

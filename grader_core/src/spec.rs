@@ -3,16 +3,22 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::asking::Asking;
+use crate::cosine::{COSINE, Cosine};
 use crate::error::{GraderError, Path};
 use crate::json_fields::JsonFields;
 use crate::judge::Judge;
+use crate::label_model::LabelModel;
 use crate::location::Location;
 use crate::maths::Maths;
 use crate::multi::Multi;
 use crate::multiple_choice::MultipleChoice;
 use crate::number::Number;
+use crate::python_source::PythonSource;
 use crate::ranked_list::RankedList;
 use crate::regex_match::RegexMatch;
+use crate::remote::Remote;
+use crate::score_model::ScoreModel;
 use crate::shape::Shape;
 use crate::spelling;
 use crate::string_check::StringCheck;
@@ -42,25 +48,6 @@ pub const KINDS: [&str; 15] = [
     "shape",
     "remote",
 ];
-
-/// The kinds that this version grades with.
-pub const AVAILABLE_KINDS: [&str; 11] = [
-    "string_check",
-    "text_similarity",
-    "multi",
-    "number",
-    "multiple_choice",
-    "ranked_list",
-    "math",
-    "json_fields",
-    "tool_calls",
-    "regex",
-    "shape",
-];
-
-pub(crate) fn available_kinds() -> String {
-    AVAILABLE_KINDS.join(", ")
-}
 
 /// A grader that passed every check.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,6 +83,8 @@ pub enum Rule {
     Shape(Shape),
     /// Combines other graders.
     Multi(Multi),
+    /// Asks somebody outside the core.
+    Asking(Asking),
 }
 
 impl Grader {
@@ -119,6 +108,9 @@ impl Grader {
         };
         let rule = match kind {
             Kind::StringCheck(check) => Rule::StringCheck(StringCheck::read(check, path)?),
+            Kind::TextSimilarity(similarity) if similarity.evaluation_metric == COSINE => {
+                Rule::Asking(Asking::Cosine(Cosine::read(similarity, path)?))
+            }
             Kind::TextSimilarity(similarity) => Rule::TextSimilarity(TextSimilarity::read(similarity, path)?),
             Kind::Number(number) => Rule::Number(Number::read(number, path)?),
             Kind::MultipleChoice(choice) => Rule::MultipleChoice(MultipleChoice::read(choice, path)?),
@@ -129,13 +121,16 @@ impl Grader {
             Kind::Regex(regex) => Rule::Regex(RegexMatch::read(regex, path)?),
             Kind::Shape(shape) => Rule::Shape(Shape::read(shape, path)?),
             Kind::Multi(multi) => Rule::Multi(Multi::read(multi, path)?),
-            other => {
-                let (field, kind) = (path.field("kind"), kind_name(other));
-                return Err(GraderError::KindUnavailable { field, kind, available: available_kinds() });
-            }
+            Kind::ScoreModel(judge) => Rule::Asking(Asking::ScoreModel(ScoreModel::read(judge, path)?)),
+            Kind::LabelModel(judge) => Rule::Asking(Asking::LabelModel(LabelModel::read(judge, path)?)),
+            Kind::Python(python) => Rule::Asking(Asking::Python(PythonSource::read(python, path)?)),
+            Kind::Remote(remote) => Rule::Asking(Asking::Remote(Remote::read(remote, path)?)),
         };
-        let name = if grader.name.is_empty() { kind_name(kind).to_owned() } else { grader.name.clone() };
-        Ok(Self { name, rule })
+        let mut read = Self { name: grader.name.clone(), rule };
+        if read.name.is_empty() {
+            read.name = read.kind().to_owned();
+        }
+        Ok(read)
     }
 
     /// The typed spelling, every default written out.
@@ -151,6 +146,7 @@ impl Grader {
             Rule::ToolCalls(calls) => Kind::ToolCalls(calls.to_wire()),
             Rule::Regex(regex) => Kind::Regex(regex.to_wire()),
             Rule::Shape(shape) => Kind::Shape(shape.to_wire()),
+            Rule::Asking(asking) => asking.to_wire(),
             Rule::Multi(multi) => Kind::Multi(multi.to_wire()),
         };
         wire::Grader { name: self.name.clone(), kind: Some(kind) }
@@ -182,6 +178,7 @@ impl Grader {
             Rule::ToolCalls(_) => "tool_calls",
             Rule::Regex(_) => "regex",
             Rule::Shape(_) => "shape",
+            Rule::Asking(asking) => asking.kind(),
             Rule::Multi(_) => "multi",
         }
     }
@@ -199,6 +196,7 @@ impl Grader {
             Rule::ToolCalls(calls) => calls.templates(),
             Rule::Regex(regex) => regex.templates(),
             Rule::Shape(shape) => shape.templates(),
+            Rule::Asking(asking) => return asking.templates(),
             Rule::Multi(multi) => return multi.templates(),
         };
         fields.into_iter().map(|(field, template)| (field.to_owned(), template)).collect()
@@ -221,26 +219,6 @@ impl Grader {
             }
         }
         Ok(())
-    }
-}
-
-fn kind_name(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::StringCheck(_) => "string_check",
-        Kind::TextSimilarity(_) => "text_similarity",
-        Kind::ScoreModel(_) => "score_model",
-        Kind::LabelModel(_) => "label_model",
-        Kind::Python(_) => "python",
-        Kind::Multi(_) => "multi",
-        Kind::Number(_) => "number",
-        Kind::MultipleChoice(_) => "multiple_choice",
-        Kind::RankedList(_) => "ranked_list",
-        Kind::Math(_) => "math",
-        Kind::JsonFields(_) => "json_fields",
-        Kind::ToolCalls(_) => "tool_calls",
-        Kind::Regex(_) => "regex",
-        Kind::Shape(_) => "shape",
-        Kind::Remote(_) => "remote",
     }
 }
 

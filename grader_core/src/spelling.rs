@@ -10,7 +10,7 @@ use crate::error::{GraderError, Path};
 use crate::json_object::JsonObject;
 use crate::multi::is_name;
 use crate::ranked_list::CURVES;
-use crate::spec::{KINDS, available_kinds};
+use crate::spec::KINDS;
 use crate::string_check::OPERATIONS;
 use crate::wire::{self, Kind};
 
@@ -39,18 +39,17 @@ fn read_grader(mut fields: JsonObject<'_>) -> Result<wire::Grader, GraderError> 
         "regex" => Kind::Regex(read_regex(&mut fields)?),
         "shape" => Kind::Shape(read_shape(&mut fields)?),
         "multi" => Kind::Multi(read_multi(&mut fields)?),
-        other => return Err(not_available(other, fields.path())),
+        "score_model" => Kind::ScoreModel(read_score_model(&mut fields)?),
+        "label_model" => Kind::LabelModel(read_label_model(&mut fields)?),
+        "python" => Kind::Python(read_python(&mut fields)?),
+        "remote" => Kind::Remote(read_remote(&mut fields)?),
+        other => {
+            let (field, kind) = (fields.path().field("type"), other.to_owned());
+            return Err(GraderError::UnknownKind { field, kind, known: KINDS.join(", ") });
+        }
     };
     fields.finish()?;
     Ok(wire::Grader { name, kind: Some(kind) })
-}
-
-fn not_available(kind: &str, path: &Path) -> GraderError {
-    let field = path.field("type");
-    match KINDS.iter().find(|known| **known == kind) {
-        Some(kind) => GraderError::KindUnavailable { field, kind, available: available_kinds() },
-        None => GraderError::UnknownKind { field, kind: kind.to_owned(), known: KINDS.join(", ") },
-    }
 }
 
 fn read_string_check(fields: &mut JsonObject<'_>) -> Result<wire::StringCheckGrader, GraderError> {
@@ -173,6 +172,89 @@ fn read_shape(fields: &mut JsonObject<'_>) -> Result<wire::ShapeGrader, GraderEr
         max_characters: fields.integer("max_characters")?,
         slope_characters: fields.integer("slope_characters")?,
         required_pattern: fields.text("required_pattern")?.unwrap_or_default(),
+    })
+}
+
+fn read_score_model(fields: &mut JsonObject<'_>) -> Result<wire::ScoreModelGrader, GraderError> {
+    Ok(wire::ScoreModelGrader {
+        model: fields.required_text("model")?,
+        input: read_messages(fields)?,
+        range: fields.numbers("range")?,
+        sampling_params: read_sampling(fields)?,
+        pass_threshold: fields.number("pass_threshold")?,
+    })
+}
+
+fn read_label_model(fields: &mut JsonObject<'_>) -> Result<wire::LabelModelGrader, GraderError> {
+    Ok(wire::LabelModelGrader {
+        model: fields.required_text("model")?,
+        input: read_messages(fields)?,
+        labels: fields.texts("labels")?,
+        passing_labels: fields.texts("passing_labels")?,
+        sampling_params: read_sampling(fields)?,
+    })
+}
+
+fn read_sampling(fields: &mut JsonObject<'_>) -> Result<Option<wire::JudgeSampling>, GraderError> {
+    let Some(mut sampling) = fields.object("sampling_params")? else { return Ok(None) };
+    let read = wire::JudgeSampling {
+        seed: sampling.whole_number("seed")?,
+        top_p: sampling.number("top_p")?,
+        temperature: sampling.number("temperature")?,
+        max_completions_tokens: Some(sampling.integer("max_completions_tokens")?).filter(|tokens| *tokens != 0),
+        reasoning_effort: sampling.text("reasoning_effort")?,
+    };
+    sampling.finish()?;
+    Ok(Some(read))
+}
+
+/// A judge's messages. `content` is a text, a text part, or a list of those, which are joined by line ends.
+fn read_messages(fields: &mut JsonObject<'_>) -> Result<Vec<wire::JudgeMessage>, GraderError> {
+    let read = |mut message: JsonObject<'_>| {
+        let kind = message.text("type")?.unwrap_or_else(|| "message".to_owned());
+        if kind != "message" {
+            return Err(message.path().refuse("type", format!("must be message, got `{kind}`")));
+        }
+        let role = message.required_text("role")?;
+        let content = match message.peek("content") {
+            Some(Value::Array(_)) => {
+                let parts = message.objects_in("content")?.into_iter().map(read_content);
+                parts.collect::<Result<Vec<_>, _>>()?.join("\n")
+            }
+            Some(Value::Object(part)) => read_content(JsonObject::new(part, message.path().enter("content")))?,
+            _ => message.required_text("content")?,
+        };
+        message.finish()?;
+        Ok(wire::JudgeMessage { role, content })
+    };
+    fields.objects_in("input")?.into_iter().map(read).collect()
+}
+
+/// A part of a message: only texts, since the judges that are asked here read nothing else.
+fn read_content(mut part: JsonObject<'_>) -> Result<String, GraderError> {
+    let kind = part.required_text("type")?;
+    if kind != "input_text" && kind != "output_text" {
+        let detail = format!("must be input_text or output_text, got `{kind}`; images and audio are not graded");
+        return Err(part.path().refuse("type", detail));
+    }
+    let text = part.required_text("text")?;
+    part.finish()?;
+    Ok(text)
+}
+
+fn read_python(fields: &mut JsonObject<'_>) -> Result<wire::PythonGrader, GraderError> {
+    Ok(wire::PythonGrader {
+        source: fields.required_text("source")?,
+        image_tag: fields.text("image_tag")?.unwrap_or_default(),
+        pass_threshold: fields.number("pass_threshold")?,
+    })
+}
+
+fn read_remote(fields: &mut JsonObject<'_>) -> Result<wire::RemoteGrader, GraderError> {
+    Ok(wire::RemoteGrader {
+        endpoint: fields.required_text("endpoint")?,
+        timeout_seconds: fields.number("timeout_seconds")?,
+        settings_json: fields.json_text("settings_json")?,
     })
 }
 
@@ -311,8 +393,36 @@ pub(crate) fn to_json(grader: &wire::Grader, named: bool) -> Value {
             "gate": multi.gate,
             "shadow": multi.shadow,
         }),
-        // Only a checked grader is written, and no other kind passes the check.
-        _ => json!({}),
+        Some(Kind::ScoreModel(judge)) => json!({
+            "type": "score_model",
+            "model": judge.model,
+            "input": messages(&judge.input),
+            "range": judge.range,
+            "sampling_params": sampling(judge.sampling_params.as_ref()),
+            "pass_threshold": judge.pass_threshold,
+        }),
+        Some(Kind::LabelModel(judge)) => json!({
+            "type": "label_model",
+            "model": judge.model,
+            "input": messages(&judge.input),
+            "labels": judge.labels,
+            "passing_labels": judge.passing_labels,
+            "sampling_params": sampling(judge.sampling_params.as_ref()),
+        }),
+        Some(Kind::Python(python)) => json!({
+            "type": "python",
+            "source": python.source,
+            "image_tag": python.image_tag,
+            "pass_threshold": python.pass_threshold,
+        }),
+        Some(Kind::Remote(remote)) => json!({
+            "type": "remote",
+            "endpoint": remote.endpoint,
+            "timeout_seconds": remote.timeout_seconds,
+            "settings_json": remote.settings_json,
+        }),
+        // A checked grader has a kind.
+        None => json!({}),
     };
     if named {
         json["name"] = json!(grader.name);
@@ -322,6 +432,22 @@ pub(crate) fn to_json(grader: &wire::Grader, named: bool) -> Value {
 
 fn parts_json(multi: &wire::MultiGrader, named: bool) -> Map<String, Value> {
     multi.graders.iter().map(|(name, part)| (name.clone(), to_json(part, named))).collect()
+}
+
+fn messages(messages: &[wire::JudgeMessage]) -> Value {
+    messages.iter().map(|message| json!({"role": message.role, "content": message.content})).collect()
+}
+
+fn sampling(sampling: Option<&wire::JudgeSampling>) -> Value {
+    sampling.map_or(Value::Null, |sampling| {
+        json!({
+            "seed": sampling.seed,
+            "top_p": sampling.top_p,
+            "temperature": sampling.temperature,
+            "max_completions_tokens": sampling.max_completions_tokens,
+            "reasoning_effort": sampling.reasoning_effort,
+        })
+    })
 }
 
 fn location(location: Option<&wire::AnswerLocation>) -> Value {

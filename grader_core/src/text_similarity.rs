@@ -1,6 +1,7 @@
 //! Measures how alike two texts are by one of the usual metrics, 0 to 1. What a metric makes of the reference is made
 //! once an item.
 
+use crate::cosine::COSINE;
 use crate::error::{GraderError, Path};
 use crate::fuzzy::LetterSequence;
 use crate::grade::{ErrorClass, Grade, GradeError, excerpt};
@@ -28,9 +29,6 @@ const METRICS: [(&str, Metric); 10] = [
     ("rouge_5", Metric::Rouge(5)),
     ("rouge_l", Metric::RougeL),
 ];
-
-/// The metric of the contract that compares meanings.
-const COSINE: &str = "cosine";
 
 /// Longest reference, and longest text, that are compared place by place: characters for `fuzzy_match`, words for
 /// `rouge_l`. The time is their product over 64 steps: about a second at the most.
@@ -67,19 +65,9 @@ pub(crate) enum Expected {
 
 impl TextSimilarity {
     pub(crate) fn read(similarity: &wire::TextSimilarityGrader, path: &Path) -> Result<Self, GraderError> {
-        if similarity.input.is_empty() {
-            return Err(GraderError::MissingField { field: path.field("input") });
-        }
-        let pass_threshold = similarity.pass_threshold;
-        if let Some(threshold) = pass_threshold.filter(|threshold| !(0.0..=1.0).contains(threshold)) {
-            return Err(path.refuse("pass_threshold", format!("must be 0 to 1, got {threshold}")));
-        }
-        Ok(Self {
-            input: read_template(&similarity.input, path, "input")?,
-            reference: read_reference(&similarity.reference, path)?,
-            metric: Metric::read(&similarity.evaluation_metric, path)?,
-            pass_threshold,
-        })
+        let (input, reference) = read_texts(similarity, path)?;
+        let metric = Metric::read(&similarity.evaluation_metric, path)?;
+        Ok(Self { input, reference, metric, pass_threshold: similarity.pass_threshold })
     }
 
     pub(crate) fn to_wire(&self) -> wire::TextSimilarityGrader {
@@ -97,16 +85,11 @@ impl Metric {
         if let Some((_, metric)) = METRICS.iter().find(|(known, _)| *known == name) {
             return Ok(*metric);
         }
+        if name.is_empty() {
+            return Err(GraderError::MissingField { field: path.field("evaluation_metric") });
+        }
         let known = METRICS.map(|(known, _)| known).join(", ");
-        Err(match name {
-            "" => GraderError::MissingField { field: path.field("evaluation_metric") },
-            COSINE => {
-                let detail =
-                    format!("{COSINE} needs an embedding model, which this version has not; available: {known}");
-                path.refuse("evaluation_metric", detail)
-            }
-            _ => path.refuse("evaluation_metric", format!("must be one of {known}, got `{name}`")),
-        })
+        Err(path.refuse("evaluation_metric", format!("must be one of {known}, {COSINE}, got `{name}`")))
     }
 
     fn name(self) -> &'static str {
@@ -184,6 +167,20 @@ impl TextSimilarity {
             _ => function(&translation_tokens(&unescaped(text))),
         }
     }
+}
+
+/// The two texts that are compared, once everything but the metric is checked.
+pub(crate) fn read_texts(
+    similarity: &wire::TextSimilarityGrader,
+    path: &Path,
+) -> Result<(Template, Template), GraderError> {
+    if similarity.input.is_empty() {
+        return Err(GraderError::MissingField { field: path.field("input") });
+    }
+    if let Some(threshold) = similarity.pass_threshold.filter(|threshold| !(0.0..=1.0).contains(threshold)) {
+        return Err(path.refuse("pass_threshold", format!("must be 0 to 1, got {threshold}")));
+    }
+    Ok((read_template(&similarity.input, path, "input")?, read_reference(&similarity.reference, path)?))
 }
 
 fn too_long(what: &str, noun: &str, most: usize, length: usize) -> String {

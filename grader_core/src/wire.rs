@@ -36,7 +36,7 @@ pub struct Grader {
     pub kind: Option<Kind>,
 }
 
-/// Settings by kind. Of a kind that this version cannot grade with, only the tag is read.
+/// Settings by kind.
 #[derive(Clone, PartialEq, Oneof)]
 #[allow(missing_docs)] // The proto documents each kind.
 pub enum Kind {
@@ -45,11 +45,11 @@ pub enum Kind {
     #[prost(message, tag = "3")]
     TextSimilarity(TextSimilarityGrader),
     #[prost(message, tag = "4")]
-    ScoreModel(Unread),
+    ScoreModel(ScoreModelGrader),
     #[prost(message, tag = "5")]
-    LabelModel(Unread),
+    LabelModel(LabelModelGrader),
     #[prost(message, tag = "6")]
-    Python(Unread),
+    Python(PythonGrader),
     #[prost(message, tag = "7")]
     Multi(MultiGrader),
     #[prost(message, tag = "8")]
@@ -69,12 +69,8 @@ pub enum Kind {
     #[prost(message, tag = "15")]
     Shape(ShapeGrader),
     #[prost(message, tag = "16")]
-    Remote(Unread),
+    Remote(RemoteGrader),
 }
-
-/// The settings of a kind that is not available; their fields are skipped.
-#[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub struct Unread {}
 
 /// Measures how alike two texts are.
 #[derive(Clone, PartialEq, Message)]
@@ -307,6 +303,147 @@ pub struct ShapeGrader {
     /// A pattern without which there is no score.
     #[prost(string, tag = "5")]
     pub required_pattern: String,
+}
+
+/// A message of a judge's prompt.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct JudgeMessage {
+    /// Who speaks.
+    #[prost(string, tag = "1")]
+    pub role: String,
+    /// Template of the text.
+    #[prost(string, tag = "2")]
+    pub content: String,
+}
+
+/// How a judge model samples.
+#[derive(Clone, PartialEq, Message)]
+pub struct JudgeSampling {
+    /// Fixes the judge's randomness.
+    #[prost(int64, optional, tag = "1")]
+    pub seed: Option<i64>,
+    /// Nucleus share.
+    #[prost(double, optional, tag = "2")]
+    pub top_p: Option<f64>,
+    /// 0 is greedy.
+    #[prost(double, optional, tag = "3")]
+    pub temperature: Option<f64>,
+    /// Most tokens of a reply.
+    #[prost(int32, optional, tag = "4")]
+    pub max_completions_tokens: Option<i32>,
+    /// How much the judge thinks.
+    #[prost(string, optional, tag = "5")]
+    pub reasoning_effort: Option<String>,
+}
+
+/// A judge model gives a number.
+#[derive(Clone, PartialEq, Message)]
+pub struct ScoreModelGrader {
+    /// Name of the model.
+    #[prost(string, tag = "1")]
+    pub model: String,
+    /// The prompt.
+    #[prost(message, repeated, tag = "2")]
+    pub input: Vec<JudgeMessage>,
+    /// Lowest and highest score.
+    #[prost(double, repeated, tag = "3")]
+    pub range: Vec<f64>,
+    /// How the judge samples.
+    #[prost(message, optional, tag = "4")]
+    pub sampling_params: Option<JudgeSampling>,
+    /// Where an evaluation counts the sample as passed.
+    #[prost(double, optional, tag = "5")]
+    pub pass_threshold: Option<f64>,
+}
+
+/// A judge model gives a label.
+#[derive(Clone, PartialEq, Message)]
+pub struct LabelModelGrader {
+    /// Name of the model.
+    #[prost(string, tag = "1")]
+    pub model: String,
+    /// The prompt.
+    #[prost(message, repeated, tag = "2")]
+    pub input: Vec<JudgeMessage>,
+    /// All labels.
+    #[prost(string, repeated, tag = "3")]
+    pub labels: Vec<String>,
+    /// The labels that score 1.
+    #[prost(string, repeated, tag = "4")]
+    pub passing_labels: Vec<String>,
+    /// How the judge samples.
+    #[prost(message, optional, tag = "5")]
+    pub sampling_params: Option<JudgeSampling>,
+}
+
+/// The user's own Python.
+#[derive(Clone, PartialEq, Message)]
+pub struct PythonGrader {
+    /// Defines `grade(sample, item)`.
+    #[prost(string, tag = "1")]
+    pub source: String,
+    /// Which set of libraries it runs with.
+    #[prost(string, tag = "2")]
+    pub image_tag: String,
+    /// Where an evaluation counts the sample as passed.
+    #[prost(double, optional, tag = "3")]
+    pub pass_threshold: Option<f64>,
+}
+
+/// A grader that a team runs itself.
+#[derive(Clone, PartialEq, Message)]
+pub struct RemoteGrader {
+    /// Where it is.
+    #[prost(string, tag = "1")]
+    pub endpoint: String,
+    /// Longest wait for one answer, in seconds.
+    #[prost(double, optional, tag = "2")]
+    pub timeout_seconds: Option<f64>,
+    /// Handed on to it, as JSON.
+    #[prost(string, tag = "3")]
+    pub settings_json: String,
+}
+
+/// An answer to a question: the grade that somebody else gave.
+#[derive(Clone, PartialEq, Message)]
+pub struct Grade {
+    /// The outcome.
+    #[prost(oneof = "Outcome", tags = "1, 2")]
+    pub outcome: Option<Outcome>,
+    /// The answer found in the text.
+    #[prost(string, tag = "5")]
+    pub extracted_answer: String,
+    /// 1-based rank of the reference.
+    #[prost(int32, tag = "6")]
+    pub matched_rank: i32,
+    /// How many answers were listed.
+    #[prost(int32, tag = "7")]
+    pub listed_count: i32,
+}
+
+/// A score or an error.
+#[derive(Clone, PartialEq, Oneof)]
+pub enum Outcome {
+    /// The score.
+    #[prost(double, tag = "1")]
+    Score(f64),
+    /// Why there is none.
+    #[prost(message, tag = "2")]
+    Error(GradeError),
+}
+
+/// Why there is no score.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct GradeError {
+    /// GradeErrorClass.
+    #[prost(int32, tag = "1")]
+    pub error_class: i32,
+    /// Whether the same grade may succeed later.
+    #[prost(bool, tag = "2")]
+    pub retryable: bool,
+    /// What failed.
+    #[prost(string, tag = "3")]
+    pub detail: String,
 }
 
 /// A check of a grader.

@@ -4,10 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use grader_core::{AVAILABLE_KINDS, Batch, ErrorClass, Grade, GradeError, Grader, GraderError, Item, KINDS, Row};
+use grader_core::{Answers, Batch, ErrorClass, Grade, GradeError, Grader, GraderError, Item, KINDS, Questions, Row};
 use serde_json::Value;
 
-const FILES: [(&str, &str); 12] = [
+const FILES: [(&str, &str); 13] = [
     ("string_check", include_str!("../../tests/golden/string_check.json")),
     ("text_similarity", include_str!("../../tests/golden/text_similarity.json")),
     ("template", include_str!("../../tests/golden/template.json")),
@@ -20,6 +20,7 @@ const FILES: [(&str, &str); 12] = [
     ("regex", include_str!("../../tests/golden/regex.json")),
     ("shape", include_str!("../../tests/golden/shape.json")),
     ("multi", include_str!("../../tests/golden/multi.json")),
+    ("asking", include_str!("../../tests/golden/asking.json")),
 ];
 const REFUSED: &str = include_str!("../../tests/golden/refused.json");
 
@@ -50,8 +51,34 @@ fn grade(case: &Value) -> Grade {
         None => case["sample_json"].as_str().unwrap_or_default().to_owned(),
     };
     let rows = vec![Row { item: 0, output_text: &output_text, sample_json: &sample_json }];
-    let mut grades = grader.grade(&Batch { items: vec![Item::new(&item, &wanted)], rows });
+    let batch = Batch { items: vec![Item::new(&item, &wanted)], rows };
+    let mut grades = grader.grade_answered(&batch, &answers(case, &grader.questions(&batch)));
     grades.pop().unwrap()
+}
+
+/// The case's answers, by part, once the questions are those that it names.
+fn answers(case: &Value, questions: &[Questions]) -> Answers {
+    let asked: serde_json::Map<String, Value> =
+        questions.iter().map(|part| (part.part.clone(), serde_json::from_str(&part.bodies[0]).unwrap())).collect();
+    let expected = case["questions"].as_object().cloned().unwrap_or_default();
+    assert_eq!(asked, expected, "{}: the questions", case["name"]);
+    let mut answers = Answers::default();
+    for part in questions {
+        assert_eq!((part.rows.as_slice(), part.bodies.len()), ([0].as_slice(), 1));
+        answers.add(part.part.clone(), [(0, answer(&case["answers"][&part.part]))]);
+    }
+    answers
+}
+
+fn answer(answer: &Value) -> Grade {
+    let named = |name: &str| ErrorClass::ALL.into_iter().find(|class| class.name() == name).unwrap();
+    match answer["error"].as_str() {
+        None => Grade::scored(answer["score"].as_f64().unwrap()),
+        Some(class) => Grade::failed(GradeError {
+            retryable: answer["retryable"] == true,
+            ..GradeError::new(named(class), answer["detail"].as_str().unwrap())
+        }),
+    }
 }
 
 fn differences(case: &Value, grade: &Grade) -> Vec<String> {
@@ -153,12 +180,10 @@ fn every_kind_every_error_class_and_every_reason_occurs() {
         cases.iter().filter_map(|case| pick(case).as_str().map(str::to_owned)).collect()
     };
     let set = |words: &[&str]| -> BTreeSet<String> { words.iter().map(|word| (*word).to_owned()).collect() };
-    assert_eq!(texts(&graded, |case| &case["grader"]["type"]), set(&AVAILABLE_KINDS));
+    assert_eq!(texts(&graded, |case| &case["grader"]["type"]), set(&KINDS));
     assert_eq!(texts(&graded, |case| &case["expect"]["error"]), set(&ErrorClass::ALL.map(ErrorClass::name)));
 
     let refused = cases(REFUSED);
-    let kinds = texts(&refused, |case| &case["grader"]["type"]);
-    assert!(KINDS.iter().all(|kind| kinds.contains(*kind) || AVAILABLE_KINDS.contains(kind)));
     // These two are faults of a request, not of a grader; tests/requests.rs has them.
     let mut reasons = set(&GraderError::REASONS);
     assert!(reasons.remove("REQUEST_UNDECODABLE") && reasons.remove("BATCH_SHAPE_INVALID"));

@@ -6,9 +6,11 @@ from typing import final
 __all__ = [
     "Graded",
     "GraderError",
+    "Questions",
     "core_version",
     "encode_grade_request",
     "grade",
+    "grade_answered",
     "score_bounds",
     "set_threads",
     "validate",
@@ -44,8 +46,37 @@ class Graded:
     def error_counts(self) -> dict[str, int]:
         """Grades without a score, by error class; classes that did not occur are left out."""
 
-def grade(request: bytes) -> Graded:
-    """Grade a `GradeRequest` in wire format. Raises GraderError where the grader or the batch's shape is wrong."""
+@final
+class Questions:
+    """What one part of a grader asks about the samples of a batch."""
+
+    @property
+    def part(self) -> str:
+        """Name of the part; empty for a grader that is no multi."""
+    @property
+    def kind(self) -> str:
+        """Kind of the part."""
+    @property
+    def grader(self) -> str:
+        """The part's spec as JSON, every default written out."""
+    @property
+    def rows(self) -> list[int]:
+        """[N] the rows that are asked about."""
+    @property
+    def bodies(self) -> list[str]:
+        """[N] the question of each of those rows, as JSON."""
+
+def grade(request: bytes) -> Graded | list[Questions]:
+    """Grade a `GradeRequest` in wire format, or return what has to be asked first, by part.
+
+    Raises GraderError where the grader or the batch's shape is wrong.
+    """
+
+def grade_answered(request: bytes, answers: Sequence[tuple[str, Sequence[int], Sequence[bytes]]]) -> Graded:
+    """Grade a `GradeRequest` whose questions are answered.
+
+    For each part its name, its rows, and for each row `Grade` in wire format.
+    """
 
 def validate(request: bytes) -> bytes:
     """Answer a `ValidateGraderRequest` in wire format with a `ValidateGraderResponse`. Raises GraderError."""

@@ -1,7 +1,7 @@
 """What the core cannot grade by itself: user's Python, judge models, embeddings, graders that run elsewhere.
 
-The core checks such a grader, renders what to ask of each sample and takes the answers in as it takes the grades of its
-own parts; the asking itself is done here, by one `Asker` a kind. What the core asks, by kind (`Questions.bodies`, JSON):
+The core checks such a grader, renders what to ask of each sample and takes the answers in as it takes the grades of
+its own parts; the asking itself is done by one `Asker` a kind. What the core asks, by kind (`Questions.bodies`, JSON):
 
     python, remote            {"item": {…}, "sample": {"output_text": …, …}}
     score_model, label_model  [{"role": …, "content": …}, …]   the messages with their templates filled

@@ -4,11 +4,14 @@ The bytes are the messages of `grading.proto`; nothing here reads them, so that 
 through Python without one object a text.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from pinetune.client.rollout import Grade
 from pinetune.grading import _core
+from pinetune.grading.asking import Questions
 from pinetune.pod.errors import InvalidInput
 
 SCORE_BOUNDS = tuple(_core.score_bounds())
@@ -31,14 +34,52 @@ class GradedBatch:
     """Grades without a score, by error class."""
 
 
-def grade(request: bytes) -> GradedBatch:
-    """Grade a `GradeRequest`; the interpreter's lock is free meanwhile.
+@dataclass(frozen=True)
+class PartQuestions:
+    """What one part of a grader asks before the batch can be graded."""
 
-    Raises InvalidInput with reason and field where the grader or the batch's shape is wrong. A sample that cannot be
-    graded is a grade with an error instead.
+    questions: Questions
+    """The questions."""
+    rows: Sequence[int]
+    """[N] the rows of the batch that they are about."""
+
+
+def grade(request: bytes) -> GradedBatch:
+    """Grade a `GradeRequest` by a grader that asks nobody; the interpreter's lock is free meanwhile.
+
+    Raises InvalidInput with reason and field where the grader or the batch's shape is wrong, and GRADER_ASKS where the
+    core cannot grade alone. A sample that cannot be graded is a grade with an error instead.
     """
+    outcome = grade_or_ask(request)
+    if isinstance(outcome, GradedBatch):
+        return outcome
+    kinds = ", ".join(sorted({part.questions.kind for part in outcome}))
+    raise InvalidInput(f"grader: the core cannot grade {kinds} alone", reason="GRADER_ASKS", field="grader")
+
+
+def grade_or_ask(request: bytes) -> GradedBatch | list[PartQuestions]:
+    """Grade a `GradeRequest`, or return what has to be asked first, by part; otherwise as `grade`."""
     with _refusals():
         graded = _core.grade(request)
+    if not isinstance(graded, list):
+        return _batch(graded)
+    return [
+        PartQuestions(Questions(part.kind, part.part, json.loads(part.grader), part.bodies), part.rows)
+        for part in graded
+    ]
+
+
+def grade_answered(request: bytes, answered: Sequence[tuple[PartQuestions, Sequence[Grade]]]) -> GradedBatch:
+    """Grade a `GradeRequest` with the answers to its questions, one grade a question."""
+    answers = [
+        (part.questions.part, part.rows, [grade.to_wire().SerializeToString() for grade in grades])
+        for part, grades in answered
+    ]
+    with _refusals():
+        return _batch(_core.grade_answered(request, answers))
+
+
+def _batch(graded: _core.Graded) -> GradedBatch:
     return GradedBatch(graded.reply, graded.kind, graded.score_counts, graded.score_sum, graded.error_counts)
 
 

@@ -1,7 +1,9 @@
 """The metrics of the grading room. Grades are counted in the core, a batch at a time, and arrive here as sums."""
 
 import threading
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.core import HistogramMetricFamily
@@ -51,7 +53,33 @@ REGISTRY.register(SCORE)
 GRADE_TIME = Histogram("pinetune_grading_grade_seconds", "Time to grade a batch.", ["kind"], buckets=CALL_SECONDS)
 BATCH_SIZE = Histogram("pinetune_grading_batch_samples", "Samples in a batch.", buckets=BATCH_COUNT)
 BATCHES_IN_FLIGHT = Gauge("pinetune_grading_batches_in_flight", "Batches that are being graded.")
+OLDEST_BATCH = Gauge("pinetune_grading_oldest_batch_seconds", "Age of the oldest batch in flight; 0 where none is.")
 REFUSALS = Counter("pinetune_grading_refusals_total", "Graders and requests that were refused, by reason.", ["reason"])
+
+
+_begun: set[float] = set()
+"""When the batches in flight began; no two in the same tick of the clock, or they count as one."""
+
+
+@contextmanager
+def in_flight() -> Iterator[float]:
+    """Count a batch as in flight; gives when it began, on the clock of `time.perf_counter`."""
+    begin = time.perf_counter()
+    _begun.add(begin)
+    try:
+        with BATCHES_IN_FLIGHT.track_inprogress():
+            yield begin
+    finally:
+        _begun.discard(begin)
+
+
+def _oldest_age() -> float:
+    # A copy in one step of the interpreter: other threads add and take away meanwhile.
+    begun = tuple(_begun)
+    return time.perf_counter() - min(begun) if begun else 0.0
+
+
+OLDEST_BATCH.set_function(_oldest_age)
 
 
 def note_batch(batch: GradedBatch, seconds: float) -> None:

@@ -4,12 +4,17 @@ The handlers have no (de)serialisers, so no Python message is ever made of a bat
 with messages. Errors raised here become statuses in the pod's interceptor.
 """
 
+import json
 import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import grpc
 
 from pinetune.api.grading.v1 import grading_pb2 as wire
 from pinetune.grading import graders, metrics
+from pinetune.grading.askers import Askers
 from pinetune.pod.errors import InvalidInput
 from pinetune.pod.server import RegisteredService
 
@@ -17,29 +22,39 @@ DESCRIPTOR = wire.DESCRIPTOR.services_by_name["GradingService"]
 
 
 class GradingService:
-    """Answers Grade and ValidateGrader; holds no state."""
+    """Answers Grade and ValidateGrader; holds no state but what its askers hold."""
+
+    def __init__(self, askers: Askers | None = None) -> None:
+        """Take the askers of the kinds that the core cannot grade; without them those are refused."""
+        self._askers = askers or Askers({})
 
     def grade(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         """Grade a batch; raises InvalidInput where the grader or the batch's shape is wrong."""
-        begin = time.perf_counter()
-        with metrics.BATCHES_IN_FLIGHT.track_inprogress():
-            try:
-                batch = graders.grade(request)
-            except InvalidInput as error:
-                metrics.REFUSALS.labels(error.reason).inc()
-                raise
-        seconds = time.perf_counter() - begin
+        with metrics.in_flight() as begin, _counted_refusals():
+            batch, tokens = self._graded(request, context.time_remaining())
+            seconds = time.perf_counter() - begin
         metrics.note_batch(batch, seconds)
         # Messages in wire format merge by being joined, so the time needs no second look at the grades.
-        return batch.reply + wire.GradeResponse(grading_seconds=seconds).SerializeToString()
+        return batch.reply + wire.GradeResponse(grading_seconds=seconds, judge_tokens=tokens).SerializeToString()
+
+    def _graded(self, request: bytes, seconds: float | None) -> tuple[graders.GradedBatch, Mapping[str, int]]:
+        """Return the graded batch and the tokens of judge models, asking whom the grader needs."""
+        outcome = graders.grade_or_ask(request)
+        if isinstance(outcome, graders.GradedBatch):
+            return outcome, {}
+        answers = self._askers.answer([part.questions for part in outcome], seconds=seconds)
+        tokens: Counter[str] = Counter()
+        for answer in answers:
+            tokens.update(answer.judge_tokens)
+        answered = [(part, answer.grades) for part, answer in zip(outcome, answers, strict=True)]
+        return graders.grade_answered(request, answered), tokens
 
     def validate_grader(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         """Check a grader; raises InvalidInput that names field and reason."""
-        try:
-            return graders.validate(request)
-        except InvalidInput as error:
-            metrics.REFUSALS.labels(error.reason).inc()
-            raise
+        with _counted_refusals():
+            reply = graders.validate(request)
+            self._askers.check(json.loads(wire.ValidateGraderResponse.FromString(reply).json))
+        return reply
 
     def registered(self) -> RegisteredService:
         """Return the service as a pod takes it."""
@@ -49,3 +64,12 @@ class GradingService:
         }
         handler = grpc.method_handlers_generic_handler(DESCRIPTOR.full_name, handlers)
         return RegisteredService(DESCRIPTOR.full_name, lambda server: server.add_generic_rpc_handlers((handler,)))
+
+
+@contextmanager
+def _counted_refusals() -> Iterator[None]:
+    try:
+        yield
+    except InvalidInput as error:
+        metrics.REFUSALS.labels(error.reason).inc()
+        raise

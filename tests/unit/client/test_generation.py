@@ -7,10 +7,6 @@ import grpc
 import pytest
 
 from pinetune.api.generation.v1 import generation_pb2 as wire
-from pinetune.api.generation.v1.generation_pb2_grpc import (
-    GenerationServiceServicer,
-    add_GenerationServiceServicer_to_server,
-)
 from pinetune.api.rollout.v1 import rollout_pb2
 from pinetune.client.generation import (
     COMPLETIONS_PER_CALL,
@@ -22,21 +18,19 @@ from pinetune.client.generation import (
 )
 
 
-class Recording(GenerationServiceServicer):
+class Recording:
     """Answers every prompt with empty completions, and keeps how many prompts and samples each call asked for."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[int, int]] = []
 
-    def Generate(self, request: wire.GenerateRequest, context: grpc.ServicerContext) -> wire.GenerateResponse:
+    def generate(self, request: wire.GenerateRequest, context: grpc.ServicerContext) -> wire.GenerateResponse:
         self.calls.append((len(request.prompts), request.sample_count))
         empty = [
             rollout_pb2.Completion(index=index, finish_reason=rollout_pb2.FINISH_REASON_STOP)
             for index in range(request.sample_count)
         ]
-        answers = [
-            wire.PromptCompletions(prompt_id=prompt.prompt_id, completions=empty) for prompt in request.prompts
-        ]
+        answers = [wire.PromptCompletions(prompt_id=prompt.prompt_id, completions=empty) for prompt in request.prompts]
         return wire.GenerateResponse(prompts=answers)
 
 
@@ -48,7 +42,13 @@ def service() -> Recording:
 @pytest.fixture
 def client(service: Recording) -> Iterator[GenerationClient]:
     server = grpc.server(ThreadPoolExecutor(max_workers=1))
-    add_GenerationServiceServicer_to_server(service, server)
+    handler: grpc.RpcMethodHandler[wire.GenerateRequest, wire.GenerateResponse] = grpc.unary_unary_rpc_method_handler(
+        service.generate,
+        request_deserializer=wire.GenerateRequest.FromString,
+        response_serializer=wire.GenerateResponse.SerializeToString,
+    )
+    name = wire.DESCRIPTOR.services_by_name["GenerationService"].full_name
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, {"Generate": handler}),))
     port = server.add_insecure_port("localhost:0")
     server.start()
     with grpc.insecure_channel(f"localhost:{port}") as channel:
