@@ -1,6 +1,7 @@
 """Client of the grading service: texts and items in, grades out, in the same order."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -8,11 +9,14 @@ import grpc
 from pinetune.api.grading.v1 import grading_pb2 as wire
 from pinetune.api.grading.v1.grading_pb2_grpc import GradingServiceStub
 from pinetune.client.calls import call
+from pinetune.client.grader_samples import Sample
 from pinetune.client.rollout import FINISH_REASON_TO_WIRE, FinishReason, Grade
 
 # A batch is milliseconds in the core; a grader that asks a judge model or runs Python may take its two minutes.
 GRADE_DEADLINE_SECONDS = 180.0
 VALIDATE_DEADLINE_SECONDS = 30.0
+CALL_SAMPLES, CALL_CHARACTERS = 1000, 16 << 20
+"""Most samples, and about the most text, that `grade_samples` sends in one call: well below what a message may have."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class GradedBatch:
     """[N] in the order of the texts."""
     judge_tokens: Mapping[str, int]
     """Tokens that judge models used, by model."""
+    grading_seconds: float = 0.0
+    """Time that the service spent grading."""
 
 
 class GradingClient:
@@ -49,8 +55,12 @@ class GradingClient:
         output_texts: Sequence[str],
         item_indexes: Sequence[int],
         finish_reasons: Sequence[FinishReason] = (),
+        samples_json: Sequence[str] = (),
     ) -> GradedBatch:
         """Grade `output_texts` [N], each against the item of `items_json` that `item_indexes` [N] names.
+
+        `samples_json` [N] has further `sample.*` values of each text as JSON objects (`output_tools`, `choices` …),
+        an empty text for none; leave it out where no text has any.
 
         Raises InvalidInput where the grader or the batch's shape is wrong; a text that cannot be graded is a Grade
         with an error instead.
@@ -62,16 +72,49 @@ class GradingClient:
             items_json=items_json,
             output_texts=output_texts,
             item_indexes=item_indexes,
+            samples_json=samples_json,
             finish_reasons=[FINISH_REASON_TO_WIRE[reason] for reason in finish_reasons],
         )
         response = call(self._stub.Grade, request, deadline_seconds=GRADE_DEADLINE_SECONDS)
         grades = tuple(Grade.from_wire(message) for message in response.grades)
         if len(grades) != len(output_texts):
             raise AssertionError(f"{len(output_texts)} texts were sent and {len(grades)} grades came back")
-        return GradedBatch(grades, dict(response.judge_tokens))
+        return GradedBatch(grades, dict(response.judge_tokens), response.grading_seconds)
+
+    def grade_samples(self, grader_json: str, samples: Sequence[Sample]) -> GradedBatch:
+        """Grade any number of samples, in as many calls as messages of a sensible size take; raises as `grade` does."""
+        grades: list[Grade] = []
+        judge_tokens: Counter[str] = Counter()
+        seconds = 0.0
+        for part in _parts(samples):
+            items = {fields: index for index, fields in enumerate(dict.fromkeys(s.fields_json for s in part))}
+            graded = self.grade(
+                grader_json,
+                items_json=list(items),
+                output_texts=[sample.text for sample in part],
+                item_indexes=[items[sample.fields_json] for sample in part],
+                samples_json=[s.values_json for s in part] if any(s.values_json for s in part) else (),
+            )
+            grades += graded.grades
+            judge_tokens.update(graded.judge_tokens)
+            seconds += graded.grading_seconds
+        return GradedBatch(tuple(grades), judge_tokens, seconds)
 
     def validate(self, grader_json: str, *, item_keys: Sequence[str] = ()) -> ValidGrader:
         """Check a grader against the keys that items have; raises InvalidInput that names field and reason."""
         request = wire.ValidateGraderRequest(grader=wire.GraderSpec(json=grader_json), item_keys=item_keys)
         response = call(self._stub.ValidateGrader, request, deadline_seconds=VALIDATE_DEADLINE_SECONDS)
         return ValidGrader(json=response.json, fingerprint=response.fingerprint)
+
+
+def _parts(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
+    part: list[Sample] = []
+    size = 0
+    for sample in samples:
+        if len(part) == CALL_SAMPLES or size > CALL_CHARACTERS:
+            yield part
+            part, size = [], 0
+        part.append(sample)
+        size += len(sample.text) + len(sample.fields_json) + len(sample.values_json)
+    if part:
+        yield part

@@ -14,6 +14,11 @@ from dataclasses import dataclass, field
 
 from pinetune.api.rollout.v1 import rollout_pb2 as wire
 
+ERROR_CLASSES = tuple(
+    name.removeprefix("GRADE_ERROR_CLASS_") for name, number in wire.GradeErrorClass.items() if number
+)
+"""Kinds of grading failure, as `GradeError.error_class` spells them."""
+
 
 class FinishReason(enum.StrEnum):
     """Why sampling of a completion stopped."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from pinetune.jobs import strict_json
+from pinetune.client import strict_json
 from pinetune.pod.errors import InvalidInput
 
 ROW_BYTES_MAX = 1 << 20

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from pinetune.api.grading.v1.grading_pb2 import GraderSpec
 from pinetune.api.jobs.v1 import jobs_pb2, spec_pb2
-from pinetune.jobs import strict_json
+from pinetune.client import strict_json
 from pinetune.jobs.spec.faults import Fault, faults_of, refusal
 from pinetune.jobs.spec.order import EvaluationOrder, JobSpec
 from pinetune.jobs.spec.settings import DatasetSettings, SpecModel

@@ -1,0 +1,84 @@
+"""What a grader is tried on: a sample and the item that it answers, as rows of JSON Lines say it.
+
+    {"sample": "It is 4.", "item": {"answer": "4"}}
+    {"sample": {"output_text": "", "output_tools": [{"function": {"name": "f", "arguments": "{}"}}]}, "item": {}}
+
+A sample that is an object has any of `output_text`, `output_json`, `output_tools` and `choices`, as templates name
+them. Keys of a row that nobody asks for are left alone, so that a row may have an id or a remark.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from pinetune.client import strict_json
+from pinetune.pod.errors import InvalidInput
+
+BAD_ROW = "BAD_ROW"
+"""Reason of a row that cannot be read."""
+EXCERPT_CHARACTERS = 80
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One text to grade."""
+
+    text: str
+    """The sampled text."""
+    fields_json: str
+    """JSON object of the item, `item.*` of the templates."""
+    values_json: str = ""
+    """JSON object of further `sample.*` values; empty for none."""
+
+    @property
+    def excerpt(self) -> str:
+        """The beginning of the text in one line, or of its further values where there is no text."""
+        line = " ".join((self.text or self.values_json).split())
+        return line if len(line) <= EXCERPT_CHARACTERS else f"{line[: EXCERPT_CHARACTERS - 1]}…"
+
+
+def read_row(text: str) -> dict[str, JsonValue]:
+    """Read one line; raises InvalidInput BAD_ROW where it is no JSON object that a message can carry."""
+    try:
+        row = strict_json.parse(text)
+        json.dumps(row, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidInput("has half a character, which no text can carry", reason=BAD_ROW, field="") from None
+    except json.JSONDecodeError as error:
+        raise InvalidInput(f"not JSON: {error.msg} at character {error.pos + 1}", reason=BAD_ROW, field="") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"not JSON: {error}", reason=BAD_ROW, field="") from None
+    if not isinstance(row, dict):
+        raise InvalidInput("not a JSON object", reason=BAD_ROW, field="")
+    return row
+
+
+def sample_of(row: Mapping[str, JsonValue], key: str = "sample") -> Sample:
+    """Return the row's sample; raises InvalidInput BAD_ROW that names the field."""
+    item = row.get("item", {})
+    if not isinstance(item, dict):
+        raise InvalidInput(f"item: must be a JSON object; it is {_shown(item)}", reason=BAD_ROW, field="item")
+    fields_json = json.dumps(item, ensure_ascii=False)
+    given = row.get(key)
+    if isinstance(given, str):
+        return Sample(given, fields_json)
+    if not isinstance(given, dict) or not given:
+        raise InvalidInput(
+            f"{key}: must be a text, or an object with output_text, output_json, output_tools or choices; "
+            f"it is {_shown(given) if key in row else 'missing'}",
+            reason=BAD_ROW,
+            field=key,
+        )
+    text = given.get("output_text")
+    if text is not None and not isinstance(text, str):
+        field = f"{key}.output_text"
+        raise InvalidInput(f"{field}: must be a text; it is {_shown(text)}", reason=BAD_ROW, field=field)
+    values = {name: value for name, value in given.items() if name != "output_text"}
+    return Sample(text or "", fields_json, json.dumps(values, ensure_ascii=False) if values else "")
+
+
+def _shown(value: JsonValue) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= EXCERPT_CHARACTERS else f"{text[: EXCERPT_CHARACTERS - 1]}…"
