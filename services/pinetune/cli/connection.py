@@ -7,6 +7,7 @@ from typing import Annotated
 import grpc
 import typer
 
+from pinetune.cli.local_grading import grading_of_its_own
 from pinetune.client.grading import GradingClient
 from pinetune.client.jobs import JobsClient
 from pinetune.pod.channel import connect
@@ -18,6 +19,10 @@ Server = Annotated[
     str, typer.Option("--server", envvar="PINETUNE_SERVER", metavar="HOST:PORT", help="Where pinetune listens.")
 ]
 """The option of every command that asks a server."""
+Local = Annotated[
+    bool, typer.Option("--local", help="Grade in a process of this command's own; needs no `pinetune up`.")
+]
+"""The option of commands that need the grading service only."""
 
 
 def watch_command(job_id: str, server: str) -> str:
@@ -34,14 +39,18 @@ def jobs_at(address: str) -> Iterator[JobsClient]:
 
 
 @contextlib.contextmanager
-def grading_at(address: str) -> Iterator[GradingClient]:
-    """Give a client of the grading service, which the jobs service's port offers too."""
-    with _channel_to(address) as channel:
+def grading_at(address: str, *, local: bool = False) -> Iterator[GradingClient]:
+    """Give a client of the grading service, which the jobs service's port offers too, or of one of its own."""
+    if local:
+        with grading_of_its_own() as client:
+            yield client
+        return
+    with _channel_to(address, or_else=", or add --local") as channel:
         yield GradingClient(channel)
 
 
 @contextlib.contextmanager
-def _channel_to(address: str) -> Iterator[grpc.Channel]:
+def _channel_to(address: str, *, or_else: str = "") -> Iterator[grpc.Channel]:
     try:
         with connect(address) as channel:
             yield channel
@@ -49,4 +58,5 @@ def _channel_to(address: str) -> Iterator[grpc.Channel]:
         # A server that is there and unavailable gives a reason of its own.
         if error.reason != grpc.StatusCode.UNAVAILABLE.name:
             raise
-        raise Unavailable(f"no pinetune at {address}; start one with `pinetune up`", reason="NOBODY_THERE") from error
+        sentence = f"no pinetune at {address}; start one with `pinetune up`{or_else}"
+        raise Unavailable(sentence, reason="NOBODY_THERE") from error

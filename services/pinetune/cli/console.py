@@ -19,7 +19,10 @@ from rich.table import Table
 from rich.text import Text
 
 from pinetune.api.jobs.v1 import jobs_pb2
+from pinetune.pod.errors import PinetuneError
 
+EXIT_MISSED, EXIT_REFUSED = 1, 2
+"""Exit codes of a command whose work went otherwise than asked, and of one that cannot be carried out."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print the messages as JSON.")]
 """The option of every command that prints."""
 PIPE_COLUMNS = 240
@@ -47,6 +50,11 @@ def fail(sentence: str) -> None:
     """Tell a person what went wrong, one line per fault."""
     for line in sentence.splitlines():
         err().print(Text.assemble(("error: ", "bold red"), line), soft_wrap=True)
+
+
+def error_table(error: PinetuneError) -> dict[str, str]:
+    """Return an error as programs read it: reason, field and message."""
+    return {"reason": error.reason, "field": error.metadata.get("field", ""), "message": error.message}
 
 
 def print_json(message: Message) -> None:

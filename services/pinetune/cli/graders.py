@@ -1,25 +1,43 @@
-"""`pinetune graders`: validate, run, test."""
+"""`pinetune graders`: validate, run, test, replay."""
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import JsonValue
 from rich.text import Text
 
 from pinetune.api.grading.v1 import grading_pb2
-from pinetune.cli.connection import DEFAULT_SERVER, Server, grading_at
-from pinetune.cli.console import AsJson, out, print_json, say, table
-from pinetune.cli.job_file import read_grader
+from pinetune.cli import grader_replays, grader_tests
+from pinetune.cli.connection import DEFAULT_SERVER, Local, Server, grading_at
+from pinetune.cli.console import (
+    EXIT_MISSED,
+    EXIT_REFUSED,
+    AsJson,
+    as_dict,
+    error_table,
+    fail,
+    out,
+    print_json,
+    say,
+    table,
+)
+from pinetune.cli.grader_cases import answers, numbered_lines
+from pinetune.cli.job_file import GraderFile, read_grader
 from pinetune.cli.rollouts import grade
-from pinetune.cli.yaml_files import Json, read_text
-from pinetune.pod.errors import InvalidInput, Unsupported
+from pinetune.client.grader_run import run_response
+from pinetune.client.grader_samples import BAD_ROW, Sample, read_row, sample_of
+from pinetune.client.grading import GradedBatch, GradingClient
+from pinetune.pod.errors import InvalidInput
 
 app = typer.Typer(no_args_is_help=True, help="Check graders, and try them on texts, before a job spends time on them.")
-
-GraderFile = Annotated[Path, typer.Argument(metavar="GRADER.YAML", help="A grader file, or a job file with a grader.")]
-BATCH_SAMPLES = 1000
+app.command("test")(grader_tests.gate)
+app.command("replay")(grader_replays.replay)
+NOTES_SHOWN = 10
+"""Most reasons of failed grades that are told beside the responses, which have no place for them."""
 
 
 @app.command("validate")
@@ -29,110 +47,153 @@ def validate(
         Path | None, typer.Option(metavar="FILE", help="Check templates against this file's keys.")
     ] = None,
     server: Server = DEFAULT_SERVER,
+    local: Local = False,
     as_json: AsJson = False,
 ) -> None:
     """Check a grader and print it with every default written out."""
-    grader_json = read_grader(file)
-    keys = _common_keys(dataset) if dataset else []
-    with grading_at(server) as client:
-        valid = client.validate(grader_json, item_keys=keys)
+    with _refusals(as_json):
+        grader_json = read_grader(file)
+        keys = _common_keys(dataset) if dataset else []
+        with grading_at(server, local=local) as client:
+            valid = client.validate(grader_json, item_keys=keys)
+    normalised = json.loads(valid.json)
     if as_json:
-        print_json(grading_pb2.ValidateGraderResponse(json=valid.json, fingerprint=valid.fingerprint))
+        message = grading_pb2.ValidateGraderResponse(json=valid.json, fingerprint=valid.fingerprint)
+        print(json.dumps({"grader": normalised, **as_dict(message)}, indent=2, ensure_ascii=False))
         return
-    print(json.dumps(json.loads(valid.json), indent=2, ensure_ascii=False))
+    print(json.dumps(normalised, indent=2, ensure_ascii=False))
     say(f"valid; fingerprint {valid.fingerprint}")
 
 
 @app.command("run")
 def run(
-    file: GraderFile,
+    file: Annotated[Path | None, typer.Argument(metavar="[GRADER]", help="The same as --grader.")] = None,
+    grader: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A grader file, or a job file with a grader; YAML or JSON.")
+    ] = None,
     sample: Annotated[str | None, typer.Option(metavar="TEXT", help="One text to grade.")] = None,
     item: Annotated[str, typer.Option(metavar="JSON", help='The item of --sample, e.g. \'{"answer": "4"}\'.')] = "{}",
     samples: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON Lines with `model_sample` and `item` in each row.")
     ] = None,
+    cases: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON Lines with `grader`, `sample` and `item` in each row.")
+    ] = None,
     server: Server = DEFAULT_SERVER,
+    local: Local = False,
     as_json: AsJson = False,
 ) -> None:
-    """Grade one text, or every row of a file."""
-    if (sample is None) == (samples is None):
-        raise InvalidInput("give either --sample or --samples", reason="NOTHING_TO_GRADE")
-    grader_json = read_grader(file)
-    rows = _rows(samples) if samples else [(str(sample), _item("--item", item))]
-    response = grading_pb2.GradeResponse()
-    with grading_at(server) as client:
-        for start in range(0, len(rows), BATCH_SAMPLES):
-            batch = rows[start : start + BATCH_SAMPLES]
-            graded = client.grade(
-                grader_json,
-                items_json=[json.dumps(fields, ensure_ascii=False) for _, fields in batch],
-                output_texts=[text for text, _ in batch],
-                item_indexes=range(len(batch)),
-            )
-            response.grades.extend(each.to_wire() for each in graded.grades)
-            for model, count in graded.judge_tokens.items():
-                response.judge_tokens[model] += count
-    if as_json:
-        print_json(response)
+    """Grade one text, every row of a file, or cases that bring graders of their own.
+
+    One text with --json, and each of --cases, is answered with a response of the openai graders API; its reward is null
+    where there is no grade. A case that is wrong is answered with its error, and the exit code is 1.
+    """
+    if sum(given is not None for given in (sample, samples, cases)) != 1:
+        raise InvalidInput("give exactly one of --sample, --samples and --cases", reason="NOTHING_TO_GRADE")
+    given = [each for each in (file, grader) if each is not None]
+    if cases is not None:
+        if given:
+            raise InvalidInput("--cases: each row has a grader of its own; give no other", reason="GRADER_GIVEN_TWICE")
+        with grading_at(server, local=local) as client:
+            _run_cases(cases, client)
+        return
+    if len(given) != 1:
+        raise InvalidInput("give one grader, as --grader FILE", reason="GRADER_GIVEN_TWICE" if given else "NO_GRADER")
+    rows = _rows(samples) if samples is not None else [sample_of({"sample": sample, "item": _item("--item", item)})]
+    with _refusals(as_json):
+        grader_json = read_grader(given[0])
+        with grading_at(server, local=local) as client:
+            graded = client.grade_samples(grader_json, rows)
+    if not as_json:
+        _show(rows, graded)
+    elif samples is None:
+        _print_response(grader_json, graded)
     else:
-        _show(rows, response)
+        grades = [each.to_wire() for each in graded.grades]
+        print_json(grading_pb2.GradeResponse(grades=grades, judge_tokens=graded.judge_tokens))
 
 
-@app.command("test")
-def test() -> None:
-    """Test a grader against examples whose grades are known. Belongs to a later version."""
-    raise Unsupported(
-        "`pinetune graders test` comes with a later version; `pinetune graders run --samples` grades a file today",
-        reason="NOT_YET",
+def _print_response(grader_json: str, graded: GradedBatch) -> None:
+    if error := graded.grades[0].error:
+        say(error.detail)
+    response = run_response(
+        json.loads(grader_json),
+        graded.grades[0],
+        seconds=graded.grading_seconds,
+        judge_tokens=graded.judge_tokens,
     )
+    print(json.dumps(response, ensure_ascii=False))
 
 
-def _show(rows: Sequence[tuple[str, dict[str, Json]]], response: grading_pb2.GradeResponse) -> None:
+def _run_cases(path: Path, client: GradingClient) -> None:
+    found = answers(path, client)
+    print("".join(json.dumps(each.content, ensure_ascii=False) + "\n" for each in found), end="")
+    notes = [each.note for each in found if each.note]
+    for note in notes[:NOTES_SHOWN]:
+        say(note)
+    if len(notes) > NOTES_SHOWN:
+        say(f"and {len(notes) - NOTES_SHOWN} more without a grade")
+    if wrong := sum(each.wrong for each in found):
+        say(f"{wrong} of {len(found)} cases are wrong")
+        raise typer.Exit(EXIT_MISSED)
+
+
+@contextlib.contextmanager
+def _refusals(as_json: bool) -> Iterator[None]:
+    """Say why a grader is refused, with reason and field, and end with the exit code of a refusal."""
+    try:
+        yield
+    except InvalidInput as error:
+        fail(error.message)
+        told = error_table(error)
+        say(f"reason {told['reason']}" + (f", field {told['field']}" if told["field"] else ""))
+        if as_json:
+            print(json.dumps({"error": told}, ensure_ascii=False))
+        raise typer.Exit(EXIT_REFUSED) from error
+
+
+def _show(rows: Sequence[Sample], graded: GradedBatch) -> None:
     shown = [
-        (str(number), grade(each), each.extracted_answer, Text(each.error.detail or " ".join(text.split())[:80]))
-        for number, ((text, _), each) in enumerate(zip(rows, response.grades, strict=True), 1)
+        (
+            str(number),
+            grade(each.to_wire()),
+            each.extracted_answer,
+            Text(each.error.detail if each.error else row.excerpt),
+        )
+        for number, (row, each) in enumerate(zip(rows, graded.grades, strict=True), 1)
     ]
     out().print(table(["row>", "grade>", "answer found", "text"], shown))
-    scores = [each.score for each in response.grades if each.WhichOneof("outcome") == "score"]
+    scores = [each.score for each in graded.grades if each.score is not None]
     mean = f"mean {sum(scores) / len(scores):.4f}, " if scores else ""
     say(f"{mean}{len(scores)} graded, {len(rows) - len(scores)} ungraded")
 
 
-def _rows(path: Path) -> list[tuple[str, dict[str, Json]]]:
+def _rows(path: Path) -> list[Sample]:
     rows, faults = [], []
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        if not line.strip():
-            continue
+    for number, line in numbered_lines(path):
         try:
-            row = _item(f"{path}:{number}", line)
-            text, fields = row.get("model_sample"), row.get("item", {})
-            if not isinstance(text, str) or not isinstance(fields, dict):
-                raise InvalidInput(
-                    f"{path}:{number}: needs model_sample, a text, and item, an object", reason="BAD_ROW"
-                )
-            rows.append((text, fields))
+            row = read_row(line)
+            if not isinstance(row.get("model_sample"), str):
+                raise InvalidInput("needs model_sample, a text", reason=BAD_ROW)
+            rows.append(sample_of(row, "model_sample"))
         except InvalidInput as error:
-            faults.append(str(error))
+            faults.append(f"{path}:{number}: {error.message}")
     if faults:
-        raise InvalidInput("\n".join(faults[:10]), reason="BAD_ROW")
+        raise InvalidInput("\n".join(faults[:10]), reason=BAD_ROW)
     return rows
 
 
 def _common_keys(path: Path) -> list[str]:
     """Return the keys that every row of a data set has."""
     keys: set[str] | None = None
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        if line.strip():
-            row = set(_item(f"{path}:{number}", line))
-            keys = row if keys is None else keys & row
+    for number, line in numbered_lines(path):
+        row = set(_item(f"{path}:{number}", line))
+        keys = row if keys is None else keys & row
     return sorted(keys or ())
 
 
-def _item(place: str, text: str) -> dict[str, Json]:
+def _item(place: str, text: str) -> dict[str, JsonValue]:
     try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InvalidInput(f"{place}: not JSON: {error.msg} at character {error.pos + 1}", reason="BAD_ROW") from error
-    if not isinstance(content, dict):
-        raise InvalidInput(f"{place}: not a JSON object", reason="BAD_ROW")
-    return content
+        return read_row(text)
+    except InvalidInput as error:
+        raise InvalidInput(f"{place}: {error.message}", reason=BAD_ROW, field=place) from error

@@ -14,12 +14,24 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from pinetune.cli.yaml_files import Json, read_object
 from pinetune.pod.errors import InvalidInput
 
-FILE_KEYS = (("training_file",), ("validation_file",), ("pinetune", "evaluation", "test_file"))
+FILE_KEYS = (
+    ("training_file",),
+    ("validation_file",),
+    ("pinetune", "evaluation", "test_file"),
+    ("pinetune", "policies", "grader_test", "file"),
+)
 """Where an order names data sets."""
+GraderFile = Annotated[
+    Path, typer.Argument(metavar="GRADER", help="A grader file, or a job file with a grader; YAML or JSON.")
+]
+"""The argument of commands that take a grader."""
 ID_PREFIX = "file-"
 NANO = "nano"
 """A model's name that is never a folder's."""

@@ -3,7 +3,8 @@
 Exit codes:
 
     0     done; a watch ended by Ctrl-C, whose job goes on; `up` stopped by Ctrl-C or SIGTERM
-    1     a watched job or an awaited evaluation did not succeed, or `up` lost a service
+    1     a watched job or an awaited evaluation did not succeed, `up` lost a service, a case of `graders run --cases`
+          could not be graded as it stands, or a grader failed its `graders test`
     2     the command cannot be carried out, with one sentence per fault on stderr
     130   any other command ended by Ctrl-C
 """
@@ -16,10 +17,8 @@ from typing import Annotated
 import typer
 
 from pinetune.cli import checkpoints, datasets, evals, graders, jobs, rollouts, up
-from pinetune.cli.console import fail
+from pinetune.cli.console import EXIT_REFUSED, fail
 from pinetune.pod.errors import PinetuneError
-
-EXIT_REFUSED = 2
 
 app = typer.Typer(
     no_args_is_help=True,

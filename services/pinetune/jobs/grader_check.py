@@ -11,6 +11,8 @@ from pydantic import JsonValue
 from pinetune.api.grading.v1.grading_pb2 import GraderSpec, ValidateGraderRequest
 from pinetune.api.grading.v1.grading_pb2_grpc import GradingServiceStub
 from pinetune.client.calls import call
+from pinetune.client.grader_labels import Case
+from pinetune.client.grader_test import Limits, Report, run_test
 from pinetune.client.grading import VALIDATE_DEADLINE_SECONDS, GradingClient
 from pinetune.jobs.dataset import Item
 from pinetune.jobs.prompts import paths_named
@@ -67,6 +69,18 @@ class GraderCheck:
             ]
         if faults:
             raise refusal(faults, reason="ITEM_NOT_GRADABLE")
+
+    def test(self, grader: Mapping[str, JsonValue], cases: Sequence[Case], limits: Limits, *, field: str) -> Report:
+        """Return how the grader does on labelled cases; latency is measured where the limits have one."""
+        grader_json = json.dumps(grader)
+        with self._asking(field) as channel:
+            client = GradingClient(channel)
+            return run_test(
+                cases,
+                lambda samples: client.grade_samples(grader_json, samples),
+                limits,
+                one_by_one=limits.max_seconds is not None,
+            )
 
     @contextmanager
     def _asking(self, field: str) -> Iterator[grpc.Channel]:

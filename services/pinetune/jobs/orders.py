@@ -15,6 +15,7 @@ from pinetune.jobs.base_models import resolve_model
 from pinetune.jobs.dataset import Item, item_findings, read_items, refuse_missing_references, refuse_overlap
 from pinetune.jobs.evaluation import EXTRACTING, extracts_answers
 from pinetune.jobs.grader_check import GraderCheck, grader_spec, reference_keys, refuse_rows_without_named_keys
+from pinetune.jobs.grader_gate import GRADER_TEST_FIELD, refuse_failing
 from pinetune.jobs.spec import NANO, DatasetSettings, EngineSpec, EvaluationOrder, JobSpec
 from pinetune.jobs.store.database import Database
 from pinetune.jobs.store.datasets import Dataset, get_dataset
@@ -89,6 +90,7 @@ class OrderDesk:
             field = f"method.{spec.method.type}.grader"
             _refuse_vote(spec.grader, spec.pinetune.evaluation.vote_samples, "pinetune.evaluation.vote_samples")
             spec = spec.with_grader(self._checked_grader(spec.grader, datasets, items, field))
+            datasets |= self._tested(spec, field)
         if _compares_on_validation(spec):
             remarks += (COMPARED_ON_VALIDATION,)
         findings = item_findings(training, spec.pinetune.dataset)
@@ -124,6 +126,17 @@ class OrderDesk:
     def _datasets(self, ids: Mapping[str, str]) -> dict[str, Dataset]:
         with self._database.read() as connection:
             return {field: get_dataset(connection, name, field=field) for field, name in ids.items()}
+
+    def _tested(self, spec: JobSpec, field: str) -> dict[str, Dataset]:
+        """Hold the grader to its labelled set; returns that set, and nothing where the order has none."""
+        test = spec.pinetune.policies.grader_test
+        if test is None or spec.grader is None:
+            return {}
+        name = f"{GRADER_TEST_FIELD}.file"
+        datasets = self._datasets({name: test.file})
+        with _about(name):
+            refuse_failing(self._graders, spec.grader, test, datasets[name].uri, field=field)
+        return datasets
 
     def _checked_grader(
         self,

@@ -70,6 +70,8 @@ def _supervised_faults(spec: "JobSpec") -> Iterator[Fault]:
                 f"pinetune.warm_up.{ours}",
                 f"must equal hyperparameters.{openai} for supervised training, {wanted}; it is {value}",
             )
+    if spec.grader is None and spec.pinetune.policies.grader_test is not None:
+        yield Fault("pinetune.policies.grader_test", "means nothing without method.supervised.grader; leave it out")
     if spec.grader is not None and not spec.validation_file:
         yield Fault("validation_file", "is required where method.supervised.grader is to measure it")
 

@@ -193,6 +193,21 @@ class BudgetSpec(SpecModel):
     """Floating-point operations of training and sampling; None means no limit."""
 
 
+class GraderTestSpec(SpecModel):
+    """A labelled set, and how well the job's grader must hold to it when the job is ordered."""
+
+    file: str = Field(min_length=1)
+    """Data set id of the labelled rows."""
+    min_agreement: Share = 1.0
+    """Smallest share of rows that hold."""
+    repeats: int = Field(default=3, ge=1, le=100)
+    """Times that every row is graded, alike each time."""
+    tolerance: float = Field(default=1e-6, ge=0, le=1_000_000)
+    """How far a score may be from its label, or from one repeat to the next."""
+    max_seconds: float | None = Field(default=None, gt=0)
+    """Longest time of the grading service for one sample by itself; None means no limit."""
+
+
 class PolicySpec(SpecModel):
     """What to do when something fails."""
 
@@ -208,6 +223,8 @@ class PolicySpec(SpecModel):
     """Largest mean gap of canary log-probabilities between sampler and learner; 0.1 for bfloat16."""
     max_restarts: int = Field(default=3, ge=0, le=1000)
     """Times a worker is started again after it died."""
+    grader_test: GraderTestSpec | None = None
+    """A labelled set that the grader must hold to, or the order is refused; None for no such test."""
 
 
 class EngineSpec(SpecModel):

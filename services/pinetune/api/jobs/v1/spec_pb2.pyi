@@ -235,20 +235,36 @@ class BudgetSpec(_message.Message):
     def __init__(self, max_steps: _Optional[int] = ..., max_seconds: _Optional[float] = ..., max_compute_flops: _Optional[float] = ...) -> None: ...
 
 class PolicySpec(_message.Message):
-    __slots__ = ("ungraded", "penalty", "max_ungraded_share", "max_staleness", "max_canary_gap", "max_restarts")
+    __slots__ = ("ungraded", "penalty", "max_ungraded_share", "max_staleness", "max_canary_gap", "max_restarts", "grader_test")
     UNGRADED_FIELD_NUMBER: _ClassVar[int]
     PENALTY_FIELD_NUMBER: _ClassVar[int]
     MAX_UNGRADED_SHARE_FIELD_NUMBER: _ClassVar[int]
     MAX_STALENESS_FIELD_NUMBER: _ClassVar[int]
     MAX_CANARY_GAP_FIELD_NUMBER: _ClassVar[int]
     MAX_RESTARTS_FIELD_NUMBER: _ClassVar[int]
+    GRADER_TEST_FIELD_NUMBER: _ClassVar[int]
     ungraded: str
     penalty: float
     max_ungraded_share: float
     max_staleness: int
     max_canary_gap: float
     max_restarts: int
-    def __init__(self, ungraded: _Optional[str] = ..., penalty: _Optional[float] = ..., max_ungraded_share: _Optional[float] = ..., max_staleness: _Optional[int] = ..., max_canary_gap: _Optional[float] = ..., max_restarts: _Optional[int] = ...) -> None: ...
+    grader_test: GraderTestSpec
+    def __init__(self, ungraded: _Optional[str] = ..., penalty: _Optional[float] = ..., max_ungraded_share: _Optional[float] = ..., max_staleness: _Optional[int] = ..., max_canary_gap: _Optional[float] = ..., max_restarts: _Optional[int] = ..., grader_test: _Optional[_Union[GraderTestSpec, _Mapping]] = ...) -> None: ...
+
+class GraderTestSpec(_message.Message):
+    __slots__ = ("file", "min_agreement", "repeats", "tolerance", "max_seconds")
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    MIN_AGREEMENT_FIELD_NUMBER: _ClassVar[int]
+    REPEATS_FIELD_NUMBER: _ClassVar[int]
+    TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    MAX_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    file: str
+    min_agreement: float
+    repeats: int
+    tolerance: float
+    max_seconds: float
+    def __init__(self, file: _Optional[str] = ..., min_agreement: _Optional[float] = ..., repeats: _Optional[int] = ..., tolerance: _Optional[float] = ..., max_seconds: _Optional[float] = ...) -> None: ...
 
 class EngineSpec(_message.Message):
     __slots__ = ("name", "device", "dtype", "replicas", "max_tokens_per_pass", "threads")
