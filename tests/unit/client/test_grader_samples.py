@@ -1,0 +1,50 @@
+import json
+
+import pytest
+from pydantic import JsonValue
+
+from pinetune.client.grader_samples import read_row, sample_of
+from pinetune.pod.errors import InvalidInput
+
+
+def test_a_sample_is_a_text_with_its_item() -> None:
+    sample = sample_of({"sample": "it is 4", "item": {"answer": "ä"}, "remark": "left alone"})
+    assert (sample.text, sample.values_json) == ("it is 4", "")
+    assert json.loads(sample.fields_json) == {"answer": "ä"}
+
+
+def test_a_sample_may_carry_calls_instead_of_a_text() -> None:
+    calls: JsonValue = [{"function": {"name": "f", "arguments": "{}"}}]
+    sample = sample_of({"sample": {"output_text": None, "output_tools": calls}, "item": {}})
+    assert sample.text == ""
+    assert json.loads(sample.values_json) == {"output_tools": calls}
+    assert sample.excerpt.startswith('{"output_tools"')
+
+
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [
+        ({}, "sample"),
+        ({"sample": 4}, "sample"),
+        ({"sample": {}}, "sample"),
+        ({"sample": {"output_text": 4}}, "sample.output_text"),
+        ({"sample": "x", "item": "4"}, "item"),
+    ],
+    ids=["none", "number", "nothing in it", "text of another type", "item of another type"],
+)
+def test_a_row_that_cannot_be_graded_names_the_field(row: dict[str, JsonValue], field: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        sample_of(row)
+    assert (caught.value.reason, caught.value.metadata["field"]) == ("BAD_ROW", field)
+    assert caught.value.message.startswith(f"{field}: must be")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[1]", '{"a": NaN}', '{"a": 1, "a": 2}', '{"a": "\\ud800"}', "[" * 100_000],
+    ids=["cut", "list", "nan", "twice", "half a character", "deep"],
+)
+def test_a_line_that_is_no_json_object_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        read_row(text)
+    assert caught.value.reason == "BAD_ROW"
