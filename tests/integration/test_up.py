@@ -62,7 +62,7 @@ def test_a_grader_is_tried_at_the_same_address(up: Up, tmp_path: Path) -> None:
     grader.write_text('type: number\nname: sum\nreference: "{{item.answer}}"\n')
     item = ["--item", '{"answer": "1200"}']
     graded = json.loads(up.ask("graders", "run", str(grader), "--sample", "The answer is 1,200.", *item, "--json"))
-    assert [grade["score"] for grade in graded["grades"]] == [1.0]
+    assert (graded["reward"], graded["metadata"]["name"]) == (1.0, "sum")
 
 
 def test_the_gateway_is_scraped_like_any_pod(up: Up) -> None:
