@@ -142,6 +142,11 @@ def test_the_same_request_makes_one_job(room: Room) -> None:
         (Unsupported, {"pinetune": {"engine": {"name": "vllm"}}}, "pinetune.engine.name"),
         (Unsupported, {"pinetune": {"policies": {"max_staleness": 1}}}, "pinetune.policies.max_staleness"),
         (
+            NotFound,
+            {"pinetune": {"dataset": {"prompt": "{{item.question}}"}, "policies": {"grader_test": {"file": "file-0"}}}},
+            "pinetune.policies.grader_test.file",
+        ),
+        (
             Unsupported,
             {"method": reinforcement(response_format={"regex": "a"})},
             "method.reinforcement.response_format",
@@ -223,6 +228,21 @@ def test_without_a_grading_service_no_job_is_queued(room: Room) -> None:
     refused = refusal(room, Unavailable)
     room.grading.refusal = None
     assert refused.reason == "GRADING_UNAVAILABLE"
+
+
+def test_a_job_whose_grader_fails_its_labelled_set_is_not_queued(room: Room) -> None:
+    def settings(label: float) -> dict[str, Any]:
+        cases = room.upload({"sample": "it is 7", "item": {"answer": "7"}, "score": label})
+        return {"dataset": {"prompt": "{{item.question}}"}, "policies": {"grader_test": {"file": cases}}}
+
+    before = len(list(room.client.list_jobs()))
+    refused = refusal(room, InvalidInput, pinetune=settings(1))
+    assert (refused.reason, refused.metadata["field"]) == ("GRADER_TEST_FAILED", "pinetune.policies.grader_test.file")
+    assert "line 1: expected 1, got 0: it is 7" in refused.message
+    assert len(list(room.client.list_jobs())) == before
+    job = room.create_job(pinetune=settings(0))
+    with pytest.raises(Conflict, match=job.job_id):
+        room.client.delete_dataset(job.spec.pinetune.policies.grader_test.file)
 
 
 def test_sets_that_share_a_prompt_are_refused(room: Room) -> None:

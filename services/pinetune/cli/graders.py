@@ -110,7 +110,9 @@ def run(
         _print_response(grader_json, graded)
     else:
         grades = [each.to_wire() for each in graded.grades]
-        print_json(grading_pb2.GradeResponse(grades=grades, judge_tokens=graded.judge_tokens))
+        response = grading_pb2.GradeResponse(grades=grades, judge_tokens=graded.judge_tokens)
+        response.grading_seconds = graded.grading_seconds
+        print_json(response)
 
 
 def _print_response(grader_json: str, graded: GradedBatch) -> None:

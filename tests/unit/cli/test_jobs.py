@@ -50,6 +50,16 @@ def test_a_file_uploaded_before_is_not_sent_again(pinetune: Run, jobs: FakeJobs,
     assert f"already there as {there.dataset_id}" in outcome.err
 
 
+def test_a_labelled_set_for_the_grader_is_uploaded_with_the_job(pinetune: Run, jobs: FakeJobs, job_file: Path) -> None:
+    cases = b'{"sample": "it is 4", "item": {"answer": "4"}, "score": 1}\n'
+    (job_file.parent / "cases.jsonl").write_bytes(cases)
+    job_file.write_text(f"{ORDER}  policies: {{grader_test: {{file: cases.jsonl, min_agreement: 0.9}}}}\n")
+    assert pinetune("jobs", "create", "-f", job_file).code == 0
+    test = json.loads(jobs.orders[0])["pinetune"]["policies"]["grader_test"]
+    assert test["min_agreement"] == 0.9
+    assert jobs.contents[test["file"]] == cases
+
+
 @pytest.mark.parametrize("model", ["models/qwen", "./models/qwen"])
 def test_a_model_s_folder_is_found_beside_the_job_file(
     pinetune: Run, jobs: FakeJobs, job_file: Path, model: str

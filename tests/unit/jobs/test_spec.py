@@ -124,6 +124,22 @@ def test_compute_multiplier_scales_the_samples_per_prompt() -> None:
     assert parse_spec_json(text).group_size == 10
 
 
+def test_a_labelled_set_for_the_grader_has_defaults_and_survives_its_message() -> None:
+    spec = parse_spec_json(order(pinetune__policies__grader_test={"file": "file-3"}))
+    test = spec.pinetune.policies.grader_test
+    assert test is not None
+    assert (test.min_agreement, test.repeats, test.tolerance, test.max_seconds) == (1.0, 3, 1e-6, None)
+    assert spec_from_message(spec_to_message(spec)) == spec
+    assert parse_spec_json(order()).pinetune.policies.grader_test is None
+
+
+def test_a_labelled_set_needs_a_file_and_a_grader() -> None:
+    refused = refusal_of(order(pinetune__policies__grader_test={"repeats": 2}))
+    assert "pinetune.policies.grader_test.file is required" in refused.message
+    refused = refusal_of(order(SUPERVISED, pinetune__policies__grader_test={"file": "file-3"}))
+    assert refused.metadata["field"] == "pinetune.policies.grader_test"
+
+
 def test_supervised_epochs_are_the_warm_up_s() -> None:
     spec = parse_spec_json(order(SUPERVISED, method__supervised__hyperparameters__n_epochs=5))
     assert (spec.pinetune.warm_up.epochs, spec.hyperparameters.batch_size) == (5, 48)
