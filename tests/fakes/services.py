@@ -206,6 +206,7 @@ class FakeGrading(GradingClient):
         output_texts: Sequence[str],
         item_indexes: Sequence[int],
         finish_reasons: Sequence[FinishReason] = (),
+        samples_json: Sequence[str] = (),
     ) -> GradedBatch:
         """Score."""
         scores = [self.score_of.get(int(text.split()[1]), 0.0) for text in output_texts]
