@@ -4,7 +4,7 @@
     {"sample": {"output_text": "", "output_tools": [{"function": {"name": "f", "arguments": "{}"}}]}, "item": {}}
 
 A sample that is an object has any of `output_text`, `output_json`, `output_tools` and `choices`, as templates name
-them. Keys of a row that nobody asks for are left alone, so that a row may have an id or a remark.
+them; null counts as absent. Keys of a row that nobody asks for are left alone, so that a row may have an id or a remark.
 """
 
 import json
@@ -75,7 +75,7 @@ def sample_of(row: Mapping[str, JsonValue], key: str = "sample") -> Sample:
     if text is not None and not isinstance(text, str):
         field = f"{key}.output_text"
         raise InvalidInput(f"{field}: must be a text; it is {_shown(text)}", reason=BAD_ROW, field=field)
-    values = {name: value for name, value in given.items() if name != "output_text"}
+    values = {name: value for name, value in given.items() if name != "output_text" and value is not None}
     return Sample(text or "", fields_json, json.dumps(values, ensure_ascii=False) if values else "")
 
 

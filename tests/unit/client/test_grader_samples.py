@@ -15,7 +15,7 @@ def test_a_sample_is_a_text_with_its_item() -> None:
 
 def test_a_sample_may_carry_calls_instead_of_a_text() -> None:
     calls: JsonValue = [{"function": {"name": "f", "arguments": "{}"}}]
-    sample = sample_of({"sample": {"output_text": None, "output_tools": calls}, "item": {}})
+    sample = sample_of({"sample": {"output_text": None, "output_tools": calls, "output_json": None}, "item": {}})
     assert sample.text == ""
     assert json.loads(sample.values_json) == {"output_tools": calls}
     assert sample.excerpt.startswith('{"output_tools"')
