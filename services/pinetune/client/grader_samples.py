@@ -4,7 +4,7 @@
     {"sample": {"output_text": "", "output_tools": [{"function": {"name": "f", "arguments": "{}"}}]}, "item": {}}
 
 A sample that is an object has any of `output_text`, `output_json`, `output_tools` and `choices`, as templates name
-them; null counts as absent. Keys of a row that nobody asks for are left alone, so that a row may have an id or a remark.
+them; null counts as absent. Keys of a row that nobody asks for are left alone: a row may have an id or a remark.
 """
 
 import json
