@@ -8,7 +8,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 BUF    := $(BIN)/buf
 STAMP  := $(VENV)/.installed
-RUST   := $(shell find grader_core -path grader_core/target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print 2>/dev/null)
+RUST   := $(shell find grader_core \( -path grader_core/target -o -path grader_core/fuzz \) -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print 2>/dev/null)
 
 .PHONY: help
 help: ## Show this list.
@@ -57,6 +57,16 @@ test-slow: setup ## The demo on three seeds, twenty minutes.
 .PHONY: bench
 bench: setup ## Benchmarks against named peers, as ratios.
 	$(BIN)/python -m benchmarks
+
+FUZZ_SECONDS ?= 1200
+
+.PHONY: fuzz
+fuzz: ## Fuzz the Rust core: three targets, FUZZ_SECONDS each; needs nightly Rust and cargo-fuzz.
+	@cargo +nightly fuzz --version >/dev/null || { echo "make fuzz needs: rustup toolchain install nightly && cargo install cargo-fuzz"; exit 1; }
+	$(PYTHON) grader_core/fuzz/seeds.py
+	cd grader_core && for target in texts graders requests; do \
+	  cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1; \
+	done
 
 .PHONY: demo
 demo: setup ## The main job on one machine: warm-up, PPO, the comparison; writes out/demo.

@@ -12,8 +12,9 @@ from pinetune.client.calls import call
 from pinetune.client.grader_samples import Sample
 from pinetune.client.rollout import FINISH_REASON_TO_WIRE, FinishReason, Grade
 
-# A batch is milliseconds in the core; a grader that asks a judge model or runs Python may take its two minutes.
-GRADE_DEADLINE_SECONDS = 180.0
+# A batch is milliseconds in the core. Python may take two minutes a sample, and a judge model has its pace: what they
+# have not answered by then is an error of those samples, and the others' grades are kept.
+GRADE_DEADLINE_SECONDS = 1800.0
 VALIDATE_DEADLINE_SECONDS = 30.0
 CALL_SAMPLES, CALL_CHARACTERS = 1000, 16 << 20
 """Most samples, and about the most text, that `grade_samples` sends in one call: well below what a message may have."""

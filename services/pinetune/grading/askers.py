@@ -1,11 +1,12 @@
 """Has the questions of a batch answered: all parts at once, each by the asker of its kind."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from pydantic import JsonValue
 
+from pinetune.client.grader_kinds import KINDS_THAT_ASK, kind_of, parts_of
 from pinetune.client.rollout import Grade, GradeError
 from pinetune.grading.asking import Answers, Asker, Questions
 from pinetune.pod.errors import InvalidInput, PinetuneError
@@ -25,8 +26,8 @@ class Askers:
 
     def check(self, grader: Mapping[str, JsonValue]) -> None:
         """Raise InvalidInput where this service cannot run a grader or one of its parts; the field says which."""
-        for path, part in _parts(grader):
-            kind = _kind(part)
+        for path, part in parts_of(grader):
+            kind = kind_of(part)
             if kind in KINDS_THAT_ASK:
                 self._check_part(path, kind, part)
 
@@ -46,7 +47,7 @@ class Askers:
         deadline = time.monotonic() + min(LONGEST_SECONDS, seconds or LONGEST_SECONDS) - REPLY_SECONDS
         for part in parts:
             path = f"graders.{part.part}." if part.part else ""
-            self._check_part(path, _kind(part.grader), part.grader)
+            self._check_part(path, kind_of(part.grader), part.grader)
         if len(parts) == 1:
             return [self._answer_part(parts[0], deadline)]
         with ThreadPoolExecutor(max_workers=len(parts), thread_name_prefix="ask") as pool:
@@ -54,7 +55,7 @@ class Askers:
 
     def _answer_part(self, part: Questions, deadline: float) -> Answers:
         try:
-            answers = self._asker(_kind(part.grader)).ask(part, deadline=deadline)
+            answers = self._asker(kind_of(part.grader)).ask(part, deadline=deadline)
         except PinetuneError as error:
             failed = Grade(error=GradeError("OTHER", f"{part.kind}: {error.message}", retryable=True))
             return Answers([failed] * len(part.bodies))
@@ -75,25 +76,3 @@ class Askers:
         """End what the askers hold."""
         for asker in self._askers.values():
             asker.close()
-
-
-COSINE = "cosine"
-KINDS_THAT_ASK = ("python", "score_model", "label_model", "remote", COSINE)
-
-
-def _kind(grader: Mapping[str, JsonValue]) -> str:
-    """Return the kind, for text similarity by an embedding model its metric: that alone of its kind asks."""
-    if grader.get("evaluation_metric") == COSINE:
-        return COSINE
-    return str(grader["type"])
-
-
-def _parts(grader: Mapping[str, JsonValue]) -> Iterator[tuple[str, Mapping[str, JsonValue]]]:
-    """Yield a checked grader, or the parts of a multi grader, with the path before its fields."""
-    parts = grader.get("graders")
-    if not isinstance(parts, Mapping):
-        yield "", grader
-        return
-    for name, part in parts.items():
-        if isinstance(part, Mapping):
-            yield f"graders.{name}.", part

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from pinetune.api.grading.v1.grading_pb2 import GraderSpec, ValidateGraderRequest
 from pinetune.api.grading.v1.grading_pb2_grpc import GradingServiceStub
 from pinetune.client.calls import call
+from pinetune.client.grader_kinds import graders_without_asking
 from pinetune.client.grader_labels import Case
 from pinetune.client.grader_test import Limits, Report, run_test
 from pinetune.client.grading import VALIDATE_DEADLINE_SECONDS, GradingClient
@@ -51,8 +52,13 @@ class GraderCheck:
     def refuse_ungradable(self, grader: Mapping[str, JsonValue], items: Sequence[Item], *, field: str) -> None:
         """Raise InvalidInput ITEM_NOT_GRADABLE that lists the rows against which no answer at all could be graded.
 
-        An empty answer is graded against every row: it may well be wrong, but the row must be readable.
+        An empty answer is graded against every row: it may well be wrong, but the row must be readable. Judges, Python
+        and remote graders are left out: they would be asked, and paid for, about answers that nobody gave.
         """
+        for alone in graders_without_asking(grader):
+            self._refuse_ungradable(alone, items, field=field)
+
+    def _refuse_ungradable(self, grader: Mapping[str, JsonValue], items: Sequence[Item], *, field: str) -> None:
         faults = []
         for batch in _batches(items):
             with self._asking(field) as channel:

@@ -30,9 +30,7 @@ class Recording:
             rollout_pb2.Completion(index=index, finish_reason=rollout_pb2.FINISH_REASON_STOP)
             for index in range(request.sample_count)
         ]
-        answers = [
-            wire.PromptCompletions(prompt_id=prompt.prompt_id, completions=empty) for prompt in request.prompts
-        ]
+        answers = [wire.PromptCompletions(prompt_id=prompt.prompt_id, completions=empty) for prompt in request.prompts]
         return wire.GenerateResponse(prompts=answers)
 
 
