@@ -21,6 +21,8 @@ pub struct Graded {
     pub reply: Vec<u8>,
     /// Kind of the grader.
     pub kind: &'static str,
+    /// Its name; of a grader without one its kind.
+    pub name: String,
     /// How the batch went.
     pub counts: Counts,
 }
@@ -102,7 +104,12 @@ pub fn grade_answered(request: &[u8], answered: Vec<PartAnswers<'_>>) -> Result<
 fn graded(grader: &Grader, grades: &[Grade]) -> Graded {
     let mut counts = Counts::default();
     grades.iter().for_each(|grade| counts.add(grade));
-    Graded { reply: reply::encode(grades, &grader.fingerprint()), kind: grader.kind(), counts }
+    Graded {
+        reply: reply::encode(grades, &grader.fingerprint()),
+        kind: grader.kind(),
+        name: grader.name.clone(),
+        counts,
+    }
 }
 
 fn read_answer(grade: &[u8]) -> Result<Grade, GraderError> {

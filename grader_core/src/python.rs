@@ -48,12 +48,20 @@ struct Graded {
     /// Kind of the grader.
     #[pyo3(get)]
     kind: &'static str,
+    /// Its name; of a grader without one its kind.
+    #[pyo3(get)]
+    name: String,
     counts: Counts,
 }
 
 impl Graded {
     fn new(py: Python<'_>, graded: exchange::Graded) -> Self {
-        Self { reply: PyBytes::new(py, &graded.reply).unbind(), kind: graded.kind, counts: graded.counts }
+        Self {
+            reply: PyBytes::new(py, &graded.reply).unbind(),
+            kind: graded.kind,
+            name: graded.name,
+            counts: graded.counts,
+        }
     }
 }
 

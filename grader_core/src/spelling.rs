@@ -208,7 +208,7 @@ fn read_sampling(fields: &mut JsonObject<'_>) -> Result<Option<wire::JudgeSampli
     Ok(Some(read))
 }
 
-/// A judge's messages. `content` is a text, a text part, or a list of those, which are joined by line ends.
+/// A judge's messages. `content` is a text, an object with a text, or a list of those, which are joined by line ends.
 fn read_messages(fields: &mut JsonObject<'_>) -> Result<Vec<wire::JudgeMessage>, GraderError> {
     let read = |mut message: JsonObject<'_>| {
         let kind = message.text("type")?.unwrap_or_else(|| "message".to_owned());
@@ -217,10 +217,7 @@ fn read_messages(fields: &mut JsonObject<'_>) -> Result<Vec<wire::JudgeMessage>,
         }
         let role = message.required_text("role")?;
         let content = match message.peek("content") {
-            Some(Value::Array(_)) => {
-                let parts = message.objects_in("content")?.into_iter().map(read_content);
-                parts.collect::<Result<Vec<_>, _>>()?.join("\n")
-            }
+            Some(Value::Array(parts)) => read_contents(parts, message.path())?,
             Some(Value::Object(part)) => read_content(JsonObject::new(part, message.path().enter("content")))?,
             _ => message.required_text("content")?,
         };
@@ -228,6 +225,19 @@ fn read_messages(fields: &mut JsonObject<'_>) -> Result<Vec<wire::JudgeMessage>,
         Ok(wire::JudgeMessage { role, content })
     };
     fields.objects_in("input")?.into_iter().map(read).collect()
+}
+
+/// The parts of a message, each a text or an object, as one text.
+fn read_contents(parts: &[Value], path: &Path) -> Result<String, GraderError> {
+    let read = |(place, part): (usize, &Value)| {
+        let place = format!("content[{place}]");
+        match part {
+            Value::String(text) => Ok(text.clone()),
+            Value::Object(part) => read_content(JsonObject::new(part, path.enter(&place))),
+            _ => Err(path.refuse(&place, "must be a text, or an object with type and text")),
+        }
+    };
+    Ok(parts.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?.join("\n"))
 }
 
 /// A part of a message: only texts, since the judges that are asked here read nothing else.
@@ -267,38 +277,54 @@ fn read_multi(fields: &mut JsonObject<'_>) -> Result<wire::MultiGrader, GraderEr
     })
 }
 
-/// The parts of a multi grader: a map from names to graders, or a list of graders whose names are identifiers and
-/// differ.
+/// The parts of a multi grader: a map from names to graders, a list of graders whose names are identifiers and differ,
+/// or one grader with such a name: that is how the openai package types the field.
 fn read_parts(fields: &mut JsonObject<'_>) -> Result<BTreeMap<String, wire::Grader>, GraderError> {
     let path = fields.path().clone();
     let mut parts = BTreeMap::new();
-    let Some(Value::Array(list)) = fields.peek("graders") else {
-        let Some(map) = fields.object("graders")? else {
-            return Err(GraderError::MissingField { field: path.field("graders") });
-        };
-        for (name, part) in map.objects()? {
-            parts.insert(name, read_grader(part)?);
+    match fields.peek("graders") {
+        Some(Value::Array(list)) => {
+            for (place, part) in list.iter().enumerate() {
+                let place = format!("graders[{place}]");
+                let Value::Object(map) = part else {
+                    return Err(path.refuse(&place, "must be a grader object"));
+                };
+                add_named_part(&mut parts, map, &path.enter(&place))?;
+            }
         }
-        return Ok(parts);
-    };
-    for (place, part) in list.iter().enumerate() {
-        let place = format!("graders[{place}]");
-        let Value::Object(map) = part else {
-            return Err(path.refuse(&place, "must be a grader object"));
-        };
-        let part = read_grader(JsonObject::new(map, path.enter(&place)))?;
-        let name = part.name.clone();
-        if !is_name(&name) {
-            let detail = format!(
-                "a list of graders needs names that are identifiers, got `{name}`; or write `graders` as a map"
-            );
-            return Err(path.refuse(&format!("{place}.name"), detail));
+        Some(Value::Object(map)) if map.get("type").is_some_and(Value::is_string) => {
+            add_named_part(&mut parts, map, &path.enter("graders"))?;
         }
-        if parts.insert(name.clone(), part).is_some() {
-            return Err(path.refuse(&format!("{place}.name"), format!("`{name}` names two graders; names must differ")));
+        _ => {
+            let Some(map) = fields.object("graders")? else {
+                return Err(GraderError::MissingField { field: path.field("graders") });
+            };
+            for (name, part) in map.objects()? {
+                parts.insert(name, read_grader(part)?);
+            }
         }
     }
     Ok(parts)
+}
+
+/// Reads a part that goes by its own name.
+fn add_named_part(
+    parts: &mut BTreeMap<String, wire::Grader>,
+    map: &Map<String, Value>,
+    path: &Path,
+) -> Result<(), GraderError> {
+    let part = read_grader(JsonObject::new(map, path.clone()))?;
+    let name = part.name.clone();
+    if !is_name(&name) {
+        let detail = format!(
+            "graders that are no map need names that are identifiers, got `{name}`; or write `graders` as a map"
+        );
+        return Err(path.refuse("name", detail));
+    }
+    if parts.insert(name.clone(), part).is_some() {
+        return Err(path.refuse("name", format!("`{name}` names two graders; names must differ")));
+    }
+    Ok(())
 }
 
 /// The canonical JSON of a grader: every field that it carries, keys sorted, no spaces. With `named` false without

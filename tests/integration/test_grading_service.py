@@ -138,8 +138,8 @@ def test_grades_scores_and_refusals_are_counted(pod: Pod, channel: grpc.Channel)
     refused(lambda: stub.Grade(wire.GradeRequest(grader=NUMBER)))
     after = read()
     grown = {name: value - before.get(name, 0.0) for name, value in after.items()}
-    assert grown['pinetune_grading_grades_total{kind="number",outcome="scored"}'] == 3
-    assert grown['pinetune_grading_grades_total{kind="number",outcome="invalid_reference"}'] == 1
+    assert grown['pinetune_grading_grades_total{grader="number",kind="number",outcome="scored"}'] == 3
+    assert grown['pinetune_grading_grades_total{grader="number",kind="number",outcome="invalid_reference"}'] == 1
     assert grown['pinetune_grading_score_bucket{kind="number",le="0.1"}'] == 2
     assert grown['pinetune_grading_score_count{kind="number"}'] == 3
     assert grown['pinetune_grading_score_sum{kind="number"}'] == pytest.approx(1.1)
@@ -147,3 +147,4 @@ def test_grades_scores_and_refusals_are_counted(pod: Pod, channel: grpc.Channel)
     assert grown["pinetune_grading_batch_samples_sum"] == 4
     assert grown['pinetune_grading_refusals_total{reason="BATCH_SHAPE_INVALID"}'] == 1
     assert after["pinetune_grading_batches_in_flight"] == 0
+    assert after["pinetune_grading_oldest_batch_seconds"] == 0

@@ -37,6 +37,9 @@ class Graded:
     def kind(self) -> str:
         """Kind of the grader."""
     @property
+    def name(self) -> str:
+        """Its name; of a grader without one its kind."""
+    @property
     def score_counts(self) -> list[int]:
         """Grades with a score, by bucket of `score_bounds`; the last bucket is for scores above the last bound."""
     @property

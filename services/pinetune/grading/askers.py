@@ -8,6 +8,7 @@ from pydantic import JsonValue
 
 from pinetune.client.grader_kinds import KINDS_THAT_ASK, kind_of, parts_of
 from pinetune.client.rollout import Grade, GradeError
+from pinetune.grading import metrics
 from pinetune.grading.asking import Answers, Asker, Questions
 from pinetune.pod.errors import InvalidInput, PinetuneError
 
@@ -54,13 +55,17 @@ class Askers:
             return list(pool.map(lambda part: self._answer_part(part, deadline), parts))
 
     def _answer_part(self, part: Questions, deadline: float) -> Answers:
+        kind, count = kind_of(part.grader), len(part.bodies)
+        metrics.QUESTIONS_IN_FLIGHT.labels(kind).inc(count)
         try:
-            answers = self._asker(kind_of(part.grader)).ask(part, deadline=deadline)
+            answers = self._asker(kind).ask(part, deadline=deadline)
         except PinetuneError as error:
             failed = Grade(error=GradeError("OTHER", f"{part.kind}: {error.message}", retryable=True))
-            return Answers([failed] * len(part.bodies))
-        if len(answers.grades) != len(part.bodies):
-            raise AssertionError(f"{len(part.bodies)} questions were asked and {len(answers.grades)} answers came")
+            return Answers([failed] * count)
+        finally:
+            metrics.QUESTIONS_IN_FLIGHT.labels(kind).dec(count)
+        if len(answers.grades) != count:
+            raise AssertionError(f"{count} questions were asked and {len(answers.grades)} answers came")
         return answers
 
     def _asker(self, kind: str) -> Asker:

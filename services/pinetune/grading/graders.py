@@ -26,6 +26,8 @@ class GradedBatch:
     """`GradeResponse` in wire format, without `grading_seconds`: the core knows no clock."""
     kind: str
     """Kind of the grader."""
+    name: str
+    """Its name; of a grader without one its kind."""
     score_counts: Sequence[int]
     """[len(SCORE_BOUNDS) + 1] grades with a score, by bucket; the last one is for scores above the last bound."""
     score_sum: float
@@ -80,7 +82,9 @@ def grade_answered(request: bytes, answered: Sequence[tuple[PartQuestions, Seque
 
 
 def _batch(graded: _core.Graded) -> GradedBatch:
-    return GradedBatch(graded.reply, graded.kind, graded.score_counts, graded.score_sum, graded.error_counts)
+    return GradedBatch(
+        graded.reply, graded.kind, graded.name, graded.score_counts, graded.score_sum, graded.error_counts
+    )
 
 
 def validate(request: bytes) -> bytes:

@@ -12,6 +12,8 @@ from prometheus_client.registry import Collector
 from pinetune.grading.graders import SCORE_BOUNDS, GradedBatch
 from pinetune.pod.metrics import BATCH_COUNT, CALL_SECONDS
 
+NAMES_MAX, NAME_CHARACTERS_MAX, OTHER_NAMES = 200, 64, "(other)"
+"""Graders that have series of their own; those that come later share one."""
 SCORED = "scored"
 """The outcome of a grade that has a score; the others are the error classes."""
 
@@ -47,11 +49,18 @@ class ScoreHistogram(Collector):
         return [family]
 
 
-GRADES = Counter("pinetune_grading_grades_total", "Grades by kind of grader and outcome.", ["kind", "outcome"])
+GRADES = Counter(
+    "pinetune_grading_grades_total", "Grades by grader, its kind, and outcome.", ["kind", "grader", "outcome"]
+)
 SCORE = ScoreHistogram("pinetune_grading_score", "Scores by kind of grader.", "kind", SCORE_BOUNDS)
 REGISTRY.register(SCORE)
 GRADE_TIME = Histogram("pinetune_grading_grade_seconds", "Time to grade a batch.", ["kind"], buckets=CALL_SECONDS)
 BATCH_SIZE = Histogram("pinetune_grading_batch_samples", "Samples in a batch.", buckets=BATCH_COUNT)
+QUESTIONS_IN_FLIGHT = Gauge(
+    "pinetune_grading_questions_in_flight",
+    "Samples that somebody outside was asked about and has not answered.",
+    ["kind"],
+)
 BATCHES_IN_FLIGHT = Gauge("pinetune_grading_batches_in_flight", "Batches that are being graded.")
 OLDEST_BATCH = Gauge("pinetune_grading_oldest_batch_seconds", "Age of the oldest batch in flight; 0 where none is.")
 REFUSALS = Counter("pinetune_grading_refusals_total", "Graders and requests that were refused, by reason.", ["reason"])
@@ -82,12 +91,26 @@ def _oldest_age() -> float:
 OLDEST_BATCH.set_function(_oldest_age)
 
 
+_names: set[str] = set()
+_names_lock = threading.Lock()
+
+
+def _label_of(name: str) -> str:
+    """Return a grader's name as a label: names are the users', and Prometheus keeps a series for each."""
+    label = name[:NAME_CHARACTERS_MAX]
+    with _names_lock:
+        if label in _names or len(_names) < NAMES_MAX:
+            _names.add(label)
+            return label
+    return OTHER_NAMES
+
+
 def note_batch(batch: GradedBatch, seconds: float) -> None:
     """Show a graded batch that took `seconds`."""
-    scored = sum(batch.score_counts)
-    GRADES.labels(batch.kind, SCORED).inc(scored)
+    scored, name = sum(batch.score_counts), _label_of(batch.name)
+    GRADES.labels(batch.kind, name, SCORED).inc(scored)
     for error_class, count in batch.error_counts.items():
-        GRADES.labels(batch.kind, error_class.lower()).inc(count)
+        GRADES.labels(batch.kind, name, error_class.lower()).inc(count)
     SCORE.add(batch.kind, batch.score_counts, batch.score_sum)
     GRADE_TIME.labels(batch.kind).observe(seconds)
     BATCH_SIZE.observe(scored + sum(batch.error_counts.values()))
