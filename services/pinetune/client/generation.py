@@ -207,11 +207,17 @@ class GenerationClient:
         return found
 
     def generate(
-        self, prompts: Sequence[Prompt], sampling: Sampling, *, min_policy_version: int = 0
+        self,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        *,
+        min_policy_version: int = 0,
+        deadline_seconds: float = GENERATE_DEADLINE_SECONDS,
     ) -> list[list[Completion]]:
         """Sample `sampling.sample_count` completions per prompt, in the order of the prompts.
 
-        Raises Conflict POLICY_TOO_OLD where the service holds an older policy than asked for.
+        `deadline_seconds` is that of one call; many prompts take several. Raises
+        Conflict POLICY_TOO_OLD where the service holds an older policy than asked for.
         """
         found: list[list[Completion]] = []
         size = max(1, min(PROMPTS_PER_CALL, COMPLETIONS_PER_CALL // sampling.sample_count))
@@ -223,7 +229,7 @@ class GenerationClient:
                 sampling=_sampling_to_wire(sampling),
                 min_policy_version=min_policy_version,
             )
-            response = call(self._stub.Generate, request, deadline_seconds=GENERATE_DEADLINE_SECONDS)
+            response = call(self._stub.Generate, request, deadline_seconds=deadline_seconds)
             got = [answer.prompt_id for answer in response.prompts]
             if got != [prompt.prompt_id for prompt in part]:
                 raise AssertionError(f"asked for prompts {part[0].prompt_id}…, got {got[:3]}…")

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 from pydantic import JsonValue
 
@@ -52,7 +53,9 @@ class Askers:
         if len(parts) == 1:
             return [self._answer_part(parts[0], deadline)]
         with ThreadPoolExecutor(max_workers=len(parts), thread_name_prefix="ask") as pool:
-            return list(pool.map(lambda part: self._answer_part(part, deadline), parts))
+            # The copied contexts carry the trace and the hops of the call that asks.
+            calls = [pool.submit(copy_context().run, self._answer_part, part, deadline) for part in parts]
+            return [call.result() for call in calls]
 
     def _answer_part(self, part: Questions, deadline: float) -> Answers:
         kind, count = kind_of(part.grader), len(part.bodies)

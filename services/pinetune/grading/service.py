@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import grpc
 
 from pinetune.api.grading.v1 import grading_pb2 as wire
-from pinetune.grading import graders, metrics
+from pinetune.grading import graders, hops, metrics
 from pinetune.grading.askers import Askers
 from pinetune.pod.errors import InvalidInput
 from pinetune.pod.server import RegisteredService
@@ -30,6 +30,7 @@ class GradingService:
 
     def grade(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         """Grade a batch; raises InvalidInput where the grader or the batch's shape is wrong."""
+        hops.enter(context.invocation_metadata())
         with metrics.in_flight() as begin, _counted_refusals():
             batch, tokens = self._graded(request, context.time_remaining())
             seconds = time.perf_counter() - begin

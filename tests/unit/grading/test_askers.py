@@ -1,5 +1,6 @@
 """How a batch whose grader asks is graded: with hand-written askers, through the service's own handlers."""
 
+import contextvars
 import json
 import threading
 import time
@@ -11,6 +12,7 @@ from pydantic import JsonValue
 from pinetune.api.grading.v1 import grading_pb2 as wire
 from pinetune.api.rollout.v1 import rollout_pb2
 from pinetune.client.rollout import Grade, GradeError
+from pinetune.grading import hops
 from pinetune.grading.askers import Askers
 from pinetune.grading.asking import Answers, Questions
 from pinetune.grading.service import GradingService
@@ -58,6 +60,9 @@ class Context:
 
     def time_remaining(self) -> float | None:
         return self._seconds
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return ()
 
 
 def graded(
@@ -156,6 +161,25 @@ def test_cosine_has_an_asker_of_its_own_and_other_similarities_have_none() -> No
     service = GradingService(Askers({"cosine": cosine}))
     assert graded(service, COSINE, ["x"]).grades[0].score == 1.0
     validated(GradingService(), {**COSINE, "evaluation_metric": "bleu"})
+
+
+def test_what_a_call_brings_along_reaches_every_part() -> None:
+    seen: list[int] = []
+
+    def answer(body: str) -> Grade:
+        seen.append(hops.current())
+        return Grade(score=1.0)
+
+    class Passed(Context):
+        def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+            return ((hops.HOPS_KEY, "2"),)
+
+    service = GradingService(Askers({"score_model": Scripted(answer), "python": Scripted(answer)}))
+    request = wire.GradeRequest(
+        grader=wire.GraderSpec(json=json.dumps(BOTH)), items_json=["{}"], output_texts=["x"]
+    ).SerializeToString()
+    contextvars.copy_context().run(service.grade, request, Passed(None))  # type: ignore[arg-type]
+    assert seen == [2, 2]
 
 
 def test_answers_are_due_before_the_callers_deadline() -> None:
