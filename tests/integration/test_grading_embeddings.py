@@ -14,7 +14,7 @@ from tests.fakes.openai_api import GARBAGE, HANGS, OpenaiApi, Reply, embedded, s
 from pinetune.client.rollout import Grade
 from pinetune.grading.asking import Answers, Questions
 from pinetune.grading.config import GradingSettings
-from pinetune.grading.embedding import TEXTS_PER_REQUEST, EmbeddingAsker
+from pinetune.grading.models.embedding import TEXTS_PER_REQUEST, EmbeddingAsker
 from pinetune.pod.errors import InvalidInput
 
 GRADER = {"type": "text_similarity", "name": "", "evaluation_metric": "cosine", "pass_threshold": None}

@@ -14,7 +14,7 @@ from pinetune.api.rollout.v1 import rollout_pb2
 from pinetune.client.rollout import Grade, GradeError
 from pinetune.grading.asking import Answers, Questions
 from pinetune.grading.config import GradingSettings
-from pinetune.grading.judge import JudgeAsker
+from pinetune.grading.models.judge import JudgeAsker
 from pinetune.pod.errors import Broken, Busy, InvalidInput, PinetuneError, Unavailable
 
 SCORE: dict[str, JsonValue] = {"type": "score_model", "model": "own", "range": [0, 1], "sampling_params": None}

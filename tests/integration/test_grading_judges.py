@@ -16,7 +16,7 @@ from tests.fakes.openai_api import DROPS, GARBAGE, HANGS, OpenaiApi, Reply, judg
 from pinetune.client.rollout import Grade, GradeError
 from pinetune.grading.asking import Answers, Questions
 from pinetune.grading.config import GradingSettings
-from pinetune.grading.judge import JudgeAsker
+from pinetune.grading.models.judge import JudgeAsker
 from pinetune.pod.errors import InvalidInput
 
 KEY = "sk-very-secret"

@@ -15,12 +15,12 @@ from tests.fakes.openai_api import DROPS, HANGS, OpenaiApi, Reply
 from pinetune.api.grading.v1 import grading_pb2 as wire
 from pinetune.api.rollout.v1 import rollout_pb2
 from pinetune.client.rollout import Grade, GradeError
-from pinetune.grading import hops
 from pinetune.grading.__main__ import build
 from pinetune.grading.asking import Answers, Questions
 from pinetune.grading.config import GradingSettings
-from pinetune.grading.remote import RemoteAsker
-from pinetune.grading.remote_grpc import SAMPLES_PER_CALL
+from pinetune.grading.remote import hops
+from pinetune.grading.remote.asker import RemoteAsker
+from pinetune.grading.remote.over_grpc import SAMPLES_PER_CALL
 from pinetune.pod import trace
 from pinetune.pod.errors import Broken, Busy, InvalidInput, PinetuneError
 from pinetune.pod.server import PodSettings, start

@@ -7,9 +7,9 @@ from pinetune.grading import graders
 from pinetune.grading.askers import Askers
 from pinetune.grading.asking import Asker
 from pinetune.grading.config import GradingSettings
-from pinetune.grading.embedding import EmbeddingAsker
-from pinetune.grading.judge import JudgeAsker
-from pinetune.grading.remote import RemoteAsker
+from pinetune.grading.models.embedding import EmbeddingAsker
+from pinetune.grading.models.judge import JudgeAsker
+from pinetune.grading.remote.asker import RemoteAsker
 from pinetune.grading.service import GradingService
 from pinetune.pod.config import load, read
 from pinetune.pod.server import Pod, PodSettings, RegisteredService, run

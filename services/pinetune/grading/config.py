@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from pinetune.grading.model_settings import ModelSettings
+from pinetune.grading.models.settings import ModelSettings
 from pinetune.pod.config import RoomSettings
 
 

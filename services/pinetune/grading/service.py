@@ -13,8 +13,9 @@ from contextlib import contextmanager
 import grpc
 
 from pinetune.api.grading.v1 import grading_pb2 as wire
-from pinetune.grading import graders, hops, metrics
+from pinetune.grading import graders, metrics
 from pinetune.grading.askers import Askers
+from pinetune.grading.remote import hops
 from pinetune.pod.errors import InvalidInput
 from pinetune.pod.server import RegisteredService
 

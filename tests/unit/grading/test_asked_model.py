@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from pinetune.grading.asked_model import AskedModel
-from pinetune.grading.attempts import Answered, AttemptError, Patience, Usage
-from pinetune.grading.breaker import Breaker
-from pinetune.grading.model_settings import ModelSettings
+from pinetune.grading.models.asked_model import AskedModel
+from pinetune.grading.models.attempts import Answered, AttemptError, Patience, Usage
+from pinetune.grading.models.breaker import Breaker
+from pinetune.grading.models.settings import ModelSettings
 
 PATIENCE = Patience(attempts=3, pause_seconds=1.0, pause_seconds_max=20.0)
 Outcome = AttemptError | Exception | str

@@ -12,9 +12,9 @@ from pydantic import JsonValue
 from pinetune.api.grading.v1 import grading_pb2 as wire
 from pinetune.api.rollout.v1 import rollout_pb2
 from pinetune.client.rollout import Grade, GradeError
-from pinetune.grading import hops
 from pinetune.grading.askers import Askers
 from pinetune.grading.asking import Answers, Questions
+from pinetune.grading.remote import hops
 from pinetune.grading.service import GradingService
 from pinetune.pod.errors import Busy, InvalidInput
 

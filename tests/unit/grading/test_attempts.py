@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from pinetune.grading.attempts import Patience
 from pinetune.grading.http_calls import HttpReply
+from pinetune.grading.models.attempts import Patience
 
 PATIENCE = Patience(attempts=3, pause_seconds=1.0, pause_seconds_max=4.0)
 

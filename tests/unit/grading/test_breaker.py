@@ -1,6 +1,6 @@
 """A server that fails is left alone for a while, and one question at a time finds out whether it is back."""
 
-from pinetune.grading.breaker import Breaker
+from pinetune.grading.models.breaker import Breaker
 
 
 class Clock:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pinetune.grading.endpoints import AllowedEndpoints
+from pinetune.grading.remote.endpoints import AllowedEndpoints
 from pinetune.pod.errors import InvalidInput
 
 ALLOWED = AllowedEndpoints(["https://graders.example.com/team", "grpc://10.0.0.7:50051", "http://[::1]:8080"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pinetune.grading.judge_reply import last_answer
+from pinetune.grading.models.judge_reply import last_answer
 
 
 @pytest.mark.parametrize(

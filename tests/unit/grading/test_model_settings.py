@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pinetune.grading.config import GradingSettings
-from pinetune.grading.judge import JudgeAsker
-from pinetune.grading.model_settings import ModelSettings
+from pinetune.grading.models.judge import JudgeAsker
+from pinetune.grading.models.settings import ModelSettings
 from pinetune.pod.config import read
 from pinetune.pod.errors import InvalidInput
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pinetune.grading.remote_question import RemoteQuestion, read_question, with_settings
+from pinetune.grading.remote.question import RemoteQuestion, read_question, with_settings
 
 ITEM = '{"price": 1.10, "n": 1' + 5000 * "0" + ', "o": {"}": ","}}'
 BODY = f'{{"item": {ITEM}, "sample": {{"output_tools": [{{"a": 1.0}}], "output_text": "a\\n\\u00fc"}}}}'

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from pinetune.grading.attempts import Answered, AttemptError, Usage
-from pinetune.grading.judge_question import JudgeQuestion
-from pinetune.grading.judge_reply import read_answer, schema_of
-from pinetune.grading.model_settings import ModelSettings
-from pinetune.grading.openai_server import OpenaiServer, read_usage
+from pinetune.grading.models.attempts import Answered, AttemptError, Usage
+from pinetune.grading.models.judge_question import JudgeQuestion
+from pinetune.grading.models.judge_reply import read_answer, schema_of
+from pinetune.grading.models.openai_server import OpenaiServer, read_usage
+from pinetune.grading.models.settings import ModelSettings
 
 PATH = "/chat/completions"
 

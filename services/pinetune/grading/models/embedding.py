@@ -17,13 +17,13 @@ from pydantic import JsonValue
 
 from pinetune.client.rollout import Grade, GradeError
 from pinetune.grading import metrics
-from pinetune.grading.answer_cache import AnswerCache
-from pinetune.grading.asked_model import AskedModel, Flight
 from pinetune.grading.asking import Answers, Questions
-from pinetune.grading.attempts import Answered, AttemptError
 from pinetune.grading.config import GradingSettings
-from pinetune.grading.judge import breaker, patience
-from pinetune.grading.openai_server import OpenaiServer, read_usage
+from pinetune.grading.models.answer_cache import AnswerCache
+from pinetune.grading.models.asked_model import AskedModel, Flight
+from pinetune.grading.models.attempts import Answered, AttemptError
+from pinetune.grading.models.judge import breaker, patience
+from pinetune.grading.models.openai_server import OpenaiServer, read_usage
 from pinetune.grading.refusals import refusal
 from pinetune.pod.errors import InvalidInput
 

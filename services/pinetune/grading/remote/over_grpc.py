@@ -13,9 +13,9 @@ from pinetune.api.grading.v1 import grading_pb2 as wire
 from pinetune.api.grading.v1.grading_pb2_grpc import GradingServiceStub
 from pinetune.api.rollout.v1 import rollout_pb2
 from pinetune.client.rollout import Grade, GradeError
-from pinetune.grading import hops
-from pinetune.grading.remote_http import failed
-from pinetune.grading.remote_question import RemoteQuestion, read_question
+from pinetune.grading.remote import hops
+from pinetune.grading.remote.over_http import failed
+from pinetune.grading.remote.question import RemoteQuestion, read_question
 from pinetune.pod.errors import Broken, Cancelled, TimedOut, Transient, from_rpc_error
 
 SAMPLES_PER_CALL = 1024

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 import httpx2
 from pydantic import JsonValue
 
-from pinetune.grading.attempts import AttemptError, Usage
 from pinetune.grading.http_calls import HttpReply, NoReplyError, post_json
-from pinetune.grading.model_settings import ModelSettings
+from pinetune.grading.models.attempts import AttemptError, Usage
+from pinetune.grading.models.settings import ModelSettings
 from pinetune.pod.errors import InvalidInput
 
 REPLY_BYTES_MAX = 64 * 1024 * 1024

@@ -16,11 +16,11 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Generic, TypeAlias, TypeVar
 
 from pinetune.grading import metrics
-from pinetune.grading.answer_cache import AnswerCache
-from pinetune.grading.attempts import Answered, AttemptError, Patience, Usage, too_late
-from pinetune.grading.breaker import Breaker
-from pinetune.grading.budget import Budget
-from pinetune.grading.model_settings import ModelSettings
+from pinetune.grading.models.answer_cache import AnswerCache
+from pinetune.grading.models.attempts import Answered, AttemptError, Patience, Usage, too_late
+from pinetune.grading.models.breaker import Breaker
+from pinetune.grading.models.budget import Budget
+from pinetune.grading.models.settings import ModelSettings
 
 T = TypeVar("T")
 Attempt: TypeAlias = Callable[[float], Answered[T]]

@@ -17,12 +17,13 @@ import httpx2
 from pydantic import JsonValue
 
 from pinetune.client.rollout import Grade, GradeError
-from pinetune.grading import hops, metrics, remote_grpc, remote_http
+from pinetune.grading import metrics
 from pinetune.grading.asking import Answers, Questions
 from pinetune.grading.config import GradingSettings
-from pinetune.grading.endpoints import AllowedEndpoints, Endpoint
 from pinetune.grading.refusals import refusal
-from pinetune.grading.remote_question import with_settings
+from pinetune.grading.remote import hops, over_grpc, over_http
+from pinetune.grading.remote.endpoints import AllowedEndpoints, Endpoint
+from pinetune.grading.remote.question import with_settings
 from pinetune.pod.channel import connect
 from pinetune.pod.tls import ClientTls
 
@@ -62,10 +63,10 @@ class RemoteAsker:
         self.check(questions.grader)
         if hops.current() >= hops.HOPS_MAX:
             detail = f"remote grader: the batch has passed through {hops.HOPS_MAX} grading services; is it a circle?"
-            return Answers([remote_http.failed(detail, retryable=False)] * len(questions.bodies))
+            return Answers([over_http.failed(detail, retryable=False)] * len(questions.bodies))
         endpoint = self._allowed.endpoint(str(questions.grader["endpoint"]))
         if endpoint.is_grpc:
-            parts = list(remote_grpc.parts_of(questions.bodies))
+            parts = list(over_grpc.parts_of(questions.bodies))
         else:
             parts = [[body] for body in questions.bodies]
         calls = [self._start(endpoint, questions.grader, part, deadline) for part in parts]
@@ -95,13 +96,13 @@ class RemoteAsker:
         settings = str(grader.get("settings_json") or "")
 
         def over_grpc() -> Answer:
-            return remote_grpc.ask(
+            return over_grpc.ask(
                 self._channel(endpoint), settings, bodies, timeout_seconds=timeout_seconds, deadline=deadline
             )
 
         def over_http() -> Answer:
             body = with_settings(bodies[0], settings)
-            grade = remote_http.ask(self._http, endpoint.text, body, timeout_seconds=timeout_seconds, deadline=deadline)
+            grade = over_http.ask(self._http, endpoint.text, body, timeout_seconds=timeout_seconds, deadline=deadline)
             return [grade], {}
 
         # The copied context carries trace and hops of the call that asks.

@@ -11,10 +11,10 @@ from pydantic import JsonValue
 
 from pinetune.client.generation import GenerationClient, Message, Prompt, Sampling
 from pinetune.client.rollout import Completion, FinishReason
-from pinetune.grading.attempts import Answered, AttemptError, Usage
-from pinetune.grading.judge_question import JudgeQuestion
-from pinetune.grading.judge_reply import last_answer, read_answer, schema_of
-from pinetune.grading.model_settings import ModelSettings
+from pinetune.grading.models.attempts import Answered, AttemptError, Usage
+from pinetune.grading.models.judge_question import JudgeQuestion
+from pinetune.grading.models.judge_reply import last_answer, read_answer, schema_of
+from pinetune.grading.models.settings import ModelSettings
 from pinetune.pod.channel import connect
 from pinetune.pod.errors import Broken, Busy, Cancelled, PinetuneError, TimedOut, Transient
 from pinetune.pod.tls import ClientTls

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
-from pinetune.grading.attempts import Answered
-from pinetune.grading.judge_reply import Verdict, schema_of
+from pinetune.grading.models.attempts import Answered
+from pinetune.grading.models.judge_reply import Verdict, schema_of
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Graders that a team runs itself, over gRPC or HTTP."""
