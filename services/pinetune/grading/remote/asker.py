@@ -95,19 +95,19 @@ class RemoteAsker:
         timeout_seconds = float(timeout) if isinstance(timeout, int | float) else 30.0
         settings = str(grader.get("settings_json") or "")
 
-        def over_grpc() -> Answer:
+        def ask_grpc() -> Answer:
             return over_grpc.ask(
                 self._channel(endpoint), settings, bodies, timeout_seconds=timeout_seconds, deadline=deadline
             )
 
-        def over_http() -> Answer:
+        def ask_http() -> Answer:
             body = with_settings(bodies[0], settings)
             grade = over_http.ask(self._http, endpoint.text, body, timeout_seconds=timeout_seconds, deadline=deadline)
             return [grade], {}
 
         # The copied context carries trace and hops of the call that asks.
         context = contextvars.copy_context()
-        return self._pool.submit(context.run, _counted, over_grpc if endpoint.is_grpc else over_http)
+        return self._pool.submit(context.run, _counted, ask_grpc if endpoint.is_grpc else ask_http)
 
     def _channel(self, endpoint: Endpoint) -> grpc.Channel:
         key = f"{endpoint.scheme}://{endpoint.host}:{endpoint.port}"
