@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-BENCHMARKS = ("grading", "generation", "learning")
+BENCHMARKS = ("grading", "sandbox", "generation", "learning")
 
 if __name__ == "__main__":
     for name in BENCHMARKS:

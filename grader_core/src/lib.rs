@@ -32,7 +32,8 @@
 //!    with `pattern`; `multi` with `formula`. `asking` has those that somebody outside answers: `score_model` and
 //!    `label_model` (by `judge_prompt`), `python_source`, `remote` and `cosine`.
 //! 5. `grade`: the outcome, a score or a typed error. `error`: why a grader itself is refused.
-//! 6. `python`: the binding, the only file that knows Python.
+//! 6. `python`: the binding, the only file that knows Python. `lockdown` with `system_calls`: what a process that runs a
+//!    user's Python locks itself up with, the one part that acts on a process and not on text.
 //!
 //! Promises, each tested: no text makes it panic; its cost grows linearly with the text; a failure is never a score;
 //! equal fingerprints grade equally.
@@ -60,6 +61,9 @@ mod latex_names;
 mod lcs;
 mod listing;
 mod location;
+#[cfg(feature = "python")]
+#[cfg_attr(not(target_os = "linux"), path = "lockdown_elsewhere.rs")]
+mod lockdown;
 mod maths;
 mod maths_answer;
 mod maths_equal;
@@ -95,6 +99,8 @@ mod spec;
 mod spelling;
 mod statement;
 mod string_check;
+#[cfg(all(feature = "python", target_os = "linux"))]
+mod system_calls;
 mod template;
 mod text_similarity;
 mod tokens;

@@ -3,6 +3,7 @@
 //! in Python's words.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyRuntimeError};
@@ -13,6 +14,7 @@ use pyo3::types::{PyBytes, PyList};
 use crate::error::GraderError as CoreError;
 use crate::exchange::{self, Counts, PartAnswers};
 use crate::grade::ErrorClass;
+use crate::lockdown::{self, LockdownFault};
 use crate::request::GradeRequest;
 use crate::spec::GRADER_VERSION;
 
@@ -198,6 +200,39 @@ fn set_threads(count: usize) -> PyResult<()> {
     pool.build_global().map_err(|fault| PyRuntimeError::new_err(fault.to_string()))
 }
 
+impl From<LockdownFault> for PyErr {
+    fn from(fault: LockdownFault) -> Self {
+        PyRuntimeError::new_err(fault.to_string())
+    }
+}
+
+/// Locks this process up for good: files and folders of `readable` to read, the folder `writable` to write in, no
+/// network, no threads, no programs. Raises `RuntimeError`; the process must then end.
+#[pyfunction]
+#[allow(clippy::needless_pass_by_value)] // PyO3 hands over what it extracted.
+fn lock_down(readable: Vec<String>, writable: String) -> PyResult<()> {
+    let readable: Vec<PathBuf> = readable.into_iter().map(PathBuf::from).collect();
+    Ok(lockdown::lock_down(&readable, Some(Path::new(&writable)))?)
+}
+
+/// Forbids a locked process to fork, too, and to end other processes.
+#[pyfunction]
+fn forbid_processes() -> PyResult<()> {
+    Ok(lockdown::forbid_processes()?)
+}
+
+/// Has this process killed when its parent ends. Raises `RuntimeError` where `parent` is its parent no more.
+#[pyfunction]
+fn die_with(parent: i32) -> PyResult<()> {
+    Ok(lockdown::die_with(parent)?)
+}
+
+/// Why this machine cannot lock a process up; empty where it can. Tried in a thread of its own, which then ends.
+#[pyfunction]
+fn lock_down_fault(py: Python<'_>) -> String {
+    py.detach(|| lockdown::try_out().err().map(|fault| fault.to_string()).unwrap_or_default())
+}
+
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let error = module.py().get_type::<GraderError>();
@@ -213,5 +248,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(encode_grade_request, module)?)?;
     module.add_function(wrap_pyfunction!(core_version, module)?)?;
     module.add_function(wrap_pyfunction!(score_bounds, module)?)?;
-    module.add_function(wrap_pyfunction!(set_threads, module)?)
+    module.add_function(wrap_pyfunction!(set_threads, module)?)?;
+    module.add_function(wrap_pyfunction!(lock_down, module)?)?;
+    module.add_function(wrap_pyfunction!(forbid_processes, module)?)?;
+    module.add_function(wrap_pyfunction!(die_with, module)?)?;
+    module.add_function(wrap_pyfunction!(lock_down_fault, module)?)
 }

@@ -8,9 +8,13 @@ __all__ = [
     "GraderError",
     "Questions",
     "core_version",
+    "die_with",
     "encode_grade_request",
+    "forbid_processes",
     "grade",
     "grade_answered",
+    "lock_down",
+    "lock_down_fault",
     "score_bounds",
     "set_threads",
     "validate",
@@ -105,3 +109,18 @@ def set_threads(count: int) -> None:
 
     Works once, before the first such batch; RuntimeError afterwards.
     """
+
+def lock_down(readable: Sequence[str], writable: str) -> None:
+    """Lock this process up for good: files and folders to read, one folder to write in, no network, threads, programs.
+
+    For a process that has no threads yet. RuntimeError where the kernel cannot; the process must then end.
+    """
+
+def forbid_processes() -> None:
+    """Forbid a locked process to fork, too, and to end other processes."""
+
+def die_with(parent: int) -> None:
+    """Have this process killed when its parent ends; RuntimeError where `parent` is its parent no more."""
+
+def lock_down_fault() -> str:
+    """Return why this machine cannot lock a process up, empty where it can. Tried in a thread that then ends."""

@@ -1,5 +1,7 @@
 """The settings of the grading room: `PINETUNE_GRADING_…`."""
 
+from pathlib import Path
+
 from pydantic import Field
 
 from pinetune.grading.models.settings import ModelSettings
@@ -11,6 +13,22 @@ class GradingSettings(RoomSettings, env_prefix="PINETUNE_GRADING_"):
 
     threads: int = Field(default=0, ge=0)
     """Threads that share the work of large batches; 0 for one a core. Calls have threads of their own."""
+    python_workers: int = Field(default=0, ge=0)
+    """Processes that run Python graders, 0 for one a core."""
+    python_source_bytes_max: int = Field(default=256_000, ge=1)
+    """Longest source of a Python grader."""
+    python_call_timeout_seconds: float = Field(default=120.0, gt=0, le=3600)
+    """How long a Python grader may take for one sample."""
+    python_start_timeout_seconds: float = Field(default=60.0, gt=0, le=3600)
+    """How long a process may take until it has read a source and imported what the source imports."""
+    python_memory_bytes: int = Field(default=2 * 1024**3, ge=128 * 1024**2)
+    """Address space of a process that runs a Python grader."""
+    python_disk_bytes: int = Field(default=1024**3, ge=1024**2)
+    """What a Python grader may write to its private folder."""
+    python_files_max: int = Field(default=10_000, ge=1)
+    """How many files and folders a Python grader may have in its private folder."""
+    python_temporary_root: Path | None = None
+    """Where the private folders are made; the system's place for temporary files by default."""
     models: dict[str, ModelSettings] = Field(default_factory=dict)
     """Judge models by the name that graders use: tables of the settings file, or one JSON object."""
     embedding_model: ModelSettings | None = None

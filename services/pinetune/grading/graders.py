@@ -17,6 +17,9 @@ from pinetune.pod.errors import InvalidInput
 SCORE_BOUNDS = tuple(_core.score_bounds())
 """Upper bounds of the buckets that scores are counted in."""
 
+CORE_FILE = str(_core.__file__)
+"""Where the core lies, for processes that open it by themselves, without the package."""
+
 
 @dataclass(frozen=True)
 class GradedBatch:
@@ -108,6 +111,11 @@ def encode_grade_request(
 def use_threads(count: int) -> None:
     """Let `count` threads grade large batches, 0 for one a core; once in a process, before the first batch."""
     _core.set_threads(count)
+
+
+def lock_down_fault() -> str:
+    """Return why this machine cannot lock a process up, as a user's Python needs it; empty where it can."""
+    return _core.lock_down_fault()
 
 
 @contextmanager

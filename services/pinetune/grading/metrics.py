@@ -64,6 +64,12 @@ QUESTIONS_IN_FLIGHT = Gauge(
 BATCHES_IN_FLIGHT = Gauge("pinetune_grading_batches_in_flight", "Batches that are being graded.")
 OLDEST_BATCH = Gauge("pinetune_grading_oldest_batch_seconds", "Age of the oldest batch in flight; 0 where none is.")
 REFUSALS = Counter("pinetune_grading_refusals_total", "Graders and requests that were refused, by reason.", ["reason"])
+SANDBOX_KILLS = Counter(
+    "pinetune_grading_sandbox_kills_total", "Processes of Python graders that ended before their time.", ["reason"]
+)
+SANDBOX_STARTS = Counter("pinetune_grading_sandbox_starts_total", "Processes started for Python graders.")
+SANDBOX_WORKERS = Gauge("pinetune_grading_sandbox_workers", "Processes of Python graders that live.")
+SANDBOX_WAITING = Gauge("pinetune_grading_sandbox_waiting", "Threads that wait for a process of a Python grader.")
 
 ANSWERED = "answered"
 """The outcome of a call that had a usable answer; the others are the error classes."""
