@@ -19,10 +19,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pinetune.grading import sandbox_worker as wire
 from pinetune.grading.config import GradingSettings
-from pinetune.grading.sandbox_pool import SandboxPool
-from pinetune.grading.sandbox_process import Sandbox
+from pinetune.grading.sandbox import worker as wire
+from pinetune.grading.sandbox.pool import SandboxPool
+from pinetune.grading.sandbox.process import Sandbox
 
 SOURCE = (
     "import re\n\nNUMBER = re.compile(r'-?\\d[\\d,]*(?:\\.\\d+)?')\n\n"

@@ -5,7 +5,7 @@ use crate::error::{GraderError, Path};
 use crate::wire;
 
 /// Longest source, in bytes.
-const MAX_SOURCE_BYTES: usize = 256 * 1024;
+const MAX_SOURCE_BYTES: usize = 256_000;
 /// The sets of libraries that exist: the only one that the openai API has published.
 const IMAGE_TAGS: [&str; 2] = ["", "2025-05-08"];
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pinetune.client.rollout import Grade
 from pinetune.grading.asking import Questions
 from pinetune.grading.config import GradingSettings
-from pinetune.grading.sandbox import PythonAsker
+from pinetune.grading.sandbox.asker import PythonAsker
 
 EXACT = "import re\n\ndef grade(sample, item):\n    return 1.0 if sample['output_text'] == item['answer'] else 0.0\n"
 """A grader that is run in a fresh namespace."""

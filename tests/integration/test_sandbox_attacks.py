@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from tests.fakes.python_graders import ask, error_of, settings, still_grades
 
-from pinetune.grading.sandbox import PythonAsker
+from pinetune.grading.sandbox.asker import PythonAsker
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Landlock and seccomp are Linux")
 
@@ -366,7 +366,7 @@ def test_a_folder_that_cannot_be_emptied_costs_the_grade_of_who_made_it(tmp_path
 
 def test_the_processes_end_when_the_service_is_killed(tmp_path: Path) -> None:
     program = (
-        "import sys\nfrom pathlib import Path\nfrom pinetune.grading.sandbox import PythonAsker\n"
+        "import sys\nfrom pathlib import Path\nfrom pinetune.grading.sandbox.asker import PythonAsker\n"
         "from tests.fakes.python_graders import ask, settings\n"
         "asker = PythonAsker(settings(Path(sys.argv[1]), python_workers=1))\n"
         "ask(asker, 'import os\\ndef grade(s, i): return 1.0')\n"

@@ -10,6 +10,7 @@ from pinetune.grading.config import GradingSettings
 from pinetune.grading.models.embedding import EmbeddingAsker
 from pinetune.grading.models.judge import JudgeAsker
 from pinetune.grading.remote.asker import RemoteAsker
+from pinetune.grading.sandbox.asker import PythonAsker
 from pinetune.grading.service import GradingService
 from pinetune.pod.config import load, read
 from pinetune.pod.server import Pod, PodSettings, RegisteredService, run
@@ -26,6 +27,7 @@ def askers_of(settings: GradingSettings) -> dict[str, Asker]:
     """Return who is asked for the kinds that the core cannot grade."""
     judge = JudgeAsker(settings)
     return {
+        "python": PythonAsker(settings),
         "score_model": judge,
         "label_model": judge,
         COSINE: EmbeddingAsker(settings),

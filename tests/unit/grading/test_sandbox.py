@@ -16,9 +16,12 @@ import pytest
 from prometheus_client import REGISTRY
 from tests.fakes.python_graders import EXACT, EXACT_FORKED, ask, error_of, settings, still_grades
 
-from pinetune.grading import graders, sandbox_folder, sandbox_source, sandbox_worker
-from pinetune.grading.sandbox import PythonAsker
-from pinetune.grading.sandbox_pool import NoneFreeError, SandboxPool
+from pinetune.grading import graders
+from pinetune.grading.sandbox import folder as folders
+from pinetune.grading.sandbox import source as sources
+from pinetune.grading.sandbox import worker
+from pinetune.grading.sandbox.asker import PythonAsker
+from pinetune.grading.sandbox.pool import NoneFreeError, SandboxPool
 from pinetune.pod.errors import InvalidInput
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Landlock and seccomp are Linux")
@@ -47,7 +50,7 @@ FRESH = {
 
 @pytest.mark.parametrize("source", FRESH.values(), ids=FRESH.keys())
 def test_a_source_that_turns_no_text_into_code_shares_a_process(source: str) -> None:
-    assert sandbox_source.why_processes(ast.parse(source)) == ""
+    assert sources.why_processes(ast.parse(source)) == ""
 
 
 PROCESSES = {
@@ -85,12 +88,12 @@ PROCESSES = {
 
 @pytest.mark.parametrize(("source", "why"), PROCESSES.values(), ids=PROCESSES.keys())
 def test_any_other_source_gets_a_process_for_each_call(source: str, why: str) -> None:
-    assert why in sandbox_source.why_processes(ast.parse(source))
+    assert why in sources.why_processes(ast.parse(source))
 
 
 def test_every_name_that_is_left_out_exists() -> None:
     # A misspelt name would leave nothing out.
-    for module, left_out in sandbox_source.WITHOUT.items():
+    for module, left_out in sources.WITHOUT.items():
         loaded = pytest.importorskip(module)
         missing = {name for name in left_out if not hasattr(loaded, name)}
         assert missing <= {"file_digest", "call"}, f"{module}: {missing}"
@@ -99,7 +102,7 @@ def test_every_name_that_is_left_out_exists() -> None:
 def test_a_fresh_namespace_has_no_builtin_that_runs_text(asker: PythonAsker) -> None:
     # Behind the reading of the source stands a second wall: the names are not there.
     source = "def grade(sample, item):\n    return float(len([n for n in dir(b) if n in item['names']]))\nb = 5"
-    assert "eval" in sandbox_source.FORBIDDEN_NAMES
+    assert "eval" in sources.FORBIDDEN_NAMES
     assert [grade.score for grade in ask(asker, source, item={"names": ["eval"]})] == [0.0]
 
 
@@ -385,7 +388,7 @@ ANSWERS = {
 
 @pytest.mark.parametrize(("answer", "holds"), ANSWERS.values(), ids=ANSWERS.keys())
 def test_only_an_answer_is_taken_for_one(answer: bytes, holds: bool) -> None:
-    assert sandbox_worker.is_answer(answer) is holds
+    assert worker.is_answer(answer) is holds
 
 
 def test_a_folder_of_any_depth_is_emptied_without_following_links(tmp_path: Path) -> None:
@@ -402,9 +405,9 @@ def test_a_folder_of_any_depth_is_emptied_without_following_links(tmp_path: Path
         os.chdir("d" * 200)
     os.mkdir("closed", 0)
     os.chdir(here)
-    assert sandbox_folder.usage(str(folder), 100)[1] == 101, "deeper than a path can say is too much"
-    assert sandbox_folder.usage(str(folder), 1)[1] == 2, "counting stops"
-    sandbox_folder.empty(str(folder))
+    assert folders.usage(str(folder), 100)[1] == 101, "deeper than a path can say is too much"
+    assert folders.usage(str(folder), 1)[1] == 2, "counting stops"
+    folders.empty(str(folder))
     assert list(folder.iterdir()) == []
     assert (kept / "file").read_text() == "x"
 
@@ -412,7 +415,7 @@ def test_a_folder_of_any_depth_is_emptied_without_following_links(tmp_path: Path
 def test_the_bytes_of_a_folder_are_those_of_its_files(tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / "file").write_bytes(b"x" * 100_000)
-    size, entries = sandbox_folder.usage(str(tmp_path), 100)
+    size, entries = folders.usage(str(tmp_path), 100)
     assert (size >= 100_000, entries) == (True, 2)
 
 
@@ -420,4 +423,4 @@ def test_the_settings_of_a_process_are_not_left_in_its_arguments(asker: PythonAs
     source = "import sys\ndef grade(sample, item):\n    raise ValueError(sys.argv)"
     said = error_of(ask(asker, source))[1].splitlines()[0]
     assert json.dumps("core") not in said
-    assert said.endswith("sandbox_worker.py']")
+    assert said.endswith("worker.py']")

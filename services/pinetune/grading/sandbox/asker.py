@@ -1,7 +1,7 @@
 """Python graders: the user's `grade(sample, item)`, run where it can do no harm.
 
-`PythonAsker` spreads the samples of a batch over processes (`sandbox_pool`, `sandbox_process`) that have locked
-themselves up (`sandbox_worker`). What goes wrong in the source is the error PYTHON_RUNTIME of that sample, what goes
+`PythonAsker` spreads the samples of a batch over processes (`pool`, `process`) that have locked
+themselves up (`worker`). What goes wrong in the source is the error PYTHON_RUNTIME of that sample, what goes
 wrong around it PYTHON_SERVER, which is worth another try; what takes too long is killed and DEADLINE.
 """
 
@@ -15,11 +15,11 @@ from pydantic import JsonValue
 
 from pinetune.client.rollout import Grade, GradeError
 from pinetune.grading import graders
-from pinetune.grading import sandbox_worker as wire
 from pinetune.grading.asking import Answers, Questions
 from pinetune.grading.config import GradingSettings
-from pinetune.grading.sandbox_pool import ClosedError, NoneFreeError, SandboxPool
-from pinetune.grading.sandbox_process import BadSourceError, End, EndedError, Sandbox, UnlockedError
+from pinetune.grading.sandbox import worker as wire
+from pinetune.grading.sandbox.pool import ClosedError, NoneFreeError, SandboxPool
+from pinetune.grading.sandbox.process import BadSourceError, End, EndedError, Sandbox, UnlockedError
 from pinetune.pod.errors import Busy, InvalidInput, Unavailable
 
 TURN_SECONDS = 0.5

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from pinetune.grading import metrics
 from pinetune.grading.config import GradingSettings
-from pinetune.grading.sandbox_process import Sandbox
+from pinetune.grading.sandbox.process import Sandbox
 
 
 class ClosedError(Exception):

@@ -1,4 +1,4 @@
-"""The process that a Python grader runs in: `python -s -P -B sandbox_worker.py SETTINGS`, started by `sandbox_process`.
+"""The process that a Python grader runs in: `python -s -P -B worker.py SETTINGS`, started by `process`.
 
 It limits itself, locks itself up, and only then reads the source: the first frame. From then on a frame in is a
 question, a frame out its answer. A frame is four bytes of length (little-endian) and so many bytes.
@@ -281,8 +281,8 @@ def main() -> NoReturn:
     settings: dict[str, Any] = json.loads(sys.argv[1])
     sys.argv[1:] = []
     channel = take_pipes()
-    core, sources = load("_core", settings["core"]), load("sandbox_source", settings["sources"])
-    folders = load("sandbox_folder", settings["folders"])
+    core, sources = load("_core", settings["core"]), load("source", settings["sources"])
+    folders = load("folder", settings["folders"])
     # Libraries that start threads would fail: one is all they get.
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     os.environ.clear()

@@ -20,9 +20,11 @@ import time
 from concurrent.futures import Executor
 from pathlib import Path
 
-from pinetune.grading import graders, metrics, sandbox_folder, sandbox_source
-from pinetune.grading import sandbox_worker as wire
+from pinetune.grading import graders, metrics
 from pinetune.grading.config import GradingSettings
+from pinetune.grading.sandbox import folder as folders
+from pinetune.grading.sandbox import source as sources
+from pinetune.grading.sandbox import worker as wire
 
 WATCH_SECONDS = 0.05
 """How often the private folder is looked at while an answer is waited for."""
@@ -134,15 +136,15 @@ class Sandbox:
         """End it and remove its folder."""
         self._reap()
         with contextlib.suppress(OSError):
-            sandbox_folder.empty(self._folder)
+            folders.empty(self._folder)
             os.rmdir(self._folder)
 
     def _start(self) -> "subprocess.Popen[bytes]":
         paths = sysconfig.get_paths()
         settings = {
             "core": graders.CORE_FILE,
-            "sources": sandbox_source.__file__,
-            "folders": sandbox_folder.__file__,
+            "sources": sources.__file__,
+            "folders": folders.__file__,
             "parent": os.getpid(),
             "folder": self._folder,
             "readable": [*READABLE, *(paths[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib"))],
@@ -213,8 +215,8 @@ class Sandbox:
 
     def _watch(self) -> None:
         settings = self._settings
-        size, entries = sandbox_folder.usage(self._folder, settings.python_files_max)
-        size += sandbox_folder.nameless_bytes(self._process.pid)
+        size, entries = folders.usage(self._folder, settings.python_files_max)
+        size += folders.nameless_bytes(self._process.pid)
         if size > settings.python_disk_bytes or entries > settings.python_files_max:
             limits = f"{settings.python_disk_bytes} bytes in {settings.python_files_max} files"
             raise self._end(End.DISK, f"the grader wrote more than {limits}")
