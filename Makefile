@@ -38,7 +38,7 @@ lint: setup ## Formatting, types, import walls, Rust lints, proto lints.
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m mypy.stubtest pinetune.grading._core
+	$(BIN)/python -m mypy.stubtest pinetune._core
 	$(BUF) lint
 	$(BUF) breaking --against protos/released.binpb
 	cargo fmt --manifest-path grader_core/Cargo.toml --check

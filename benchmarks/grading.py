@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pinetune.api.grading.v1 import grading_pb2 as wire
+from pinetune.client.grade_requests import encode_grade_request
 from pinetune.grading import graders
 
 GROUP_SIZE = 8
@@ -79,7 +80,7 @@ def encode(texts: Sequence[str], references: Sequence[str]) -> bytes:
     """Return the request for the core: one item for each group of answers."""
     items = [json.dumps({"answer": reference}) for reference in references[::GROUP_SIZE]]
     indexes = [place // GROUP_SIZE for place in range(len(texts))]
-    return graders.encode_grade_request(GRADER, items, texts, indexes)
+    return encode_grade_request(GRADER, items, texts, indexes)
 
 
 def lists(texts: Sequence[str], references: Sequence[str]) -> list[float]:

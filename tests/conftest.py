@@ -16,7 +16,7 @@ SHARED_DATA = "PINETUNE_SHARED_DATA"
 
 def stale_core(root: Path) -> str:
     """Return why the built Rust core must not be tested, empty where it is the one that the sources make."""
-    built = sorted((root / "services/pinetune/grading").glob("_core*.so"))
+    built = sorted((root / "services/pinetune").glob("_core*.so"))
     if not built:
         return "the Rust core is not built; run `make setup`"
     crate = root / "grader_core"

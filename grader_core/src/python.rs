@@ -1,6 +1,5 @@
-//! The Python module `pinetune.grading._core`: a small door to `exchange`. Bytes and counts cross it, never single
-//! grades, and the interpreter's lock is released while Rust works. `services/pinetune/grading/_core.pyi` says the same
-//! in Python's words.
+//! The Python module `pinetune._core`: a small door to `exchange`. Bytes and counts cross it, never single grades, and
+//! the interpreter's lock is released while Rust works. `services/pinetune/_core.pyi` says the same in Python's words.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,7 +41,7 @@ impl From<CoreError> for PyErr {
 }
 
 /// A graded batch: the reply for the wire, and how the batch went.
-#[pyclass(frozen, module = "pinetune.grading._core")]
+#[pyclass(frozen, module = "pinetune._core")]
 struct Graded {
     /// `GradeResponse` in wire format, without `grading_seconds`.
     #[pyo3(get)]
@@ -90,7 +89,7 @@ impl Graded {
 }
 
 /// What one part of a grader asks about the samples of a batch.
-#[pyclass(frozen, get_all, module = "pinetune.grading._core")]
+#[pyclass(frozen, get_all, module = "pinetune._core")]
 struct Questions {
     /// Name of the part; empty for a grader that is no multi.
     part: String,

@@ -14,7 +14,7 @@ def tree(tmp_path: Path) -> Path:
         "grader_core/Cargo.toml": 50,
         "grader_core/src/lib.rs": 50,
         "grader_core/src/graders/number.rs": 50,
-        "services/pinetune/grading/_core.abi3.so": 100,
+        "services/pinetune/_core.abi3.so": 100,
     }.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def test_a_source_newer_than_the_core_is_named(tree: Path, name: str) -> None:
 
 
 def test_a_core_that_was_never_built_is_refused(tree: Path) -> None:
-    (tree / "services/pinetune/grading/_core.abi3.so").unlink()
+    (tree / "services/pinetune/_core.abi3.so").unlink()
     assert stale_core(tree) == "the Rust core is not built; run `make setup`"
 
 

@@ -9,6 +9,7 @@ import grpc
 from pinetune.api.grading.v1 import grading_pb2 as wire
 from pinetune.api.grading.v1.grading_pb2_grpc import GradingServiceStub
 from pinetune.client.calls import call
+from pinetune.client.grade_requests import encode_grade_request
 from pinetune.client.grader_samples import Sample
 from pinetune.client.rollout import FINISH_REASON_TO_WIRE, FinishReason, Grade
 
@@ -16,6 +17,7 @@ from pinetune.client.rollout import FINISH_REASON_TO_WIRE, FinishReason, Grade
 # have not answered by then is an error of those samples, and the others' grades are kept.
 GRADE_DEADLINE_SECONDS = 1800.0
 VALIDATE_DEADLINE_SECONDS = 30.0
+GRADE_METHOD = f"/{wire.DESCRIPTOR.services_by_name['GradingService'].full_name}/Grade"
 CALL_SAMPLES, CALL_CHARACTERS = 1000, 16 << 20
 """Most samples, and about the most text, that `grade_samples` sends in one call: well below what a message may have."""
 
@@ -47,6 +49,9 @@ class GradingClient:
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._stub = GradingServiceStub(channel)
+        self._grade: grpc.UnaryUnaryMultiCallable[bytes, wire.GradeResponse] = channel.unary_unary(
+            GRADE_METHOD, response_deserializer=wire.GradeResponse.FromString
+        )
 
     def grade(
         self,
@@ -68,15 +73,15 @@ class GradingClient:
         """
         if not output_texts:
             return GradedBatch((), {})
-        request = wire.GradeRequest(
-            grader=wire.GraderSpec(json=grader_json),
-            items_json=items_json,
-            output_texts=output_texts,
-            item_indexes=item_indexes,
-            samples_json=samples_json,
-            finish_reasons=[FINISH_REASON_TO_WIRE[reason] for reason in finish_reasons],
+        request = encode_grade_request(
+            wire.GraderSpec(json=grader_json).SerializeToString(),
+            items_json,
+            output_texts,
+            item_indexes,
+            samples_json,
+            [FINISH_REASON_TO_WIRE[reason] for reason in finish_reasons],
         )
-        response = call(self._stub.Grade, request, deadline_seconds=GRADE_DEADLINE_SECONDS)
+        response = call(self._grade, request, deadline_seconds=GRADE_DEADLINE_SECONDS)
         grades = tuple(Grade.from_wire(message) for message in response.grades)
         if len(grades) != len(output_texts):
             raise AssertionError(f"{len(output_texts)} texts were sent and {len(grades)} grades came back")

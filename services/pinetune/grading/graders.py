@@ -1,4 +1,5 @@
-"""The graders as Python sees them: bytes in, bytes and counts out. The only file that opens the Rust core.
+"""The graders as Python sees them: bytes in, bytes and counts out. With the encoder of
+`pinetune.client.grade_requests` the only place that opens the Rust core.
 
 The bytes are the messages of `grading.proto`; nothing here reads them, so that a batch of thousands of texts passes
 through Python without one object a text.
@@ -9,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from pinetune import _core
 from pinetune.client.rollout import Grade
-from pinetune.grading import _core
 from pinetune.grading.asking import Questions
 from pinetune.pod.errors import InvalidInput
 
@@ -94,18 +95,6 @@ def validate(request: bytes) -> bytes:
     """Answer a `ValidateGraderRequest` with a `ValidateGraderResponse`; raises InvalidInput with reason and field."""
     with _refusals():
         return _core.validate(request)
-
-
-def encode_grade_request(
-    grader: bytes,
-    items_json: Sequence[str],
-    output_texts: Sequence[str],
-    item_indexes: Sequence[int],
-    samples_json: Sequence[str] = (),
-    finish_reasons: Sequence[int] = (),
-) -> bytes:
-    """Return the `GradeRequest` of these columns, `grader` being a `GraderSpec`, without a Python message for it."""
-    return _core.encode_grade_request(grader, items_json, output_texts, item_indexes, samples_json, finish_reasons)
 
 
 def use_threads(count: int) -> None:

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from pinetune.api.grading.v1 import grading_pb2 as wire
 from pinetune.api.rollout.v1 import rollout_pb2
+from pinetune.client.grade_requests import encode_grade_request
 from pinetune.grading import graders, metrics
 from pinetune.pod.errors import InvalidInput
 
@@ -46,7 +47,7 @@ def test_the_encoder_writes_what_protobuf_reads() -> None:
     expected.finish_reasons.extend(
         [rollout_pb2.FINISH_REASON_STOP, rollout_pb2.FINISH_REASON_LENGTH, rollout_pb2.FINISH_REASON_CANCELLED]
     )
-    written = graders.encode_grade_request(
+    written = encode_grade_request(
         NUMBER.SerializeToString(),
         expected.items_json,
         expected.output_texts,
