@@ -1,0 +1,71 @@
+"""Measures and prints: `python -m benchmarks.grading`."""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+from benchmarks.grading import answers, documents, pod, similarity
+from benchmarks.grading.comparison import Comparison, agreeing, cpu_clock, measure
+from pinetune.grading import graders
+
+ALL_CORES = -1
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="The graders against the fastest peers, on one thread.")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", default="", help="kinds whose name holds this")
+    parser.add_argument("--all-cores", action="store_true", help="only what has a peer that takes all cores")
+    arguments = parser.parse_args()
+    # Read when the peer's pool of threads starts.
+    os.environ.setdefault("RAYON_NUM_THREADS", "1")
+    graders.use_threads(0 if arguments.all_cores else 1)
+    print(f"{processor()}, {'all cores, wall time' if arguments.all_cores else 'one thread, CPU time'}", flush=True)
+    clock = time.perf_counter if arguments.all_cores else cpu_clock
+    for comparison in chosen(arguments.only, arguments.all_cores):
+        agreed, count = agreeing(comparison), len(comparison.answers.texts)
+        timing = measure(comparison, arguments.rounds, clock)
+        bar = f"bar {comparison.bar:g}" if comparison.bar is not None else ""
+        ours, theirs = min(timing.ours) * 1e6, min(timing.theirs) * 1e6
+        print(
+            f"{comparison.kind:24} {ours:8.3f} µs | {comparison.peer:38} {theirs:10.3f} µs | "
+            f"{timing.ratio():8.2f}x (median {timing.median_ratio():.2f}) {bar:7} | agree {agreed} of {count}",
+            flush=True,
+        )
+        if agreed < count:
+            print(f"{'':24} differ: {comparison.differences}", flush=True)
+    if arguments.all_cores:
+        return
+    if arguments.only in "grpc":
+        pod.main(arguments.rounds)
+    if not arguments.only:
+        # A process of its own: the number of threads is set once.
+        again = [sys.executable, "-m", "benchmarks.grading", "--all-cores", "--rounds", str(arguments.rounds)]
+        environment = {name: value for name, value in os.environ.items() if name != "RAYON_NUM_THREADS"}
+        subprocess.run(again, check=True, env=environment)
+
+
+def chosen(name: str, all_cores: bool) -> Iterator[Comparison]:
+    """Return the comparisons whose kind holds `name`."""
+    every = similarity.comparisons(ALL_CORES if all_cores else 1)
+    yield from (comparison for comparison in every if name in comparison.kind)
+    if not all_cores:
+        for room in (answers, documents):
+            yield from (comparison for comparison in room.comparisons() if name in comparison.kind)
+
+
+def processor() -> str:
+    """Return the processor's name and what vectors it has."""
+    with open("/proc/cpuinfo", encoding="utf-8") as lines:
+        fields = {name.strip(): value for name, _, value in (line.partition(":") for line in lines)}
+    flags = fields.get("flags", "").split()
+    vectors = "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else "no AVX2"
+    return f"{fields.get('model name', 'unknown processor').strip()} ({vectors}, {os.cpu_count()} cores)"
+
+
+if __name__ == "__main__":
+    main()
