@@ -15,7 +15,7 @@ pub(crate) struct LetterSequence {
     length: usize,
 }
 
-/// The different letters as numbers; 0 in `ascii` for one that does not occur, else its number and 1.
+/// The different letters as numbers from 1 on; 0 in `ascii` for one that does not occur.
 struct Letters {
     ascii: [u32; 128],
     others: HashMap<char, u32, FixedState>,
@@ -25,7 +25,10 @@ struct Letters {
 impl LetterSequence {
     pub(crate) fn new(text: &str) -> Self {
         let mut letters = Letters { ascii: [0; 128], others: HashMap::default(), count: 0 };
-        let numbers: Vec<u32> = text.chars().map(|letter| letters.add(letter)).collect();
+        let numbers: Vec<u32> = match text.is_ascii() {
+            true => text.bytes().map(|letter| letters.add_ascii(letter)).collect(),
+            false => text.chars().map(|letter| letters.add(letter)).collect(),
+        };
         let sequence = Sequence::new(&numbers, letters.count as usize);
         Self { letters, sequence, length: numbers.len() }
     }
@@ -36,34 +39,41 @@ impl LetterSequence {
         if both == 0 {
             return 1.0;
         }
-        let known: Vec<u32> = match text.len() == length {
-            true => text.bytes().filter_map(|letter| self.letters.ascii[usize::from(letter)].checked_sub(1)).collect(),
-            false => text.chars().filter_map(|letter| self.letters.number(letter)).collect(),
+        let common = match text.len() == length {
+            true => self.sequence.common(text.bytes().map(|letter| self.letters.ascii[usize::from(letter & 127)])),
+            false => {
+                let numbers: Vec<u32> = text.chars().map(|letter| self.letters.number(letter)).collect();
+                self.sequence.common(numbers.into_iter())
+            }
         };
-        2.0 * count(self.sequence.common(&known)) / count(both)
+        2.0 * count(common) / count(both)
     }
 }
 
 impl Letters {
     fn add(&mut self, letter: char) -> u32 {
-        if let Some(number) = self.number(letter) {
-            return number;
+        match u8::try_from(letter) {
+            Ok(letter) if letter.is_ascii() => self.add_ascii(letter),
+            _ => *self.others.entry(letter).or_insert_with(|| {
+                self.count += 1;
+                self.count
+            }),
         }
-        let number = self.count;
-        self.count += 1;
-        match self.ascii.get_mut(letter as usize) {
-            Some(place) => *place = self.count,
-            None => {
-                self.others.insert(letter, number);
-            }
-        }
-        number
     }
 
-    fn number(&self, letter: char) -> Option<u32> {
+    fn add_ascii(&mut self, letter: u8) -> u32 {
+        let number = &mut self.ascii[usize::from(letter & 127)];
+        if *number == 0 {
+            self.count += 1;
+            *number = self.count;
+        }
+        *number
+    }
+
+    fn number(&self, letter: char) -> u32 {
         match self.ascii.get(letter as usize) {
-            Some(number) => number.checked_sub(1),
-            None => self.others.get(&letter).copied(),
+            Some(number) => *number,
+            None => self.others.get(&letter).copied().unwrap_or_default(),
         }
     }
 }

@@ -1,100 +1,115 @@
-//! Length of the longest common subsequence, 64 places of the expected sequence at a time: Hyyrö, "Bit-parallel LCS-length
-//! computation revisited" (2004). The expected sequence is cut into strips whose row of bits stays in registers; the
-//! carries of a strip, one for each given symbol, go into the next strip.
+//! Length of the longest common subsequence, many places of the expected sequence at a time: Hyyrö, "Bit-parallel
+//! LCS-length computation revisited" (2004). The expected sequence is cut into strips whose row of bits stays in
+//! registers; the carries of a strip, one for each given symbol, go into the next strip.
 
-const BLOCK: usize = 64;
-/// Symbols of a strip: eight blocks.
-const STRIP: usize = 8 * BLOCK;
+use crate::lanes::Instructions;
+use crate::lcs_strip::{LEAD, PLACES, Strip};
 
 /// An expected sequence of symbols, ready to be compared with.
 pub(crate) struct Sequence {
     strips: Vec<Strip>,
-    /// How many different symbols there are: 0, 1, ….
+    /// The symbols are 1 to so many.
     kinds: usize,
-}
-
-/// At most `STRIP` places of the sequence.
-struct Strip {
-    /// Blocks in a row.
-    width: usize,
-    /// The symbols that occur here; row n + 1 is that of the n-th.
-    symbols: Vec<u32>,
-    /// A row for each symbol with a bit where it stands. Row 0 is of the symbols that do not occur here.
-    rows: Vec<u64>,
+    instructions: Instructions,
 }
 
 impl Sequence {
-    /// The sequence of `symbols`, each below `kinds`.
+    /// The sequence of `symbols`, each 1 to `kinds`.
     pub(crate) fn new(symbols: &[u32], kinds: usize) -> Self {
-        let mut row_of = vec![0; kinds];
-        let strips = symbols.chunks(STRIP).map(|places| Strip::new(places, &mut row_of)).collect();
-        Self { strips, kinds }
+        Self::compared_by(Instructions::best(), symbols, kinds)
     }
 
-    /// Length of the longest common subsequence with `given`, whose symbols are all of the expected sequence; others
-    /// can be left out, they are common with nothing.
-    pub(crate) fn common(&self, given: &[u32]) -> usize {
-        let mut row_of = vec![0; self.kinds];
-        let mut carries = vec![false; given.len()];
-        self.strips.iter().map(|strip| strip.common(given, &mut row_of, &mut carries)).sum()
+    fn compared_by(instructions: Instructions, symbols: &[u32], kinds: usize) -> Self {
+        let strips = match symbols.len() <= PLACES {
+            true => vec![Strip::whole(symbols, kinds)],
+            false => {
+                let mut row_of = vec![0; kinds + 1];
+                symbols.chunks(PLACES).map(|places| Strip::part(places, &mut row_of)).collect()
+            }
+        };
+        Self { strips, kinds, instructions }
+    }
+
+    /// Length of the longest common subsequence with `given`, where 0 is a symbol that the expected sequence lacks.
+    pub(crate) fn common(&self, given: impl ExactSizeIterator<Item = u32>) -> usize {
+        let length = given.len();
+        let mut symbols = Vec::with_capacity(length + 2 * LEAD);
+        symbols.resize(LEAD, 0);
+        symbols.extend(given);
+        symbols.resize(length + 2 * LEAD, 0);
+        if let [whole] = self.strips.as_slice() {
+            return whole.common(self.instructions, &symbols, None);
+        }
+        let mut row_of = vec![0; self.kinds + 1];
+        let mut rows = vec![0; symbols.len()];
+        let mut carries = vec![0; length];
+        let part = |strip: &Strip| {
+            strip.name_rows(&mut row_of);
+            for (row, symbol) in rows.iter_mut().zip(&symbols) {
+                *row = row_of[*symbol as usize];
+            }
+            strip.forget_rows(&mut row_of);
+            strip.common(self.instructions, &rows, Some(&mut carries))
+        };
+        self.strips.iter().map(part).sum()
     }
 }
 
-impl Strip {
-    /// `row_of` has a 0 for each kind of symbol, before and after.
-    fn new(places: &[u32], row_of: &mut [u32]) -> Self {
-        let width = places.len().div_ceil(BLOCK);
-        let (mut symbols, mut rows) = (Vec::new(), vec![0; width]);
-        for (place, &symbol) in places.iter().enumerate() {
-            let row = &mut row_of[symbol as usize];
-            if *row == 0 {
-                symbols.push(symbol);
-                *row = symbols.len() as u32;
-                rows.resize(rows.len() + width, 0);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// By the table that textbooks fill.
+    fn plain(expected: &[u32], given: &[u32]) -> usize {
+        let mut row = vec![0; expected.len() + 1];
+        for symbol in given {
+            let mut diagonal = 0;
+            for place in 1..row.len() {
+                let above = row[place];
+                row[place] = if *symbol == expected[place - 1] { diagonal + 1 } else { above.max(row[place - 1]) };
+                diagonal = above;
             }
-            rows[*row as usize * width + place / BLOCK] |= 1 << (place % BLOCK);
         }
-        for &symbol in &symbols {
-            row_of[symbol as usize] = 0;
-        }
-        Self { width, symbols, rows }
+        row[expected.len()]
     }
 
-    fn common(&self, given: &[u32], row_of: &mut [u32], carries: &mut [bool]) -> usize {
-        for (row, &symbol) in (1..).zip(&self.symbols) {
-            row_of[symbol as usize] = row;
+    fn check(expected: &[u32], given: &[u32], kinds: u32) -> Result<(), TestCaseError> {
+        let wanted = plain(expected, given);
+        for instructions in Instructions::available() {
+            let sequence = Sequence::compared_by(instructions, expected, kinds as usize);
+            prop_assert_eq!(sequence.common(given.iter().copied()), wanted, "{:?}", instructions);
         }
-        let common = match self.width {
-            1 => self.run::<1>(given, row_of, carries),
-            2 => self.run::<2>(given, row_of, carries),
-            3 => self.run::<3>(given, row_of, carries),
-            4 => self.run::<4>(given, row_of, carries),
-            5 => self.run::<5>(given, row_of, carries),
-            6 => self.run::<6>(given, row_of, carries),
-            7 => self.run::<7>(given, row_of, carries),
-            _ => self.run::<8>(given, row_of, carries),
-        };
-        for &symbol in &self.symbols {
-            row_of[symbol as usize] = 0;
-        }
-        common
+        Ok(())
     }
 
-    /// A place counts where its bit fell from 1 to 0. Bits behind the last place are in no symbol's row and stay 1.
-    fn run<const WIDTH: usize>(&self, given: &[u32], row_of: &[u32], carries: &mut [bool]) -> usize {
-        let mut bits = [u64::MAX; WIDTH];
-        for (&symbol, carry) in given.iter().zip(carries) {
-            let start = row_of[symbol as usize] as usize * WIDTH;
-            let Some(row) = self.rows[start..].first_chunk::<WIDTH>() else { continue };
-            let mut carried = *carry;
-            for (bits, &places) in bits.iter_mut().zip(row) {
-                let (sum, over) = bits.overflowing_add(*bits & places);
-                let (sum, over_again) = sum.overflowing_add(u64::from(carried));
-                *bits = sum | (*bits & !places);
-                carried = over | over_again;
-            }
-            *carry = carried;
+    /// Lengths on both sides of a word, a vector, two vectors, half a strip, a strip and two strips.
+    fn length() -> impl Strategy<Value = usize> {
+        let border = prop::sample::select(vec![0_usize, 63, 64, 126, 252, 504, 511, 512, 1008, 2016, 4032]);
+        (border, 0_usize..5).prop_map(|(border, more)| (border + more).saturating_sub(2))
+    }
+
+    fn symbols(kinds: u32, length: impl Strategy<Value = usize>, least: u32) -> impl Strategy<Value = Vec<u32>> {
+        length.prop_flat_map(move |length| prop::collection::vec(least..=kinds, length))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn every_path_finds_what_plain_loops_find(
+            (kinds, expected, given) in (1_u32..40).prop_flat_map(|kinds| {
+                (Just(kinds), symbols(kinds, length(), 1), symbols(kinds, 0_usize..300, 0))
+            })
+        ) {
+            check(&expected, &given, kinds)?;
         }
-        bits.iter().map(|bits| bits.count_zeros() as usize).sum()
+
+        #[test]
+        fn every_path_keeps_its_carries_over_a_run_of_one_symbol(
+            expected in symbols(1, length(), 1), given in symbols(1, 0_usize..2100, 1)
+        ) {
+            check(&expected, &given, 1)?;
+        }
     }
 }

@@ -58,7 +58,9 @@ mod label_model;
 mod latex;
 mod latex_commands;
 mod latex_names;
+mod lanes;
 mod lcs;
+mod lcs_strip;
 mod listing;
 mod location;
 #[cfg(feature = "python")]

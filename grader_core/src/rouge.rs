@@ -20,15 +20,15 @@ pub(crate) struct WordSequence {
 impl WordSequence {
     pub(crate) fn new(words: &[&str]) -> Self {
         let mut vocabulary = Vocabulary::default();
-        let numbers: Vec<u32> = words.iter().map(|word| vocabulary.add(word)).collect();
+        let numbers: Vec<u32> = words.iter().map(|word| vocabulary.add(word) + 1).collect();
         let sequence = Sequence::new(&numbers, vocabulary.len());
         Self { words: vocabulary, sequence, length: words.len() }
     }
 
     /// By the longest common subsequence of words.
     pub(crate) fn rouge_l(&self, words: &[&str]) -> f64 {
-        let known: Vec<u32> = words.iter().filter_map(|word| self.words.number(word)).collect();
-        harmonic_mean(self.sequence.common(&known), words.len(), self.length)
+        let numbers = words.iter().map(|word| self.words.number(word).map_or(0, |number| number + 1));
+        harmonic_mean(self.sequence.common(numbers), words.len(), self.length)
     }
 }
 
