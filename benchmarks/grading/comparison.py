@@ -54,7 +54,7 @@ class Comparison:
 
     def request(self) -> bytes:
         """Return the request for the core: one item for each run of equal references."""
-        return encode(self.grader, self.answers)
+        return encoder(self.grader, self.answers)()
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class Timing:
         return statistics.median(theirs / ours for ours, theirs in zip(self.ours, self.theirs, strict=True))
 
 
-def encode(grader: Mapping[str, Any], answers: Answers) -> bytes:
-    """Return the `GradeRequest` of these answers."""
+def encoder(grader: Mapping[str, Any], answers: Answers) -> Callable[[], bytes]:
+    """Return what makes the `GradeRequest` of these answers."""
     items: list[str] = []
     indexes: list[int] = []
     for place, reference in enumerate(answers.references):
@@ -82,7 +82,7 @@ def encode(grader: Mapping[str, Any], answers: Answers) -> bytes:
             items.append(json.dumps({"answer": reference}, ensure_ascii=False))
         indexes.append(len(items) - 1)
     spec = wire.GraderSpec(json=json.dumps(grader)).SerializeToString()
-    return graders.encode_grade_request(spec, items, answers.texts, indexes)
+    return lambda: graders.encode_grade_request(spec, items, answers.texts, indexes)
 
 
 def library(name: str, package: str) -> Any:

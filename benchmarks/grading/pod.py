@@ -1,5 +1,93 @@
-"""A grading pod over gRPC."""
+"""A grading pod as users have it: a process of its own, asked over gRPC on loopback.
+
+Requests are encoded anew for each call (`graders.encode_grade_request`), as a client does. Printed are grades a second
+and what each costs in the server: user and system CPU of the whole process, transport included.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+
+from benchmarks.grading.comparison import encoder
+from benchmarks.grading.texts import solutions
+from pinetune.api.grading.v1 import grading_pb2 as wire
+from pinetune.pod.channel import connect
+
+SAMPLES = 4096
+"""Answers of a call."""
+SECONDS = 2.0
+"""Time of a round."""
+GRADER = {"type": "number", "reference": "{{item.answer}}", "location": {"marker": "####", "marker_required": True}}
+GRADES_BAR = 4_000_000
+"""Grades a second."""
+NANOSECONDS_BAR = 160
+"""CPU of the server for a grade."""
 
 
 def main(rounds: int) -> None:
-    """Nothing yet."""
+    """Measure a pod with one call in flight, and with two."""
+    request = encoder(GRADER, solutions(SAMPLES))
+    with running_pod() as (process, channel):
+        grade: Callable[[bytes], bytes] = channel.unary_unary("/pinetune.api.grading.v1.GradingService/Grade")
+        reply = wire.GradeResponse.FromString(grade(request()))
+        assert len(reply.grades) == SAMPLES, f"{SAMPLES} texts were sent and {len(reply.grades)} grades came back"
+        for in_flight in (1, 2):
+            measured = [measure(process.pid, lambda: grade(request()), in_flight) for _ in range(rounds)]
+            grades = max(rate for rate, _ in measured)
+            nanoseconds = min(cost for _, cost in measured)
+            print(
+                f"{'grpc, ' + str(in_flight) + ' in flight':24} {grades / 1e6:8.2f} million grades/s "
+                f"(bar {GRADES_BAR / 1e6:g}) | {nanoseconds:6.0f} ns of server CPU a grade (bar {NANOSECONDS_BAR})",
+                flush=True,
+            )
+
+
+def measure(server: int, call: Callable[[], object], in_flight: int) -> tuple[float, float]:
+    """Return grades a second and the server's CPU nanoseconds for each."""
+    end = time.perf_counter() + SECONDS
+
+    def calls() -> int:
+        count = 0
+        while time.perf_counter() < end:
+            call()
+            count += 1
+        return count
+
+    begin, cpu = time.perf_counter(), cpu_seconds(server)
+    with ThreadPoolExecutor(in_flight) as threads:
+        count = SAMPLES * sum(future.result() for future in [threads.submit(calls) for _ in range(in_flight)])
+    return count / (time.perf_counter() - begin), (cpu_seconds(server) - cpu) / count * 1e9
+
+
+def cpu_seconds(process: int) -> float:
+    """Return the user and system time of a process, all its threads."""
+    fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def running_pod() -> Iterator[tuple["subprocess.Popen[str]", grpc.Channel]]:
+    """Start a pod that ends with this block, with a channel to it."""
+    pod = subprocess.Popen(
+        [sys.executable, "-m", "pinetune.grading"],
+        env=os.environ | {"PINETUNE_POD_STOP_ON_STDIN_EOF": "true", "PINETUNE_GRADING_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with pod:
+        try:
+            assert pod.stderr is not None
+            line = next(line for line in pod.stderr if '"serving"' in line)
+            with connect(json.loads(line)["grpc"]) as channel:
+                yield pod, channel
+        finally:
+            pod.terminate()

@@ -8,6 +8,7 @@ use crate::asking::{Answers, answered};
 use crate::grade::{ErrorClass, Grade, GradeError};
 use crate::judge::Judge;
 use crate::multi::Multi;
+use crate::runs::grade_by_runs;
 use crate::scope::{Item, Sample, Scope};
 use crate::spec::{Grader, Rule};
 
@@ -74,6 +75,9 @@ impl Grader {
 fn grade_rows<J: Judge>(judge: &J, batch: &Batch<'_>) -> Vec<Grade> {
     let is_large = batch.rows.iter().map(|row| row.output_text.len()).sum::<usize>() >= PARALLEL_BYTES;
     let reads_sample = judge.references().iter().any(|(_, template)| template.reads_sample());
+    if !reads_sample && let Some(grades) = grade_by_runs(judge, batch, is_large) {
+        return grades;
+    }
     let expected = if reads_sample { Vec::new() } else { expect_by_item(judge, batch, is_large) };
     let grade = |row: &Row<'_>| {
         let Some(item) = batch.items.get(row.item) else { return batch.without_item(row) };

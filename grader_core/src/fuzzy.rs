@@ -26,7 +26,10 @@ impl LetterSequence {
     pub(crate) fn new(text: &str) -> Self {
         let mut letters = Letters { ascii: [0; 128], others: HashMap::default(), count: 0 };
         let numbers: Vec<u32> = match text.is_ascii() {
-            true => text.bytes().map(|letter| letters.add_ascii(letter)).collect(),
+            true => {
+                letters.add_ascii(text.as_bytes());
+                text.bytes().map(|letter| letters.ascii[usize::from(letter & 127)]).collect()
+            }
             false => text.chars().map(|letter| letters.add(letter)).collect(),
         };
         let sequence = Sequence::new(&numbers, letters.count as usize);
@@ -52,22 +55,27 @@ impl LetterSequence {
 
 impl Letters {
     fn add(&mut self, letter: char) -> u32 {
-        match u8::try_from(letter) {
-            Ok(letter) if letter.is_ascii() => self.add_ascii(letter),
-            _ => *self.others.entry(letter).or_insert_with(|| {
-                self.count += 1;
-                self.count
-            }),
-        }
-    }
-
-    fn add_ascii(&mut self, letter: u8) -> u32 {
-        let number = &mut self.ascii[usize::from(letter & 127)];
+        let number = match self.ascii.get_mut(letter as usize) {
+            Some(number) => number,
+            None => self.others.entry(letter).or_default(),
+        };
         if *number == 0 {
             self.count += 1;
             *number = self.count;
         }
         *number
+    }
+
+    /// Adds letters of ASCII in the order of their codes, with no jump that depends on a letter.
+    fn add_ascii(&mut self, text: &[u8]) {
+        let mut occurs = [false; 128];
+        for letter in text {
+            occurs[usize::from(letter & 127)] = true;
+        }
+        for (number, occurs) in self.ascii.iter_mut().zip(occurs) {
+            self.count += u32::from(occurs);
+            *number = if occurs { self.count } else { 0 };
+        }
     }
 
     fn number(&self, letter: char) -> u32 {

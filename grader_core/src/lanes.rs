@@ -177,9 +177,9 @@ mod x86 {
             // SAFETY: see above.
             unsafe {
                 let [first, second, third, fourth] = rows.map(|row| _mm256_loadu_si256(row.as_ptr().cast()));
-                let low = _mm256_blend_epi32::<0b0000_1100>(first, second);
-                let high = _mm256_blend_epi32::<0b1100_0000>(third, fourth);
-                Self(_mm256_blend_epi32::<0b1111_0000>(low, high))
+                let two = _mm256_blend_epi32::<0b0000_1100>(first, second);
+                let three = _mm256_blend_epi32::<0b0011_0000>(two, third);
+                Self(_mm256_blend_epi32::<0b1100_0000>(three, fourth))
             }
         }
 

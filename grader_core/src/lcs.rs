@@ -33,10 +33,9 @@ impl Sequence {
     /// Length of the longest common subsequence with `given`, where 0 is a symbol that the expected sequence lacks.
     pub(crate) fn common(&self, given: impl ExactSizeIterator<Item = u32>) -> usize {
         let length = given.len();
-        let mut symbols = Vec::with_capacity(length + 2 * LEAD);
-        symbols.resize(LEAD, 0);
+        let mut symbols = Vec::with_capacity(length + LEAD);
         symbols.extend(given);
-        symbols.resize(length + 2 * LEAD, 0);
+        symbols.resize(length + LEAD, 0);
         if let [whole] = self.strips.as_slice() {
             return whole.common(self.instructions, &symbols, None);
         }

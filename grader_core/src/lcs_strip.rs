@@ -13,7 +13,7 @@ use crate::lanes::{Instructions, Kernel, LANES, Lanes};
 const WORD: usize = 63;
 /// Steps between two lanes: a borrow needs about two to go through the vectors and over to the next lane.
 const DELAY: usize = 2;
-/// Zeros that a list of rows has at either end: the last lane begins and ends so many steps after the first.
+/// Zeros at the end of a list of rows: the last lane begins and ends so many steps after the first.
 pub(crate) const LEAD: usize = (LANES - 1) * DELAY;
 /// Vectors of the widest strip: more do not fit into 16 registers together with what a step needs.
 const WIDEST: usize = 8;
@@ -21,6 +21,9 @@ const WIDEST: usize = 8;
 pub(crate) const PLACES: usize = WIDEST * LANES * WORD;
 /// Places of a strip of a single word, without lanes.
 const SHORT: usize = 64;
+
+/// Symbols whose rows are looked up in one go.
+const BLOCK: usize = 64;
 
 type Vector = [u64; LANES];
 
@@ -81,8 +84,8 @@ impl Strip {
         }
     }
 
-    /// How much longer the common subsequence becomes by this strip. `order` has the row of each given symbol, with
-    /// `LEAD` zeros at either end; `carries` the borrow of each from the strip before, and after for the next.
+    /// How much longer the common subsequence becomes by this strip. `order` has the row of each given symbol, then
+    /// `LEAD` zeros; `carries` the borrow of each from the strip before, and after for the next.
     pub(crate) fn common(&self, instructions: Instructions, order: &[u32], carries: Option<&mut [u8]>) -> usize {
         match &self.rows {
             Rows::Word(rows) => word(rows, order, carries),
@@ -135,7 +138,7 @@ fn vectors<const N: usize>(places: &[u32], kinds: usize) -> Vec<[Vector; N]> {
 /// A single word. A place counts where its bit fell from 1 to 0; bits behind the last place are in no row and stay 1.
 fn word(rows: &[u64], order: &[u32], mut carries: Option<&mut [u8]>) -> usize {
     let mut bits = u64::MAX;
-    for (place, row) in order[LEAD..order.len() - LEAD].iter().enumerate() {
+    for (place, row) in order[..order.len() - LEAD].iter().enumerate() {
         let places = rows.get(*row as usize).copied().unwrap_or_default();
         let carried = carries.as_ref().map_or(0, |carries| u64::from(carries[place]));
         bits = (bits + (bits & places) + carried) | (bits & !places);
@@ -161,7 +164,7 @@ impl<const N: usize> Kernel for Steps<'_, N> {
         let Some(carries) = self.carries else { return steps::<L, N>(self.rows, self.order, |_| 0, |_, _| ()) };
         let carries = Cell::from_mut(carries).as_slice_of_cells();
         let borrow_in = |place: usize| carries.get(place).map_or(0, |carry| u64::from(carry.get()));
-        let borrow_out = |place: usize, borrow: u64| carries[place].set(u8::from(borrow != 0));
+        let borrow_out = |place: usize, borrow: L| carries[place].set(u8::from(borrow.words()[LANES - 1] != 0));
         steps::<L, N>(self.rows, self.order, borrow_in, borrow_out)
     }
 }
@@ -173,26 +176,36 @@ fn steps<L: Lanes, const N: usize>(
     rows: &[[Vector; N]],
     order: &[u32],
     borrow_in: impl Fn(usize) -> u64,
-    borrow_out: impl Fn(usize, u64),
+    borrow_out: impl Fn(usize, L),
 ) -> usize {
+    let Some(nothing) = rows.first() else { return 0 };
     let mut bits = [L::zero(); N];
     // The borrows of the last two steps, moved on by a lane.
     let (mut older, mut newer) = (L::zero().moved_on(borrow_in(0)), L::zero().moved_on(borrow_in(1)));
-    for (step, window) in order.windows(LEAD + 1).enumerate() {
-        let behind = |lane: usize| &rows[window[LEAD - lane * DELAY] as usize];
-        let matching = [behind(0), behind(1), behind(2), behind(3)];
-        let mut borrow = older;
-        for (vector, bits) in bits.iter_mut().enumerate() {
-            let places = L::pick(matching.map(|row| &row[vector]));
-            let taken = bits.less(places.and_not(*bits)).less(borrow);
-            *bits = taken.and(places.or(*bits));
-            borrow = taken.highest_bit();
+    // The rows of a block's symbols behind those of the last symbols before it: looked up once, used by every lane.
+    let mut recent = [nothing; LEAD + BLOCK];
+    let mut step = 0;
+    for block in order.chunks(BLOCK) {
+        for (recent, row) in recent[LEAD..].iter_mut().zip(block) {
+            *recent = rows.get(*row as usize).unwrap_or(nothing);
         }
-        if step >= LEAD {
-            borrow_out(step - LEAD, borrow.words()[LANES - 1]);
+        for window in recent.windows(LEAD + 1).take(block.len()) {
+            let matching = [window[LEAD], window[LEAD - DELAY], window[LEAD - 2 * DELAY], window[LEAD - 3 * DELAY]];
+            let mut borrow = older;
+            for (vector, bits) in bits.iter_mut().enumerate() {
+                let places = L::pick(matching.map(|row| &row[vector]));
+                let taken = bits.less(places.and_not(*bits)).less(borrow);
+                *bits = taken.and(places.or(*bits));
+                borrow = taken.highest_bit();
+            }
+            if step >= LEAD {
+                borrow_out(step - LEAD, borrow);
+            }
+            older = newer;
+            newer = borrow.moved_on(borrow_in(step + DELAY));
+            step += 1;
         }
-        older = newer;
-        newer = borrow.moved_on(borrow_in(step + DELAY));
+        recent.copy_within(block.len()..block.len() + LEAD, 0);
     }
     bits.iter().flat_map(|bits| bits.words()).map(|word| word.count_ones() as usize).sum()
 }

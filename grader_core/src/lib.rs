@@ -94,6 +94,7 @@ mod remote;
 mod reply;
 mod request;
 mod rouge;
+mod runs;
 mod scope;
 mod score_model;
 mod shape;

@@ -77,6 +77,8 @@ impl Location {
 /// The last place in `text` where the marker's first letter stands, in either case.
 fn last_start(text: &str, first: char) -> Option<usize> {
     match u8::try_from(first) {
+        // In a marker like `####` the letter before is the next one to look at.
+        Ok(byte) if byte.is_ascii() && text.as_bytes().last() == Some(&byte) => Some(text.len() - 1),
         Ok(byte) if byte.is_ascii_alphabetic() => memrchr2(byte, byte.to_ascii_uppercase(), text.as_bytes()),
         Ok(byte) if byte.is_ascii() => memrchr(byte, text.as_bytes()),
         _ => text.char_indices().rev().find(|(_, letter)| fold(*letter) == first).map(|(start, _)| start),

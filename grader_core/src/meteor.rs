@@ -8,7 +8,8 @@ use std::borrow::Cow;
 
 use crate::grade::count;
 use crate::porter::stem;
-use crate::vocabulary::Vocabulary;
+use crate::tokens::Tokens;
+use crate::vocabulary::{Letters, Vocabulary};
 
 /// Weight of the precision in the mean's denominator; the recall has the rest, so the recall counts nine times as much.
 const ALPHA: f64 = 0.9;
@@ -56,16 +57,16 @@ impl Places {
 }
 
 impl Meteor {
-    pub(crate) fn new(tokens: &[&str]) -> Self {
-        let (mut words, mut stems) = (Vocabulary::default(), Vocabulary::default());
+    pub(crate) fn new(tokens: &Tokens) -> Self {
+        let (mut words, mut stems) = (Vocabulary::for_words(tokens.len()), Vocabulary::for_words(tokens.len()));
         let mut stem_of = Vec::new();
         let numbers: Vec<u32> = tokens
-            .iter()
+            .words()
             .map(|token| {
                 let word = lower(token);
-                let number = words.add(&word);
+                let number = words.add(Letters::new(&word));
                 if number as usize == stem_of.len() {
-                    stem_of.push(stems.add(&stem(&word)));
+                    stem_of.push(stems.add(Letters::new(&stem(&word))));
                 }
                 number
             })
@@ -75,7 +76,7 @@ impl Meteor {
         Self { words, stems, stem_of, places_of_word, places_of_stem }
     }
 
-    pub(crate) fn score(&self, tokens: &[&str]) -> f64 {
+    pub(crate) fn score(&self, tokens: &Tokens) -> f64 {
         let expected = self.places_of_word.before.len();
         let partners = self.align(tokens, expected);
         let matched = partners.iter().flatten().count();
@@ -89,9 +90,9 @@ impl Meteor {
     }
 
     /// For each word its place in the reference.
-    fn align(&self, tokens: &[&str], expected: usize) -> Vec<Option<usize>> {
-        let words: Vec<Cow<'_, str>> = tokens.iter().map(|token| lower(token)).collect();
-        let numbers: Vec<Option<u32>> = words.iter().map(|word| self.words.number(word)).collect();
+    fn align(&self, tokens: &Tokens, expected: usize) -> Vec<Option<usize>> {
+        let words: Vec<Cow<'_, str>> = tokens.words().map(lower).collect();
+        let numbers: Vec<Option<u32>> = words.iter().map(|word| self.words.number(Letters::new(word))).collect();
         let mut partners = vec![None; tokens.len()];
         let mut is_taken = vec![false; expected];
         let mut last = self.places_of_word.last.clone();
@@ -108,7 +109,7 @@ impl Meteor {
             }
             let stem = match number {
                 Some(number) => Some(self.stem_of[*number as usize]),
-                None => self.stems.number(&stem(word)),
+                None => self.stems.number(Letters::new(&stem(word))),
             };
             let mut places = std::iter::from_fn(|| self.places_of_stem.step(&mut last, stem?));
             *partner = places.find(|place| !is_taken[*place]);

@@ -105,7 +105,7 @@ impl Judge for Number {
     fn judge(&self, expected: &Quantity, text: &str) -> Grade {
         let Some(answer) = self.answer(text) else { return Grade::scored(0.0) };
         let is_right = answer.is_near(*expected, self.absolute_tolerance.exact, self.relative_tolerance.exact);
-        Grade::of_answer(if is_right { 1.0 } else { self.partial_score }, answer.to_string())
+        Grade::of_answer(if is_right { 1.0 } else { self.partial_score }, answer.text())
     }
 }
 

@@ -17,6 +17,10 @@ use crate::lockdown::{self, LockdownFault};
 use crate::request::GradeRequest;
 use crate::spec::GRADER_VERSION;
 
+/// For Rust's own memory; Python keeps its own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 create_exception!(
     _core,
     GraderError,

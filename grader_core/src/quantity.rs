@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+/// So many digits fit into 64 bits.
+const SHORT_BYTES: usize = 19;
+
 /// A finite amount.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Quantity {
@@ -21,11 +24,13 @@ impl Quantity {
     /// Reads `digits[.digits]` times ten to the `exponent`; other characters of `text` are thousands marks and stepped
     /// over. `None` where the amount is not finite.
     pub(crate) fn from_decimal(text: &str, exponent: i64) -> Option<Self> {
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-        if let (Ok(whole), "", 0) = (text.parse::<u32>(), fraction, exponent) {
+        if let Some((mantissa, places)) = short_decimal(text) {
             // Nearly every number of a text is as short as this.
-            return Some(Self::from(Ratio { numerator: i128::from(whole), denominator: 1 }));
+            if let Some(exact) = Ratio::scaled(i128::from(mantissa), exponent.checked_sub(places)?) {
+                return Some(Self::from(exact));
+            }
         }
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
         let digits = whole.bytes().chain(fraction.bytes()).filter(u8::is_ascii_digit);
         let mantissa =
             digits.clone().try_fold(0_i128, |sum, digit| sum.checked_mul(10)?.checked_add(i128::from(digit - b'0')));
@@ -83,6 +88,15 @@ impl Quantity {
         self.exact.map(|exact| Self::from(exact.reduced()))
     }
 
+    /// The normal form as a text.
+    pub(crate) fn text(self) -> String {
+        match self.exact.map(|exact| (i64::try_from(exact.numerator), exact.denominator)) {
+            // Several times as quick as the formatter.
+            Some((Ok(short), 1)) => short.to_string(),
+            _ => self.to_string(),
+        }
+    }
+
     /// Whether it is exact and whole.
     pub(crate) fn is_whole(self) -> bool {
         self.exact.is_some_and(|exact| exact.numerator % exact.denominator == 0)
@@ -124,6 +138,23 @@ impl Quantity {
     }
 }
 
+/// The digits of `text` as one number and how many stand behind its point; `None` where they may not fit into 64 bits.
+fn short_decimal(text: &str) -> Option<(u64, i64)> {
+    if text.len() > SHORT_BYTES {
+        return None;
+    }
+    let (mut mantissa, mut point) = (0, None);
+    for (place, byte) in text.bytes().enumerate() {
+        match byte {
+            b'0'..=b'9' => mantissa = 10 * mantissa + u64::from(byte - b'0'),
+            b'.' if point.is_none() => point = Some(place),
+            _ => {}
+        }
+    }
+    let places = point.map_or(0, |point| text.len() - point - 1);
+    Some((mantissa, i64::try_from(places).ok()?))
+}
+
 impl From<Ratio> for Quantity {
     fn from(exact: Ratio) -> Self {
         #[allow(clippy::cast_precision_loss)]
@@ -138,6 +169,9 @@ impl From<Ratio> for Quantity {
 impl Ratio {
     /// `mantissa` times ten to the `scale`.
     fn scaled(mantissa: i128, scale: i64) -> Option<Self> {
+        if scale == 0 {
+            return Some(Self { numerator: mantissa, denominator: 1 });
+        }
         let power = 10_i128.checked_pow(u32::try_from(scale.unsigned_abs()).ok()?)?;
         match scale < 0 {
             true => Some(Self { numerator: mantissa, denominator: power }),

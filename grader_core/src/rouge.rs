@@ -3,6 +3,7 @@
 use crate::grade::count;
 use crate::lcs::Sequence;
 use crate::ngrams::Overlap;
+use crate::tokens::Tokens;
 use crate::vocabulary::Vocabulary;
 
 /// By n-grams of `order` words.
@@ -18,16 +19,16 @@ pub(crate) struct WordSequence {
 }
 
 impl WordSequence {
-    pub(crate) fn new(words: &[&str]) -> Self {
-        let mut vocabulary = Vocabulary::default();
-        let numbers: Vec<u32> = words.iter().map(|word| vocabulary.add(word) + 1).collect();
+    pub(crate) fn new(words: &Tokens) -> Self {
+        let mut vocabulary = Vocabulary::for_words(words.len());
+        let numbers: Vec<u32> = words.letters().map(|word| vocabulary.add(word) + 1).collect();
         let sequence = Sequence::new(&numbers, vocabulary.len());
         Self { words: vocabulary, sequence, length: words.len() }
     }
 
     /// By the longest common subsequence of words.
-    pub(crate) fn rouge_l(&self, words: &[&str]) -> f64 {
-        let numbers = words.iter().map(|word| self.words.number(word).map_or(0, |number| number + 1));
+    pub(crate) fn rouge_l(&self, words: &Tokens) -> f64 {
+        let numbers = words.letters().map(|word| self.words.number(word).map_or(0, |number| number + 1));
         harmonic_mean(self.sequence.common(numbers), words.len(), self.length)
     }
 }

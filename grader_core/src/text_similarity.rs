@@ -12,7 +12,7 @@ use crate::rouge::{WordSequence, rouge};
 use crate::scope::Scope;
 use crate::spec::{read_reference, read_template};
 use crate::template::Template;
-use crate::tokens::{summary_words, translation_tokens, unescaped};
+use crate::tokens::{Tokens, summary_words, translation_tokens};
 use crate::translation::{ORDER, bleu, gleu};
 use crate::wire;
 
@@ -113,7 +113,7 @@ impl Judge for TextSimilarity {
         let reference = self.reference.render(scope)?;
         let refused = |detail: String| Err(GradeError::new(ErrorClass::InvalidReference, detail));
         if self.metric == Metric::FuzzyMatch {
-            let length = reference.chars().count();
+            let length = characters(&reference);
             return match length > MAX_EXPECTED {
                 true => refused(too_long("the reference", "characters", MAX_EXPECTED, length)),
                 false => Ok(Expected::Letters(Box::new(LetterSequence::new(&reference)))),
@@ -138,7 +138,7 @@ impl Judge for TextSimilarity {
             Grade::failed(GradeError::new(ErrorClass::Other, detail))
         };
         match expected {
-            Expected::Letters(letters) => match text.chars().count() {
+            Expected::Letters(letters) => match characters(text) {
                 length if length > MAX_GIVEN => refused("characters", length),
                 length => Grade::scored(letters.ratio(text, length)),
             },
@@ -161,10 +161,10 @@ impl Judge for TextSimilarity {
 
 impl TextSimilarity {
     /// What `function` makes of the words of a text, as the metric sees them.
-    fn with_words<T>(&self, text: &str, function: impl FnOnce(&[&str]) -> T) -> T {
+    fn with_words<T>(&self, text: &str, function: impl FnOnce(&Tokens) -> T) -> T {
         match self.metric {
-            Metric::Rouge(_) | Metric::RougeL => function(&summary_words(&text.to_lowercase())),
-            _ => function(&translation_tokens(&unescaped(text))),
+            Metric::Rouge(_) | Metric::RougeL => function(&summary_words(text)),
+            _ => function(&translation_tokens(text)),
         }
     }
 }
@@ -185,4 +185,8 @@ pub(crate) fn read_texts(
 
 fn too_long(what: &str, noun: &str, most: usize, length: usize) -> String {
     format!("{what} has {length} {noun}; at most {most} are compared")
+}
+
+fn characters(text: &str) -> usize {
+    if text.is_ascii() { text.len() } else { text.chars().count() }
 }

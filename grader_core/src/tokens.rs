@@ -2,19 +2,63 @@
 
 use std::borrow::Cow;
 
-use memchr::memmem;
+use memchr::{memchr, memmem};
 
-use crate::words::Words;
+use crate::vocabulary::Letters;
+use crate::words::{Word, Words};
 
 /// What mteval-v13a leaves out or writes otherwise before it looks for tokens, in its order.
 const REPLACEMENTS: [(&str, &str); 6] =
     [("<skipped>", ""), ("-\n", ""), ("&quot;", "\""), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">")];
 
+/// Stands behind the last word of a text, so that eight bytes can be read of each.
+const PADDING: &str = "\0\0\0\0\0\0\0\0";
+/// Bytes whose kinds are found in one go.
+const BLOCK: usize = 64;
+
+/// A text with the places of its words.
+pub(crate) struct Tokens {
+    /// The text as it is compared, and the padding.
+    text: String,
+    places: Vec<Word>,
+}
+
+impl Tokens {
+    /// How many words there are.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there is no word.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// The words as texts.
+    pub(crate) fn words(&self) -> impl DoubleEndedIterator<Item = &str> + ExactSizeIterator {
+        self.places.iter().map(|place| place.text(&self.text))
+    }
+
+    /// The words as a vocabulary takes them.
+    pub(crate) fn letters(&self) -> impl ExactSizeIterator<Item = Letters<'_>> {
+        self.places.iter().map(|place| Letters::within(&self.text, place.start, place.end))
+    }
+}
+
+/// A copy of `text` with the padding.
+fn padded(text: &str) -> String {
+    let mut copy = String::with_capacity(text.len() + PADDING.len());
+    copy.push_str(text);
+    copy.push_str(PADDING);
+    copy
+}
+
 /// The text that the tokens of translation are cut from.
-pub(crate) fn unescaped(text: &str) -> Cow<'_, str> {
+fn unescaped(text: &str) -> Cow<'_, str> {
     let mut text = Cow::Borrowed(text.trim_end_matches(is_space));
     for (from, to) in REPLACEMENTS {
-        if memmem::find(text.as_bytes(), from.as_bytes()).is_some() {
+        let first = memchr(from.as_bytes()[0], text.as_bytes());
+        if first.is_some_and(|first| memmem::find(&text.as_bytes()[first..], from.as_bytes()).is_some()) {
             text = Cow::Owned(text.replace(from, to));
         }
     }
@@ -23,13 +67,20 @@ pub(crate) fn unescaped(text: &str) -> Cow<'_, str> {
 
 /// The tokens of mteval-v13a, which sacrebleu calls 13a: symbols stand alone, full stops and commas except between
 /// digits, a hyphen behind a digit; letters keep their case.
-pub(crate) fn translation_tokens(unescaped: &str) -> Vec<&str> {
-    let bytes = unescaped.as_bytes();
-    let mut tokens = Vec::with_capacity(bytes.len() / 4);
+pub(crate) fn translation_tokens(text: &str) -> Tokens {
+    let text = padded(&unescaped(text));
+    let bytes = &text.as_bytes()[..text.len() - PADDING.len()];
+    let mut places = Vec::with_capacity(bytes.len() / 4);
     let (mut start, mut at) = (0, 0);
     let mut before = Class::Space;
     while at < bytes.len() {
-        let (class, length) = class_at(unescaped, at);
+        let (class, length) = class_at(&text, at);
+        if class == Class::Letter {
+            at += length;
+            at += bytes[at..].iter().take_while(|byte| CLASSES[usize::from(**byte)] == Some(Class::Letter)).count();
+            before = class;
+            continue;
+        }
         let digit_follows = bytes.get(at + length).is_some_and(u8::is_ascii_digit);
         let class = match (class, before) {
             // Its rules take a mark together with what stands before it, so that of several every other one is left.
@@ -42,20 +93,20 @@ pub(crate) fn translation_tokens(unescaped: &str) -> Vec<&str> {
         let stands_alone = matches!(class, Class::Symbol | Class::MarkAlone | Class::MarkLeft);
         if stands_alone || class == Class::Space {
             if start < at {
-                tokens.push(&unescaped[start..at]);
+                places.push(Word { start, end: at });
             }
             start = at + length;
         }
         if stands_alone {
-            tokens.push(&unescaped[at..start]);
+            places.push(Word { start: at, end: start });
         }
         at += length;
         before = class;
     }
     if start < at {
-        tokens.push(&unescaped[start..]);
+        places.push(Word { start, end: at });
     }
-    tokens
+    Tokens { text, places }
 }
 
 /// What a character is to mteval-v13a.
@@ -75,22 +126,32 @@ enum Class {
     Hyphen,
 }
 
+/// The classes of the bytes of ASCII; the others belong to characters of several.
+const CLASSES: [Option<Class>; 256] = {
+    let mut classes = [None; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        classes[byte as usize] = Some(match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'\'' => Class::Letter,
+            b'0'..=b'9' => Class::Digit,
+            b' ' | b'\t'..=b'\r' | 0x1c..=0x1f => Class::Space,
+            b'.' | b',' => Class::Mark,
+            b'-' => Class::Hyphen,
+            b'!'..=b'~' => Class::Symbol,
+            _ => Class::Letter,
+        });
+        byte += 1;
+    }
+    classes
+};
+
 /// The class and the length of the character at `at`.
 fn class_at(text: &str, at: usize) -> (Class, usize) {
-    let class = match text.as_bytes()[at] {
-        b'a'..=b'z' | b'A'..=b'Z' | b'\'' => Class::Letter,
-        b'0'..=b'9' => Class::Digit,
-        b' ' | b'\t'..=b'\r' | 0x1c..=0x1f => Class::Space,
-        b'.' | b',' => Class::Mark,
-        b'-' => Class::Hyphen,
-        b'!'..=b'~' => Class::Symbol,
-        0..=0x7f => Class::Letter,
-        _ => {
-            let letter = text[at..].chars().next().unwrap_or_default();
-            return (if is_space(letter) { Class::Space } else { Class::Letter }, letter.len_utf8());
-        }
-    };
-    (class, 1)
+    if let Some(class) = CLASSES[usize::from(text.as_bytes()[at])] {
+        return (class, 1);
+    }
+    let letter = text[at..].chars().next().unwrap_or_default();
+    (if is_space(letter) { Class::Space } else { Class::Letter }, letter.len_utf8())
 }
 
 /// White space as Python has it: Unicode's, and the four separators of ASCII.
@@ -100,19 +161,68 @@ fn is_space(letter: char) -> bool {
 
 /// The words of a text in lower case, as summaries are compared: runs of letters and digits; a letter of Chinese or
 /// Japanese, which put no spaces between words, is a word.
-pub(crate) fn summary_words(lower: &str) -> Vec<&str> {
-    let mut words = Vec::with_capacity(lower.len() / 5);
-    for word in Words::new(lower) {
-        let mut rest = word.text(lower);
-        while let Some((at, letter)) = rest.char_indices().find(|(_, letter)| is_whole_word(*letter)) {
-            let (run, behind) = rest.split_at(at);
-            let (letter, after) = behind.split_at(letter.len_utf8());
-            words.extend([run, letter].into_iter().filter(|word| !word.is_empty()));
-            rest = after;
-        }
-        words.extend(Some(rest).filter(|word| !word.is_empty()));
+pub(crate) fn summary_words(text: &str) -> Tokens {
+    if text.is_ascii() {
+        let mut text = padded(text);
+        text.make_ascii_lowercase();
+        let places = runs_of_alphanumerics(text.as_bytes());
+        return Tokens { text, places };
     }
-    words
+    let mut lower = text.to_lowercase();
+    let mut places = Vec::with_capacity(lower.len() / 5);
+    for word in Words::new(&lower) {
+        let mut rest = word.start;
+        for (at, letter) in word.text(&lower).char_indices().filter(|(_, letter)| is_whole_word(*letter)) {
+            let start = word.start + at;
+            let end = start + letter.len_utf8();
+            places.extend([Word { start: rest, end: start }, Word { start, end }].iter().filter(|word| !word.is_empty()));
+            rest = end;
+        }
+        places.extend(Some(Word { start: rest, end: word.end }).filter(|word| !word.is_empty()));
+    }
+    lower.push_str(PADDING);
+    Tokens { text: lower, places }
+}
+
+/// The runs of letters and digits in lower ASCII that ends with another character.
+fn runs_of_alphanumerics(bytes: &[u8]) -> Vec<Word> {
+    let mut places = Vec::with_capacity(bytes.len() / 4);
+    let (mut start, mut is_inside, mut was_last) = (0, false, 0);
+    for (number, chunk) in bytes.chunks(BLOCK).enumerate() {
+        let mut block = [0; BLOCK];
+        block[..chunk.len()].copy_from_slice(chunk);
+        let alphanumerics = alphanumerics(&block);
+        // A bit where a run begins or has just ended.
+        let mut edges = alphanumerics ^ (alphanumerics << 1 | was_last);
+        was_last = alphanumerics >> (BLOCK - 1);
+        while edges != 0 {
+            let at = number * BLOCK + edges.trailing_zeros() as usize;
+            edges &= edges - 1;
+            if is_inside {
+                places.push(Word { start, end: at });
+            }
+            (start, is_inside) = (at, !is_inside);
+        }
+    }
+    places
+}
+
+/// A bit for each letter and digit of lower ASCII, found in eight bytes at a time: a byte below 128 to which 128 less a
+/// bound is added has its highest bit set where it reaches the bound.
+fn alphanumerics(block: &[u8; BLOCK]) -> u64 {
+    const fn each(byte: u8) -> u64 {
+        u64::from_le_bytes([byte; 8])
+    }
+    let (eights, _) = block.as_chunks::<8>();
+    let mut bits = 0;
+    for (place, eight) in eights.iter().enumerate() {
+        let eight = u64::from_le_bytes(*eight);
+        let reaches = |bound: u8| eight + each(128 - bound);
+        let found = (reaches(b'0') & !reaches(b'9' + 1) | reaches(b'a') & !reaches(b'z' + 1)) & each(128);
+        // The eight highest bits, side by side.
+        bits |= (found >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56 << (8 * place);
+    }
+    bits
 }
 
 /// Whether a letter is of Han, Hiragana or Katakana.

@@ -10,6 +10,11 @@ pub(crate) struct Word {
 }
 
 impl Word {
+    /// Whether it has no letter.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
     /// The letters of the word, which is one of `text`.
     pub(crate) fn text(self, text: &str) -> &str {
         &text[self.start..self.end]
