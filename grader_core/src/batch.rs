@@ -73,7 +73,9 @@ impl Grader {
 }
 
 fn grade_rows<J: Judge>(judge: &J, batch: &Batch<'_>) -> Vec<Grade> {
-    let is_large = batch.rows.iter().map(|row| row.output_text.len()).sum::<usize>() >= PARALLEL_BYTES;
+    let bytes = batch.rows.iter().map(|row| row.output_text.len()).sum::<usize>();
+    // A pool of one thread would only take the work to another core, away from its cache.
+    let is_large = bytes >= PARALLEL_BYTES && rayon::current_num_threads() > 1;
     let reads_sample = judge.references().iter().any(|(_, template)| template.reads_sample());
     if !reads_sample && let Some(grades) = grade_by_runs(judge, batch, is_large) {
         return grades;

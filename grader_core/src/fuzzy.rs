@@ -25,13 +25,12 @@ struct Letters {
 impl LetterSequence {
     pub(crate) fn new(text: &str) -> Self {
         let mut letters = Letters { ascii: [0; 128], others: HashMap::default(), count: 0 };
-        let numbers: Vec<u32> = match text.is_ascii() {
-            true => {
-                letters.add_ascii(text.as_bytes());
-                text.bytes().map(|letter| letters.ascii[usize::from(letter & 127)]).collect()
-            }
-            false => text.chars().map(|letter| letters.add(letter)).collect(),
-        };
+        if text.is_ascii() {
+            letters.add_ascii(text.as_bytes());
+            let sequence = Sequence::of_ascii(text.as_bytes(), &letters.ascii, letters.count as usize);
+            return Self { letters, sequence, length: text.len() };
+        }
+        let numbers: Vec<u32> = text.chars().map(|letter| letters.add(letter)).collect();
         let sequence = Sequence::new(&numbers, letters.count as usize);
         Self { letters, sequence, length: numbers.len() }
     }
@@ -43,10 +42,10 @@ impl LetterSequence {
             return 1.0;
         }
         let common = match text.len() == length {
-            true => self.sequence.common(text.bytes().map(|letter| self.letters.ascii[usize::from(letter & 127)])),
+            true => self.sequence.common_with_ascii(text.as_bytes(), &self.letters.ascii),
             false => {
                 let numbers: Vec<u32> = text.chars().map(|letter| self.letters.number(letter)).collect();
-                self.sequence.common(numbers.into_iter())
+                self.sequence.common(&numbers)
             }
         };
         2.0 * count(common) / count(both)

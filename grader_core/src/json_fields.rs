@@ -129,7 +129,8 @@ impl Judge for JsonFields {
         let Ok(answer) = serde_json::from_str::<Value>(unfenced(text)) else { return Grade::scored(0.0) };
         let fits = self.schema.as_ref().is_none_or(|schema| schema.accepts(&answer));
         let score = if fits { expected.share(Some(&answer)) } else { 0.0 };
-        Grade::of_answer(score, answer.to_string())
+        // A value that was just read can be written.
+        Grade::of_answer(score, serde_json::to_string(&answer).unwrap_or_default())
     }
 }
 

@@ -3,7 +3,7 @@
 //! registers; the carries of a strip, one for each given symbol, go into the next strip.
 
 use crate::lanes::Instructions;
-use crate::lcs_strip::{LEAD, PLACES, Strip};
+use crate::lcs_strip::{Given, PLACES, Strip};
 
 /// An expected sequence of symbols, ready to be compared with.
 pub(crate) struct Sequence {
@@ -19,9 +19,19 @@ impl Sequence {
         Self::compared_by(Instructions::best(), symbols, kinds)
     }
 
+    /// As `new`, of letters of ASCII whose symbols are `symbol_of` them.
+    pub(crate) fn of_ascii(text: &[u8], symbol_of: &[u32; 128], kinds: usize) -> Self {
+        if text.len() > PLACES {
+            let symbols: Vec<u32> = text.iter().map(|letter| symbol_of[usize::from(letter & 127)]).collect();
+            return Self::new(&symbols, kinds);
+        }
+        let whole = Strip::whole(text, |letter| symbol_of[usize::from(letter & 127)], kinds);
+        Self { strips: vec![whole], kinds, instructions: Instructions::best() }
+    }
+
     fn compared_by(instructions: Instructions, symbols: &[u32], kinds: usize) -> Self {
         let strips = match symbols.len() <= PLACES {
-            true => vec![Strip::whole(symbols, kinds)],
+            true => vec![Strip::whole(symbols, |symbol| symbol, kinds)],
             false => {
                 let mut row_of = vec![0; kinds + 1];
                 symbols.chunks(PLACES).map(|places| Strip::part(places, &mut row_of)).collect()
@@ -31,26 +41,31 @@ impl Sequence {
     }
 
     /// Length of the longest common subsequence with `given`, where 0 is a symbol that the expected sequence lacks.
-    pub(crate) fn common(&self, given: impl ExactSizeIterator<Item = u32>) -> usize {
-        let length = given.len();
-        let mut symbols = Vec::with_capacity(length + LEAD);
-        symbols.extend(given);
-        symbols.resize(length + LEAD, 0);
+    pub(crate) fn common(&self, given: &[u32]) -> usize {
         if let [whole] = self.strips.as_slice() {
-            return whole.common(self.instructions, &symbols, None);
+            return whole.common(self.instructions, Given::Rows(given), None);
         }
         let mut row_of = vec![0; self.kinds + 1];
-        let mut rows = vec![0; symbols.len()];
-        let mut carries = vec![0; length];
+        let mut rows = vec![0; given.len()];
+        let mut carries = vec![0; given.len()];
         let part = |strip: &Strip| {
             strip.name_rows(&mut row_of);
-            for (row, symbol) in rows.iter_mut().zip(&symbols) {
+            for (row, symbol) in rows.iter_mut().zip(given) {
                 *row = row_of[*symbol as usize];
             }
             strip.forget_rows(&mut row_of);
-            strip.common(self.instructions, &rows, Some(&mut carries))
+            strip.common(self.instructions, Given::Rows(&rows), Some(&mut carries))
         };
         self.strips.iter().map(part).sum()
+    }
+
+    /// As `common`, of letters of ASCII whose symbols are `symbol_of` them.
+    pub(crate) fn common_with_ascii(&self, text: &[u8], symbol_of: &[u32; 128]) -> usize {
+        if let [whole] = self.strips.as_slice() {
+            return whole.common(self.instructions, Given::Ascii(text, symbol_of), None);
+        }
+        let symbols: Vec<u32> = text.iter().map(|letter| symbol_of[usize::from(letter & 127)]).collect();
+        self.common(&symbols)
     }
 }
 
@@ -77,8 +92,12 @@ mod tests {
         let wanted = plain(expected, given);
         for instructions in Instructions::available() {
             let sequence = Sequence::compared_by(instructions, expected, kinds as usize);
-            prop_assert_eq!(sequence.common(given.iter().copied()), wanted, "{:?}", instructions);
+            prop_assert_eq!(sequence.common(given), wanted, "{:?}", instructions);
         }
+        let letters = |symbols: &[u32]| symbols.iter().map(|symbol| *symbol as u8).collect::<Vec<_>>();
+        let symbol_of = std::array::from_fn(|letter| letter as u32);
+        let sequence = Sequence::of_ascii(&letters(expected), &symbol_of, kinds as usize);
+        prop_assert_eq!(sequence.common_with_ascii(&letters(given), &symbol_of), wanted);
         Ok(())
     }
 

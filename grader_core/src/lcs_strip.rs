@@ -6,6 +6,7 @@
 //! which is what makes the usual vector addition of long numbers slow.
 
 use std::cell::Cell;
+use std::ops::Range;
 
 use crate::lanes::{Instructions, Kernel, LANES, Lanes};
 
@@ -13,8 +14,8 @@ use crate::lanes::{Instructions, Kernel, LANES, Lanes};
 const WORD: usize = 63;
 /// Steps between two lanes: a borrow needs about two to go through the vectors and over to the next lane.
 const DELAY: usize = 2;
-/// Zeros at the end of a list of rows: the last lane begins and ends so many steps after the first.
-pub(crate) const LEAD: usize = (LANES - 1) * DELAY;
+/// The last lane begins and ends so many steps after the first.
+const LEAD: usize = (LANES - 1) * DELAY;
 /// Vectors of the widest strip: more do not fit into 16 registers together with what a step needs.
 const WIDEST: usize = 8;
 /// Places of a strip.
@@ -26,6 +27,36 @@ const SHORT: usize = 64;
 const BLOCK: usize = 64;
 
 type Vector = [u64; LANES];
+
+/// The given symbols.
+#[derive(Clone, Copy)]
+pub(crate) enum Given<'a> {
+    /// The row of each.
+    Rows(&'a [u32]),
+    /// Letters of ASCII, and the row of each letter.
+    Ascii(&'a [u8], &'a [u32; 128]),
+}
+
+impl<'a> Given<'a> {
+    fn len(self) -> usize {
+        match self {
+            Self::Rows(rows) => rows.len(),
+            Self::Ascii(text, _) => text.len(),
+        }
+    }
+
+    /// Calls `take` with the row of each symbol of `places`, which may reach beyond the end.
+    #[inline(always)]
+    fn each_row(self, places: Range<usize>, take: impl FnMut(u32)) {
+        let places = places.start.min(self.len())..places.end.min(self.len());
+        match self {
+            Self::Rows(rows) => rows[places].iter().copied().for_each(take),
+            Self::Ascii(text, row_of) => {
+                text[places].iter().map(|letter| row_of[usize::from(letter & 127)]).for_each(take);
+            }
+        }
+    }
+}
 
 /// At most `PLACES` places of a sequence.
 pub(crate) struct Strip {
@@ -48,9 +79,9 @@ enum Rows {
 }
 
 impl Strip {
-    /// All of a sequence; symbols are 1 to `kinds` and their own rows.
-    pub(crate) fn whole(places: &[u32], kinds: usize) -> Self {
-        Self { symbols: Vec::new(), rows: Rows::new(places, kinds) }
+    /// All of a sequence; each symbol has the row `row_of` it, 1 to `kinds`.
+    pub(crate) fn whole<T: Copy>(symbols: &[T], row_of: impl Fn(T) -> u32, kinds: usize) -> Self {
+        Self { symbols: Vec::new(), rows: Rows::new(symbols, row_of, kinds) }
     }
 
     /// A part of a sequence. `row_of` has a 0 for each symbol, before and after.
@@ -63,8 +94,7 @@ impl Strip {
                 *row = symbols.len() as u32;
             }
         }
-        let places: Vec<u32> = places.iter().map(|symbol| row_of[*symbol as usize]).collect();
-        let rows = Rows::new(&places, symbols.len());
+        let rows = Rows::new(places, |symbol| row_of[symbol as usize], symbols.len());
         let strip = Self { symbols, rows };
         strip.forget_rows(row_of);
         strip
@@ -84,75 +114,74 @@ impl Strip {
         }
     }
 
-    /// How much longer the common subsequence becomes by this strip. `order` has the row of each given symbol, then
-    /// `LEAD` zeros; `carries` the borrow of each from the strip before, and after for the next.
-    pub(crate) fn common(&self, instructions: Instructions, order: &[u32], carries: Option<&mut [u8]>) -> usize {
+    /// How much longer the common subsequence becomes by this strip. `carries` has the borrow of each given symbol
+    /// from the strip before, and afterwards for the next.
+    pub(crate) fn common(&self, instructions: Instructions, given: Given<'_>, carries: Option<&mut [u8]>) -> usize {
         match &self.rows {
-            Rows::Word(rows) => word(rows, order, carries),
-            Rows::Vectors1(rows) => instructions.run(Steps { rows, order, carries }),
-            Rows::Vectors2(rows) => instructions.run(Steps { rows, order, carries }),
-            Rows::Vectors3(rows) => instructions.run(Steps { rows, order, carries }),
-            Rows::Vectors4(rows) => instructions.run(Steps { rows, order, carries }),
-            Rows::Vectors5(rows) => instructions.run(Steps { rows, order, carries }),
-            Rows::Vectors6(rows) => instructions.run(Steps { rows, order, carries }),
-            Rows::Vectors7(rows) => instructions.run(Steps { rows, order, carries }),
-            Rows::Vectors8(rows) => instructions.run(Steps { rows, order, carries }),
+            Rows::Word(rows) => word(rows, given, carries),
+            Rows::Vectors1(rows) => instructions.run(Steps { rows, given, carries }),
+            Rows::Vectors2(rows) => instructions.run(Steps { rows, given, carries }),
+            Rows::Vectors3(rows) => instructions.run(Steps { rows, given, carries }),
+            Rows::Vectors4(rows) => instructions.run(Steps { rows, given, carries }),
+            Rows::Vectors5(rows) => instructions.run(Steps { rows, given, carries }),
+            Rows::Vectors6(rows) => instructions.run(Steps { rows, given, carries }),
+            Rows::Vectors7(rows) => instructions.run(Steps { rows, given, carries }),
+            Rows::Vectors8(rows) => instructions.run(Steps { rows, given, carries }),
         }
     }
 }
 
 impl Rows {
-    /// The rows of a strip whose places have the rows `places`, 1 to `kinds`.
-    fn new(places: &[u32], kinds: usize) -> Self {
+    /// The rows, 1 to `kinds`, of a strip's places.
+    fn new<T: Copy>(places: &[T], row_of: impl Fn(T) -> u32, kinds: usize) -> Self {
         if places.len() <= SHORT {
             let mut rows = vec![0; kinds + 1];
-            for (place, row) in places.iter().enumerate() {
-                rows[*row as usize] |= 1 << place;
+            for (place, symbol) in places.iter().enumerate() {
+                rows[row_of(*symbol) as usize] |= 1 << place;
             }
             return Self::Word(rows);
         }
         match places.len().div_ceil(WORD * LANES) {
-            1 => Self::Vectors1(vectors(places, kinds)),
-            2 => Self::Vectors2(vectors(places, kinds)),
-            3 => Self::Vectors3(vectors(places, kinds)),
-            4 => Self::Vectors4(vectors(places, kinds)),
-            5 => Self::Vectors5(vectors(places, kinds)),
-            6 => Self::Vectors6(vectors(places, kinds)),
-            7 => Self::Vectors7(vectors(places, kinds)),
-            _ => Self::Vectors8(vectors(places, kinds)),
+            1 => Self::Vectors1(vectors(places, row_of, kinds)),
+            2 => Self::Vectors2(vectors(places, row_of, kinds)),
+            3 => Self::Vectors3(vectors(places, row_of, kinds)),
+            4 => Self::Vectors4(vectors(places, row_of, kinds)),
+            5 => Self::Vectors5(vectors(places, row_of, kinds)),
+            6 => Self::Vectors6(vectors(places, row_of, kinds)),
+            7 => Self::Vectors7(vectors(places, row_of, kinds)),
+            _ => Self::Vectors8(vectors(places, row_of, kinds)),
         }
     }
 }
 
-fn vectors<const N: usize>(places: &[u32], kinds: usize) -> Vec<[Vector; N]> {
+fn vectors<T: Copy, const N: usize>(places: &[T], row_of: impl Fn(T) -> u32, kinds: usize) -> Vec<[Vector; N]> {
     let mut rows = vec![[[0; LANES]; N]; kinds + 1];
     for (word, places) in places.chunks(WORD).enumerate() {
         let (lane, vector) = (word / N, word % N);
-        for (place, row) in places.iter().enumerate() {
-            rows[*row as usize][vector][lane] |= 1 << place;
+        for (place, symbol) in places.iter().enumerate() {
+            rows[row_of(*symbol) as usize][vector][lane] |= 1 << place;
         }
     }
     rows
 }
 
-/// A single word. A place counts where its bit fell from 1 to 0; bits behind the last place are in no row and stay 1.
-fn word(rows: &[u64], order: &[u32], mut carries: Option<&mut [u8]>) -> usize {
+/// A single word, in the last strip. A place counts where its bit fell from 1 to 0; bits behind the last place are in no
+/// row and stay 1.
+fn word(rows: &[u64], given: Given<'_>, carries: Option<&mut [u8]>) -> usize {
     let mut bits = u64::MAX;
-    for (place, row) in order[..order.len() - LEAD].iter().enumerate() {
-        let places = rows.get(*row as usize).copied().unwrap_or_default();
-        let carried = carries.as_ref().map_or(0, |carries| u64::from(carries[place]));
-        bits = (bits + (bits & places) + carried) | (bits & !places);
-    }
-    if let Some(carries) = carries.as_mut() {
-        carries.fill(0);
-    }
+    let mut carries = carries.into_iter().flatten();
+    given.each_row(0..given.len(), |row| {
+        let places = rows.get(row as usize).copied().unwrap_or_default();
+        let carry = carries.next().map_or(0, |carry| u64::from(*carry));
+        bits = bits.wrapping_add(bits & places).wrapping_add(carry) | (bits & !places);
+    });
     bits.count_zeros() as usize
 }
 
 /// The steps over all given symbols.
 struct Steps<'a, const N: usize> {
     rows: &'a [[Vector; N]],
-    order: &'a [u32],
+    given: Given<'a>,
     carries: Option<&'a mut [u8]>,
 }
 
@@ -161,11 +190,11 @@ impl<const N: usize> Kernel for Steps<'_, N> {
 
     #[inline(always)]
     fn run<L: Lanes>(self) -> usize {
-        let Some(carries) = self.carries else { return steps::<L, N>(self.rows, self.order, |_| 0, |_, _| ()) };
+        let Some(carries) = self.carries else { return steps::<L, N>(self.rows, self.given, |_| 0, |_, _| ()) };
         let carries = Cell::from_mut(carries).as_slice_of_cells();
         let borrow_in = |place: usize| carries.get(place).map_or(0, |carry| u64::from(carry.get()));
         let borrow_out = |place: usize, borrow: L| carries[place].set(u8::from(borrow.words()[LANES - 1] != 0));
-        steps::<L, N>(self.rows, self.order, borrow_in, borrow_out)
+        steps::<L, N>(self.rows, self.given, borrow_in, borrow_out)
     }
 }
 
@@ -174,7 +203,7 @@ impl<const N: usize> Kernel for Steps<'_, N> {
 #[inline(always)]
 fn steps<L: Lanes, const N: usize>(
     rows: &[[Vector; N]],
-    order: &[u32],
+    given: Given<'_>,
     borrow_in: impl Fn(usize) -> u64,
     borrow_out: impl Fn(usize, L),
 ) -> usize {
@@ -184,12 +213,17 @@ fn steps<L: Lanes, const N: usize>(
     let (mut older, mut newer) = (L::zero().moved_on(borrow_in(0)), L::zero().moved_on(borrow_in(1)));
     // The rows of a block's symbols behind those of the last symbols before it: looked up once, used by every lane.
     let mut recent = [nothing; LEAD + BLOCK];
-    let mut step = 0;
-    for block in order.chunks(BLOCK) {
-        for (recent, row) in recent[LEAD..].iter_mut().zip(block) {
-            *recent = rows.get(*row as usize).unwrap_or(nothing);
-        }
-        for window in recent.windows(LEAD + 1).take(block.len()) {
+    let (mut step, end) = (0, given.len() + LEAD);
+    while step < end {
+        let block = BLOCK.min(end - step);
+        recent[LEAD..].fill(nothing);
+        let mut next = recent[LEAD..].iter_mut();
+        given.each_row(step..step + block, |row| {
+            if let (Some(next), Some(row)) = (next.next(), rows.get(row as usize)) {
+                *next = row;
+            }
+        });
+        for window in recent.windows(LEAD + 1).take(block) {
             let matching = [window[LEAD], window[LEAD - DELAY], window[LEAD - 2 * DELAY], window[LEAD - 3 * DELAY]];
             let mut borrow = older;
             for (vector, bits) in bits.iter_mut().enumerate() {
@@ -205,7 +239,7 @@ fn steps<L: Lanes, const N: usize>(
             newer = borrow.moved_on(borrow_in(step + DELAY));
             step += 1;
         }
-        recent.copy_within(block.len()..block.len() + LEAD, 0);
+        recent.copy_within(block..block + LEAD, 0);
     }
     bits.iter().flat_map(|bits| bits.words()).map(|word| word.count_ones() as usize).sum()
 }

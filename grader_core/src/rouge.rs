@@ -28,8 +28,9 @@ impl WordSequence {
 
     /// By the longest common subsequence of words.
     pub(crate) fn rouge_l(&self, words: &Tokens) -> f64 {
-        let numbers = words.letters().map(|word| self.words.number(word).map_or(0, |number| number + 1));
-        harmonic_mean(self.sequence.common(numbers), words.len(), self.length)
+        let numbers: Vec<u32> =
+            words.letters().map(|word| self.words.number(word).map_or(0, |number| number + 1)).collect();
+        harmonic_mean(self.sequence.common(&numbers), words.len(), self.length)
     }
 }
 

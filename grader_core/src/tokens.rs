@@ -175,7 +175,8 @@ pub(crate) fn summary_words(text: &str) -> Tokens {
         for (at, letter) in word.text(&lower).char_indices().filter(|(_, letter)| is_whole_word(*letter)) {
             let start = word.start + at;
             let end = start + letter.len_utf8();
-            places.extend([Word { start: rest, end: start }, Word { start, end }].iter().filter(|word| !word.is_empty()));
+            places
+                .extend([Word { start: rest, end: start }, Word { start, end }].iter().filter(|word| !word.is_empty()));
             rest = end;
         }
         places.extend(Some(Word { start: rest, end: word.end }).filter(|word| !word.is_empty()));
