@@ -25,8 +25,8 @@ struct Letters {
 impl LetterSequence {
     pub(crate) fn new(text: &str) -> Self {
         let mut letters = Letters { ascii: [0; 128], others: HashMap::default(), count: 0 };
+        letters.add_ascii(text.as_bytes());
         if text.is_ascii() {
-            letters.add_ascii(text.as_bytes());
             let sequence = Sequence::of_ascii(text.as_bytes(), &letters.ascii, letters.count as usize);
             return Self { letters, sequence, length: text.len() };
         }
@@ -65,11 +65,11 @@ impl Letters {
         *number
     }
 
-    /// Adds letters of ASCII in the order of their codes, with no jump that depends on a letter.
+    /// Adds a text's letters of ASCII in the order of their codes, with no jump that depends on a letter.
     fn add_ascii(&mut self, text: &[u8]) {
-        let mut occurs = [false; 128];
+        let mut occurs = [false; 256];
         for letter in text {
-            occurs[usize::from(letter & 127)] = true;
+            occurs[usize::from(*letter)] = true;
         }
         for (number, occurs) in self.ascii.iter_mut().zip(occurs) {
             self.count += u32::from(occurs);

@@ -162,11 +162,10 @@ fn is_space(letter: char) -> bool {
 /// The words of a text in lower case, as summaries are compared: runs of letters and digits; a letter of Chinese or
 /// Japanese, which put no spaces between words, is a word.
 pub(crate) fn summary_words(text: &str) -> Tokens {
-    if text.is_ascii() {
-        let mut text = padded(text);
-        text.make_ascii_lowercase();
-        let places = runs_of_alphanumerics(text.as_bytes());
-        return Tokens { text, places };
+    let mut lower = padded(text);
+    lower.make_ascii_lowercase();
+    if let Some(places) = runs_of_alphanumerics(&lower) {
+        return Tokens { text: lower, places };
     }
     let mut lower = text.to_lowercase();
     let mut places = Vec::with_capacity(lower.len() / 5);
@@ -185,14 +184,34 @@ pub(crate) fn summary_words(text: &str) -> Tokens {
     Tokens { text: lower, places }
 }
 
-/// The runs of letters and digits in lower ASCII that ends with another character.
-fn runs_of_alphanumerics(bytes: &[u8]) -> Vec<Word> {
-    let mut places = Vec::with_capacity(bytes.len() / 4);
-    let (mut start, mut is_inside, mut was_last) = (0, false, 0);
-    for (number, chunk) in bytes.chunks(BLOCK).enumerate() {
+/// The runs of letters and digits of a padded text whose ASCII is in lower case. `None` where it has upper case beyond
+/// ASCII or a letter that is a whole word.
+fn runs_of_alphanumerics(text: &str) -> Option<Vec<Word>> {
+    let mut places = Vec::with_capacity(text.len() / 4);
+    let (mut start, mut is_inside) = (0, false);
+    // The last bit of the block before, and the bits of this one that its last character has.
+    let (mut was_last, mut spilled) = (0, 0);
+    for (number, chunk) in text.as_bytes().chunks(BLOCK).enumerate() {
         let mut block = [0; BLOCK];
         block[..chunk.len()].copy_from_slice(chunk);
-        let alphanumerics = alphanumerics(&block);
+        let (mut alphanumerics, mut others) = classes(&block);
+        alphanumerics |= std::mem::take(&mut spilled);
+        while others != 0 {
+            let at = others.trailing_zeros();
+            others &= others - 1;
+            let Some(letter) = text.get(number * BLOCK + at as usize..).and_then(|rest| rest.chars().next()) else {
+                // The middle of a character.
+                continue;
+            };
+            if is_whole_word(letter) || !letter.to_lowercase().eq([letter]) {
+                return None;
+            }
+            if letter.is_alphanumeric() {
+                let bits = ((1_u128 << letter.len_utf8()) - 1) << at;
+                alphanumerics |= bits as u64;
+                spilled = (bits >> BLOCK) as u64;
+            }
+        }
         // A bit where a run begins or has just ended.
         let mut edges = alphanumerics ^ (alphanumerics << 1 | was_last);
         was_last = alphanumerics >> (BLOCK - 1);
@@ -205,29 +224,66 @@ fn runs_of_alphanumerics(bytes: &[u8]) -> Vec<Word> {
             (start, is_inside) = (at, !is_inside);
         }
     }
-    places
+    Some(places)
 }
 
-/// A bit for each letter and digit of lower ASCII, found in eight bytes at a time: a byte below 128 to which 128 less a
-/// bound is added has its highest bit set where it reaches the bound.
-fn alphanumerics(block: &[u8; BLOCK]) -> u64 {
+/// A bit for each letter and digit of lower ASCII, and one for each byte beyond ASCII. Eight bytes are looked at in one
+/// go: a byte below 128 to which 128 less a bound is added has its highest bit set where it reaches the bound.
+fn classes(block: &[u8; BLOCK]) -> (u64, u64) {
     const fn each(byte: u8) -> u64 {
         u64::from_le_bytes([byte; 8])
     }
+    // The eight highest bits, side by side.
+    let gathered = |highest: u64| (highest >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56;
     let (eights, _) = block.as_chunks::<8>();
-    let mut bits = 0;
+    let (mut alphanumerics, mut others) = (0, 0);
     for (place, eight) in eights.iter().enumerate() {
         let eight = u64::from_le_bytes(*eight);
-        let reaches = |bound: u8| eight + each(128 - bound);
-        let found = (reaches(b'0') & !reaches(b'9' + 1) | reaches(b'a') & !reaches(b'z' + 1)) & each(128);
-        // The eight highest bits, side by side.
-        bits |= (found >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56 << (8 * place);
+        let reaches = |bound: u8| (eight & each(127)) + each(128 - bound);
+        let found = reaches(b'0') & !reaches(b'9' + 1) | reaches(b'a') & !reaches(b'z' + 1);
+        let other = eight & each(128);
+        alphanumerics |= gathered(found & !other & each(128)) << (8 * place);
+        others |= gathered(other) << (8 * place);
     }
-    bits
+    (alphanumerics, others)
 }
 
 /// Whether a letter is of Han, Hiragana or Katakana.
 fn is_whole_word(letter: char) -> bool {
     matches!(u32::from(letter), 0x3005..=0x3007 | 0x3040..=0x30ff | 0x31f0..=0x31ff | 0x3400..=0x4dbf
         | 0x4e00..=0x9fff | 0xf900..=0xfaff | 0x20000..=0x323af)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Character by character.
+    fn plain_words(text: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        for letter in text.to_lowercase().chars() {
+            match letter {
+                _ if is_whole_word(letter) && letter.is_alphanumeric() => {
+                    words.extend([letter.to_string(), String::new()]);
+                }
+                _ if letter.is_alphanumeric() => words.last_mut().into_iter().for_each(|word| word.push(letter)),
+                _ => words.push(String::new()),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn words_found_eight_bytes_at_a_time_are_those_found_one_by_one(
+            text in prop_oneof!["[a-zA-Z0-9 .'é–ß]{0,200}", "[a-c é]{60,70}", "[a zÉΣ日の々]{0,140}", any::<String>()]
+        ) {
+            let tokens = summary_words(&text);
+            prop_assert_eq!(tokens.words().collect::<Vec<_>>(), plain_words(&text));
+        }
+    }
 }
