@@ -110,7 +110,9 @@ def measure(comparison: Comparison, rounds: int, clock: Clock) -> Timing:
     theirs: list[float] = []
     for _ in range(rounds):
         ours.append(_seconds(lambda: graders.grade(request), calls, clock) / len(answers.texts))
-        theirs.append(_seconds(lambda: comparison.score(answers.texts, answers.references), 1, clock) / len(answers.texts))
+        theirs.append(
+            _seconds(lambda: comparison.score(answers.texts, answers.references), 1, clock) / len(answers.texts)
+        )
     return Timing(ours, theirs)
 
 

@@ -27,7 +27,7 @@ SCHEMA: dict[str, Any] = {
     "required": ["name", "price", "count", "address"],
     "additionalProperties": False,
 }
-SHAPE = {"type": "shape", "min_characters": 100, "max_characters": 300, "slope_characters": 100}
+SHAPE: dict[str, Any] = {"type": "shape", "min_characters": 100, "max_characters": 300, "slope_characters": 100}
 
 
 def comparisons() -> Iterator[Comparison]:
@@ -126,7 +126,7 @@ def forms() -> Iterator[Comparison]:
 
 def _length(text: str, reference: str) -> float:
     over = max(SHAPE["min_characters"] - len(text), len(text) - SHAPE["max_characters"], 0)
-    return max(0.0, 1 - over / SHAPE["slope_characters"])
+    return float(max(0.0, 1 - over / SHAPE["slope_characters"]))
 
 
 def _tool_calls(answers: Answers) -> Comparison:

@@ -26,6 +26,7 @@ SAMPLES = 4096
 SECONDS = 2.0
 """Time of a round."""
 GRADER = {"type": "number", "reference": "{{item.answer}}", "location": {"marker": "####", "marker_required": True}}
+METHOD = "/pinetune.api.grading.v1.GradingService/Grade"
 GRADES_BAR = 4_000_000
 """Grades a second."""
 NANOSECONDS_BAR = 160
@@ -36,7 +37,7 @@ def main(rounds: int) -> None:
     """Measure a pod with one call in flight, and with two."""
     request = encoder(GRADER, solutions(SAMPLES))
     with running_pod() as (process, channel):
-        grade: Callable[[bytes], bytes] = channel.unary_unary("/pinetune.api.grading.v1.GradingService/Grade")
+        grade: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(METHOD)
         reply = wire.GradeResponse.FromString(grade(request()))
         assert len(reply.grades) == SAMPLES, f"{SAMPLES} texts were sent and {len(reply.grades)} grades came back"
         for in_flight in (1, 2):

@@ -17,10 +17,10 @@ GROUP_SIZE = 8
 """Answers to one question, as in a group of GRPO."""
 SHORTEST, LONGEST = 50, 2000
 """Characters of a free text."""
-MADE_WORDS = (
+MADE_TEXT = (
     "the stall sells fresh eggs and takes in every day so over all days of the season it earns more than the family "
     "pays for feed straw and repairs which leaves a small profit of about $1,240.50 (12%) before taxes are due"
-).split()
+)
 
 
 def rows(name: str) -> list[dict[str, Any]]:
@@ -28,9 +28,9 @@ def rows(name: str) -> list[dict[str, Any]]:
     path = SHARED_DATA / name
     if not path.exists():
         return []
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as lines:
-        return [json.loads(line) for line in lines]
+    written = path.read_bytes()
+    text = gzip.decompress(written) if path.suffix == ".gz" else written
+    return [json.loads(line) for line in text.decode().splitlines() if line]
 
 
 @cache
@@ -42,7 +42,7 @@ def sentences() -> Sequence[str]:
     if not texts:
         print(f"no shared data in {SHARED_DATA}: free texts are made from a seed")
         draw = random.Random(0)
-        return [" ".join(draw.choices(MADE_WORDS, k=draw.randint(5, 40))) + "." for _ in range(2000)]
+        return [" ".join(draw.choices(MADE_TEXT.split(), k=draw.randint(5, 40))) + "." for _ in range(2000)]
     return [sentence for text in texts for sentence in text.replace("\n", ". ").split(". ") if sentence]
 
 
@@ -81,8 +81,10 @@ def solutions(count: int) -> Answers:
     problems = _problems()
     texts: list[str] = []
     references: list[str] = []
+    steps, answer = "", ""
     for place in range(count):
-        steps, answer = next(problems) if place % GROUP_SIZE == 0 else (steps, answer)
+        if place % GROUP_SIZE == 0:
+            steps, answer = next(problems)
         said = answer if draw.random() < 2 / 3 else str(int(answer) + draw.randint(1, 9))
         marked = f"{int(said):,}" if draw.random() < 0.5 else said
         texts.append(f"{steps}\n#### {marked}")

@@ -156,8 +156,8 @@ class Sandbox:
             "call_seconds": self._settings.python_call_timeout_seconds,
         }
         # -s and -P: no modules of the user or of the working folder; -B: nothing is written beside the libraries. No
-        # variable is handed on; those that are set make the order of sets the same in every process, and keep the core's
-        # allocator from reserving a GiB of the address space.
+        # variable is handed on; those that are set make the order of sets the same in every process, and keep the
+        # core's allocator from reserving a GiB of the address space.
         return subprocess.Popen(
             [sys.executable, "-s", "-P", "-B", str(Path(wire.__file__)), json.dumps(settings)],
             stdin=subprocess.PIPE,
