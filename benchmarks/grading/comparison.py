@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pinetune.api.grading.v1 import grading_pb2 as wire
+from pinetune.client.grade_requests import encode_grade_request
 from pinetune.grading import graders
 
 TOLERANCE = 1e-9
@@ -82,7 +83,7 @@ def encoder(grader: Mapping[str, Any], answers: Answers) -> Callable[[], bytes]:
             items.append(json.dumps({"answer": reference}, ensure_ascii=False))
         indexes.append(len(items) - 1)
     spec = wire.GraderSpec(json=json.dumps(grader)).SerializeToString()
-    return lambda: graders.encode_grade_request(spec, items, answers.texts, indexes)
+    return lambda: encode_grade_request(spec, items, answers.texts, indexes)
 
 
 def library(name: str, package: str) -> Any:

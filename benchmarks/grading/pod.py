@@ -1,6 +1,6 @@
 """A grading pod as users have it: a process of its own, asked over gRPC on loopback.
 
-Requests are encoded anew for each call (`graders.encode_grade_request`), as a client does. Printed are grades a second
+Requests are encoded anew for each call (`client.grade_requests`), as a client does. Printed are grades a second
 and what each costs in the server: user and system CPU of the whole process, transport included.
 """
 

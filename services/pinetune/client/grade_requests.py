@@ -1,4 +1,4 @@
-"""Writes requests to the grading service from columns of texts, in Rust: a message in Python takes 28 times as long.
+"""Writes requests to the grading service from columns of texts, in Rust: messages in Python take eight times as long.
 
 The one place outside the grading room that opens the core.
 """
