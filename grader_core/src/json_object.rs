@@ -148,7 +148,9 @@ impl<'v> JsonObject<'v> {
         let mut given = self.map.iter().filter(|(_, value)| !value.is_null());
         match given.find(|(key, _)| !self.known.contains(&key.as_str())) {
             None => Ok(()),
-            Some((key, _)) => Err(GraderError::UnknownField { field: self.path.field(key), known: self.known.join(", ") }),
+            Some((key, _)) => {
+                Err(GraderError::UnknownField { field: self.path.field(key), known: self.known.join(", ") })
+            }
         }
     }
 }
