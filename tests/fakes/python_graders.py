@@ -1,6 +1,7 @@
 """Asking Python graders in tests: settings with short limits, and a question's one grade."""
 
 import json
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,7 +40,7 @@ def ask(
     """Return the grades of these texts, each with the same item, asked for within `seconds`."""
     bodies = [json.dumps({"item": item or {"answer": "4"}, "sample": {"output_text": text}}) for text in texts]
     questions = Questions("python", "", {"type": "python", "source": source}, bodies)
-    return list(asker.ask(questions, deadline=time.monotonic() + seconds).grades)
+    return list(asker.ask(questions, deadline=time.monotonic() + seconds, cancelled=threading.Event()).grades)
 
 
 def still_grades(asker: PythonAsker) -> bool:

@@ -207,6 +207,7 @@ class FakeGrading(GradingClient):
         item_indexes: Sequence[int],
         finish_reasons: Sequence[FinishReason] = (),
         samples_json: Sequence[str] = (),
+        fresh_answers: bool = False,
     ) -> GradedBatch:
         """Score."""
         scores = [self.score_of.get(int(text.split()[1]), 0.0) for text in output_texts]

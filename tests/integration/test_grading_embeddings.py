@@ -2,6 +2,7 @@
 
 import json
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -62,7 +63,7 @@ def make(api: OpenaiApi) -> Iterator[Make]:
 def ask(asker: EmbeddingAsker, *pairs: tuple[str, str], seconds: float = 30.0) -> Answers:
     bodies = [json.dumps(pair) for pair in pairs]
     questions = Questions(kind="text_similarity", part="", grader=GRADER, bodies=bodies)
-    return asker.ask(questions, deadline=time.monotonic() + seconds)
+    return asker.ask(questions, deadline=time.monotonic() + seconds, cancelled=threading.Event())
 
 
 def scores(asker: EmbeddingAsker, *pairs: tuple[str, str]) -> list[float | None]:

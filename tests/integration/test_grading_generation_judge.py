@@ -45,7 +45,7 @@ def ask(
 ) -> Answers:
     body = json.dumps(messages or [USER])
     questions = Questions(kind="score_model", part="", grader=grader, bodies=[body])
-    return asker.ask(questions, deadline=time.monotonic() + seconds)
+    return asker.ask(questions, deadline=time.monotonic() + seconds, cancelled=threading.Event())
 
 
 def error(answers: Answers) -> GradeError:

@@ -76,7 +76,7 @@ def asker(make: Make) -> JudgeAsker:
 def ask(asker: JudgeAsker, *texts: str, grader: dict[str, JsonValue] = SCORE, seconds: float = 30.0) -> Answers:
     bodies = [json.dumps([{"role": "user", "content": text}]) for text in texts or ("hello",)]
     questions = Questions(kind=str(grader["type"]), part="", grader=grader, bodies=bodies)
-    return asker.ask(questions, deadline=time.monotonic() + seconds)
+    return asker.ask(questions, deadline=time.monotonic() + seconds, cancelled=threading.Event())
 
 
 def grade(asker: JudgeAsker, text: str = "hello", **how: object) -> Grade:

@@ -70,7 +70,7 @@ def ask(
     asker: RemoteAsker, spec: dict[str, JsonValue], bodies: Sequence[str] = (body("4"),), seconds: float = 30.0
 ) -> Answers:
     questions = Questions(kind="remote", part="", grader=spec, bodies=bodies)
-    return asker.ask(questions, deadline=time.monotonic() + seconds)
+    return asker.ask(questions, deadline=time.monotonic() + seconds, cancelled=threading.Event())
 
 
 def error(answers: Answers) -> GradeError:

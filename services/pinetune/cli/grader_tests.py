@@ -61,7 +61,7 @@ def _report(client: GradingClient, grader_json: str, cases: Sequence[Case], limi
         task = progress.add_task("", total=limits.repeats * sum(len(case.samples) for case in cases))
 
         def grade(samples: Sequence[Sample]) -> GradedBatch:
-            graded = client.grade_samples(grader_json, samples)
+            graded = client.grade_samples(grader_json, samples, fresh_answers=True)
             progress.advance(task, len(samples))
             return graded
 

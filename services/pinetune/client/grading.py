@@ -62,11 +62,13 @@ class GradingClient:
         item_indexes: Sequence[int],
         finish_reasons: Sequence[FinishReason] = (),
         samples_json: Sequence[str] = (),
+        fresh_answers: bool = False,
     ) -> GradedBatch:
         """Grade `output_texts` [N], each against the item of `items_json` that `item_indexes` [N] names.
 
         `samples_json` [N] has further `sample.*` values of each text as JSON objects (`output_tools`, `choices` …),
-        an empty text for none; leave it out where no text has any.
+        an empty text for none; leave it out where no text has any. With `fresh_answers` models are asked anew, whatever
+        answers are kept from earlier calls.
 
         Raises InvalidInput where the grader or the batch's shape is wrong; a text that cannot be graded is a Grade
         with an error instead.
@@ -81,13 +83,16 @@ class GradingClient:
             samples_json,
             [FINISH_REASON_TO_WIRE[reason] for reason in finish_reasons],
         )
+        if fresh_answers:
+            # Messages in wire format merge by being joined.
+            request += wire.GradeRequest(fresh_answers=True).SerializeToString()
         response = call(self._grade, request, deadline_seconds=GRADE_DEADLINE_SECONDS)
         grades = tuple(Grade.from_wire(message) for message in response.grades)
         if len(grades) != len(output_texts):
             raise AssertionError(f"{len(output_texts)} texts were sent and {len(grades)} grades came back")
         return GradedBatch(grades, dict(response.judge_tokens), response.grading_seconds)
 
-    def grade_samples(self, grader_json: str, samples: Sequence[Sample]) -> GradedBatch:
+    def grade_samples(self, grader_json: str, samples: Sequence[Sample], *, fresh_answers: bool = False) -> GradedBatch:
         """Grade any number of samples, in as many calls as messages of a sensible size take; raises as `grade` does."""
         grades: list[Grade] = []
         judge_tokens: Counter[str] = Counter()
@@ -100,6 +105,7 @@ class GradingClient:
                 output_texts=[sample.text for sample in part],
                 item_indexes=[items[sample.fields_json] for sample in part],
                 samples_json=[s.values_json for s in part] if any(s.values_json for s in part) else (),
+                fresh_answers=fresh_answers,
             )
             grades += graded.grades
             judge_tokens.update(graded.judge_tokens)

@@ -1,8 +1,10 @@
 """Has the questions of a batch answered: all parts at once, each by the asker of its kind."""
 
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import copy_context
 
 from pydantic import JsonValue
@@ -31,37 +33,31 @@ class Askers:
         for path, part in parts_of(grader):
             kind = kind_of(part)
             if kind in KINDS_THAT_ASK:
-                self._check_part(path, kind, part)
+                with _placed(path):
+                    self._asker(kind).check(part)
 
-    def _check_part(self, path: str, kind: str, part: Mapping[str, JsonValue]) -> None:
-        try:
-            self._asker(kind).check(part)
-        except InvalidInput as error:
-            field = f"{path}{error.metadata.get('field', 'type')}"
-            detail = error.metadata.get("detail", error.message)
-            raise InvalidInput(f"{field}: {detail}", reason=error.reason, field=field, detail=detail) from error
-
-    def answer(self, parts: Sequence[Questions], *, seconds: float | None) -> list[Answers]:
+    def answer(self, parts: Sequence[Questions], *, seconds: float | None, cancelled: threading.Event) -> list[Answers]:
         """Answer the questions of every part within `seconds`, or within an hour; a failure is a grade's error.
 
-        Raises InvalidInput where this service cannot run the grader.
+        Once `cancelled` is set nobody waits any more. Raises InvalidInput where this service cannot run the grader.
         """
-        deadline = time.monotonic() + min(LONGEST_SECONDS, seconds or LONGEST_SECONDS) - REPLY_SECONDS
-        for part in parts:
-            path = f"graders.{part.part}." if part.part else ""
-            self._check_part(path, kind_of(part.grader), part.grader)
+        seconds = LONGEST_SECONDS if seconds is None else min(seconds, LONGEST_SECONDS)
+        deadline = time.monotonic() + seconds - REPLY_SECONDS
         if len(parts) == 1:
-            return [self._answer_part(parts[0], deadline)]
+            return [self._answer_part(parts[0], deadline, cancelled)]
         with ThreadPoolExecutor(max_workers=len(parts), thread_name_prefix="ask") as pool:
             # The copied contexts carry the trace and the hops of the call that asks.
-            calls = [pool.submit(copy_context().run, self._answer_part, part, deadline) for part in parts]
+            calls = [pool.submit(copy_context().run, self._answer_part, part, deadline, cancelled) for part in parts]
             return [call.result() for call in calls]
 
-    def _answer_part(self, part: Questions, deadline: float) -> Answers:
+    def _answer_part(self, part: Questions, deadline: float, cancelled: threading.Event) -> Answers:
         kind, count = kind_of(part.grader), len(part.bodies)
         metrics.QUESTIONS_IN_FLIGHT.labels(kind).inc(count)
         try:
-            answers = self._asker(kind).ask(part, deadline=deadline)
+            with _placed(f"graders.{part.part}." if part.part else ""):
+                answers = self._asker(kind).ask(part, deadline=deadline, cancelled=cancelled)
+        except InvalidInput:
+            raise
         except PinetuneError as error:
             failed = Grade(error=GradeError("OTHER", f"{part.kind}: {error.message}", retryable=True))
             return Answers([failed] * count)
@@ -84,3 +80,14 @@ class Askers:
         """End what the askers hold."""
         for asker in self._askers.values():
             asker.close()
+
+
+@contextmanager
+def _placed(path: str) -> Iterator[None]:
+    """Put the path of the part before the field that an asker's refusal names."""
+    try:
+        yield
+    except InvalidInput as error:
+        field = f"{path}{error.metadata.get('field', 'type')}"
+        detail = error.metadata.get("detail", error.message)
+        raise InvalidInput(f"{field}: {detail}", reason=error.reason, field=field, detail=detail) from error

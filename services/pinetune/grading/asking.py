@@ -8,6 +8,7 @@ its own parts; the asking itself is done by one `Asker` a kind. What the core as
     text_similarity (cosine)  [input, reference]               the two texts
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -29,6 +30,8 @@ class Questions:
     """The part's own spec, every default written out."""
     bodies: Sequence[str]
     """[N] JSON text of each question."""
+    fresh: bool = False
+    """True where answers that were kept from earlier calls do not count."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,12 @@ class Asker(Protocol):
     def check(self, grader: Mapping[str, JsonValue]) -> None:
         """Raise InvalidInput where this service cannot run a grader, with reason, and field inside the grader."""
 
-    def ask(self, questions: Questions, *, deadline: float) -> Answers:
-        """Answer every question by `deadline`, on the clock of `time.monotonic`; a failure is a grade's error."""
+    def ask(self, questions: Questions, *, deadline: float, cancelled: threading.Event) -> Answers:
+        """Answer every question by `deadline`, on the clock of `time.monotonic`; a failure is a grade's error.
+
+        Once `cancelled` is set nobody waits for the answers any more: what is not asked yet need not be. Raises
+        InvalidInput as `check` does, of what can be seen without asking.
+        """
 
     def close(self) -> None:
         """End processes and connections; questions that are under way fail."""

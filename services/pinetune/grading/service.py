@@ -5,10 +5,12 @@ with messages. Errors raised here become statuses in the pod's interceptor.
 """
 
 import json
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 import grpc
 
@@ -33,18 +35,22 @@ class GradingService:
         """Grade a batch; raises InvalidInput where the grader or the batch's shape is wrong."""
         hops.enter(context.invocation_metadata())
         with metrics.in_flight() as begin, _counted_refusals():
-            batch, tokens = self._graded(request, context.time_remaining())
+            batch, tokens = self._graded(request, context)
             seconds = time.perf_counter() - begin
         metrics.note_batch(batch, seconds)
         # Messages in wire format merge by being joined, so the time needs no second look at the grades.
         return batch.reply + wire.GradeResponse(grading_seconds=seconds, judge_tokens=tokens).SerializeToString()
 
-    def _graded(self, request: bytes, seconds: float | None) -> tuple[graders.GradedBatch, Mapping[str, int]]:
+    def _graded(self, request: bytes, context: grpc.ServicerContext) -> tuple[graders.GradedBatch, Mapping[str, int]]:
         """Return the graded batch and the tokens of judge models, asking whom the grader needs."""
         outcome = graders.grade_or_ask(request)
         if isinstance(outcome, graders.GradedBatch):
             return outcome, {}
-        answers = self._askers.answer([part.questions for part in outcome], seconds=seconds)
+        cancelled = threading.Event()
+        context.add_callback(cancelled.set)
+        fresh = wire.GradeRequest.FromString(request).fresh_answers
+        questions = [replace(part.questions, fresh=fresh) for part in outcome]
+        answers = self._askers.answer(questions, seconds=context.time_remaining(), cancelled=cancelled)
         tokens: Counter[str] = Counter()
         for answer in answers:
             tokens.update(answer.judge_tokens)

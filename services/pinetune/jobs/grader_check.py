@@ -83,7 +83,7 @@ class GraderCheck:
             client = GradingClient(channel)
             return run_test(
                 cases,
-                lambda samples: client.grade_samples(grader_json, samples),
+                lambda samples: client.grade_samples(grader_json, samples, fresh_answers=True),
                 limits,
                 one_by_one=limits.max_seconds is not None,
             )

@@ -36,6 +36,7 @@ class Scripted:
         self.asked: list[Questions] = []
         self.deadlines: list[float] = []
         self.is_closed = False
+        self.cancelled = threading.Event()
         self._answer = answer
         self._tokens = tokens or {}
 
@@ -43,7 +44,9 @@ class Scripted:
         if grader.get("model") == "unknown":
             raise InvalidInput("model: no such model", reason="MODEL_UNKNOWN", field="model", detail="no such model")
 
-    def ask(self, questions: Questions, *, deadline: float) -> Answers:
+    def ask(self, questions: Questions, *, deadline: float, cancelled: threading.Event) -> Answers:
+        self.check(questions.grader)
+        self.cancelled = cancelled
         self.asked.append(questions)
         self.deadlines.append(deadline - time.monotonic())
         return Answers([self._answer(body) for body in questions.bodies], self._tokens)
@@ -57,6 +60,11 @@ class Context:
 
     def __init__(self, seconds: float | None) -> None:
         self._seconds = seconds
+        self.callbacks: list[Callable[[], None]] = []
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        self.callbacks.append(callback)
+        return True
 
     def time_remaining(self) -> float | None:
         return self._seconds
@@ -186,6 +194,42 @@ def test_answers_are_due_before_the_callers_deadline() -> None:
     judge = Scripted(by_length)
     graded(GradingService(Askers({"score_model": judge})), JUDGE, ["x"], seconds=20)
     assert judge.deadlines[0] < 20
+
+
+def test_a_call_whose_time_is_over_is_due_at_once_and_not_in_an_hour() -> None:
+    judge = Scripted(by_length)
+    graded(GradingService(Askers({"score_model": judge})), JUDGE, ["x"], seconds=0.0)
+    assert judge.deadlines[0] <= 0
+
+
+def test_an_asker_is_told_when_nobody_waits_any_more() -> None:
+    judge = Scripted(by_length)
+    context = Context(None)
+    request = wire.GradeRequest(grader=wire.GraderSpec(json=json.dumps(JUDGE)), items_json=["{}"], output_texts=["x"])
+    GradingService(Askers({"score_model": judge})).grade(request.SerializeToString(), context)  # type: ignore[arg-type]
+    assert not judge.cancelled.is_set()
+    for callback in context.callbacks:
+        callback()
+    assert judge.cancelled.is_set()
+
+
+def test_a_caller_may_ask_for_answers_that_were_not_kept() -> None:
+    judge = Scripted(by_length)
+    for fresh in (False, True):
+        request = wire.GradeRequest(
+            grader=wire.GraderSpec(json=json.dumps(JUDGE)), items_json=["{}"], output_texts=["x"], fresh_answers=fresh
+        )
+        service = GradingService(Askers({"score_model": judge}))
+        service.grade(request.SerializeToString(), Context(None))  # type: ignore[arg-type]
+    assert [questions.fresh for questions in judge.asked] == [False, True]
+
+
+def test_a_grader_that_an_asker_refuses_is_refused_when_grading_too() -> None:
+    grader = {**BOTH, "graders": {"judge": {**JUDGE, "model": "unknown"}, "code": PYTHON}}
+    askers = Askers({"score_model": Scripted(by_length), "python": Scripted(lambda _: Grade(score=1.0))})
+    with pytest.raises(InvalidInput) as caught:
+        graded(GradingService(askers), grader, ["x"])
+    assert (caught.value.reason, caught.value.metadata["field"]) == ("MODEL_UNKNOWN", "graders.judge.model")
 
 
 def test_a_sample_that_cannot_be_asked_about_is_not_asked_about() -> None:

@@ -60,7 +60,7 @@ class EmbeddingAsker:
             )
             raise refusal("evaluation_metric", detail, reason="EMBEDDING_MODEL_UNSET")
 
-    def ask(self, questions: Questions, *, deadline: float) -> Answers:
+    def ask(self, questions: Questions, *, deadline: float, cancelled: threading.Event) -> Answers:
         """Compare every pair of texts by `deadline`; a failure is a grade's error."""
         self.check(questions.grader)
         pairs: list[tuple[str, str]] = [tuple(json.loads(body)) for body in questions.bodies]

@@ -3,6 +3,7 @@
 A judge that answers in words, refuses, or cannot be reached is a grade's error, never a score.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
@@ -36,7 +37,7 @@ class JudgeAsker:
             detail = f"model {model.name} is behind a generation service, which does not know it"
             raise refusal(f"sampling_params.{name}", detail, reason="SAMPLING_UNSUPPORTED")
 
-    def ask(self, questions: Questions, *, deadline: float) -> Answers:
+    def ask(self, questions: Questions, *, deadline: float, cancelled: threading.Event) -> Answers:
         """Have every question answered by `deadline`; a failure is a grade's error."""
         judge, model = self._judge(questions.grader)
         verdict, sampling = verdict_of(questions.kind, questions.grader), read_sampling(questions.grader)

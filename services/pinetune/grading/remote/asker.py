@@ -58,7 +58,7 @@ class RemoteAsker:
                 "settings_json", "a grader behind gRPC needs its spec here, a JSON object", reason=SETTINGS_INVALID
             )
 
-    def ask(self, questions: Questions, *, deadline: float) -> Answers:
+    def ask(self, questions: Questions, *, deadline: float, cancelled: threading.Event) -> Answers:
         """Have every question answered by `deadline`; a failure is a grade's error."""
         self.check(questions.grader)
         if hops.current() >= hops.HOPS_MAX:

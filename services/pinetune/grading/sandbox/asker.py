@@ -65,7 +65,7 @@ class PythonAsker:
         if answer[:1] == wire.FAULT:
             raise _refusal("GRADER_FIELD_VALUE", "source", answer[1:].decode("utf-8", "replace"))
 
-    def ask(self, questions: Questions, *, deadline: float) -> Answers:
+    def ask(self, questions: Questions, *, deadline: float, cancelled: threading.Event) -> Answers:
         """Grade every sample by `deadline`, on the clock of `time.monotonic`; a failure is a grade's error."""
         try:
             batch = _Batch(self._source(questions.grader), questions.bodies, deadline)

@@ -327,20 +327,22 @@ class RemoteGrader(_message.Message):
     def __init__(self, endpoint: _Optional[str] = ..., timeout_seconds: _Optional[float] = ..., settings_json: _Optional[str] = ...) -> None: ...
 
 class GradeRequest(_message.Message):
-    __slots__ = ("grader", "items_json", "output_texts", "item_indexes", "samples_json", "finish_reasons")
+    __slots__ = ("grader", "items_json", "output_texts", "item_indexes", "samples_json", "finish_reasons", "fresh_answers")
     GRADER_FIELD_NUMBER: _ClassVar[int]
     ITEMS_JSON_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_TEXTS_FIELD_NUMBER: _ClassVar[int]
     ITEM_INDEXES_FIELD_NUMBER: _ClassVar[int]
     SAMPLES_JSON_FIELD_NUMBER: _ClassVar[int]
     FINISH_REASONS_FIELD_NUMBER: _ClassVar[int]
+    FRESH_ANSWERS_FIELD_NUMBER: _ClassVar[int]
     grader: GraderSpec
     items_json: _containers.RepeatedScalarFieldContainer[str]
     output_texts: _containers.RepeatedScalarFieldContainer[str]
     item_indexes: _containers.RepeatedScalarFieldContainer[int]
     samples_json: _containers.RepeatedScalarFieldContainer[str]
     finish_reasons: _containers.RepeatedScalarFieldContainer[_rollout_pb2.FinishReason]
-    def __init__(self, grader: _Optional[_Union[GraderSpec, _Mapping]] = ..., items_json: _Optional[_Iterable[str]] = ..., output_texts: _Optional[_Iterable[str]] = ..., item_indexes: _Optional[_Iterable[int]] = ..., samples_json: _Optional[_Iterable[str]] = ..., finish_reasons: _Optional[_Iterable[_Union[_rollout_pb2.FinishReason, str]]] = ...) -> None: ...
+    fresh_answers: bool
+    def __init__(self, grader: _Optional[_Union[GraderSpec, _Mapping]] = ..., items_json: _Optional[_Iterable[str]] = ..., output_texts: _Optional[_Iterable[str]] = ..., item_indexes: _Optional[_Iterable[int]] = ..., samples_json: _Optional[_Iterable[str]] = ..., finish_reasons: _Optional[_Iterable[_Union[_rollout_pb2.FinishReason, str]]] = ..., fresh_answers: bool = ...) -> None: ...
 
 class GradeResponse(_message.Message):
     __slots__ = ("grades", "grading_seconds", "judge_tokens")
