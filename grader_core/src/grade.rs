@@ -50,19 +50,25 @@ impl From<wire::Grade> for Grade {
         let count = |count: i32| usize::try_from(count).unwrap_or_default();
         let outcome = match message.outcome {
             Some(wire::Outcome::Score(score)) => Ok(score),
-            Some(wire::Outcome::Error(error)) => {
-                let class = ErrorClass::of_number(error.error_class);
-                Err(GradeError { retryable: error.retryable, ..GradeError::new(class, error.detail) })
-            }
+            Some(wire::Outcome::Error(error)) => Err(error.into()),
             None => Err(GradeError::new(ErrorClass::Other, "the answer has neither score nor error")),
         };
+        let scores = message.part_scores.into_iter().map(|(part, score)| (part, Ok(score)));
+        let errors = message.part_errors.into_iter().map(|(part, error)| (part, Err(error.into())));
         Self {
             outcome,
+            parts: scores.chain(errors).collect(),
             extracted_answer: message.extracted_answer,
             matched_rank: count(message.matched_rank),
             listed_count: count(message.listed_count),
-            ..Self::scored(0.0)
         }
+    }
+}
+
+impl From<wire::GradeError> for GradeError {
+    fn from(message: wire::GradeError) -> Self {
+        let class = ErrorClass::of_number(message.error_class);
+        Self { class, retryable: message.retryable, detail: message.detail, part: message.part }
     }
 }
 

@@ -19,7 +19,7 @@
 //! 1. `exchange`: bytes in, bytes out; the whole way in fifty lines. `request` borrows a batch from its bytes, `reply`
 //!    writes the grades, `wire` has the other messages of the protos.
 //! 2. `spec`: the one enum `Rule` of checked graders. Both spellings, typed messages and the JSON that `spelling` reads
-//!    through `json_object`, end there; what it accepts is ready to run.
+//!    through `json_object`, end there; what it accepts is ready to run, and `canonical` writes it back.
 //! 3. `batch`: runs a grader over the rows, in parallel. `judge`: what a plain kind is. `scope` holds the values of an
 //!    item and a sample, `template` fills `{{item.answer}}` from them, `location` cuts the text behind a marker.
 //! 4. The kinds: `string_check`; `text_similarity` with `fuzzy` and `rouge` (by `lcs`), `translation` (by `ngrams`) and
@@ -36,10 +36,11 @@
 //!    user's Python locks itself up with, the one part that acts on a process and not on text.
 //!
 //! Promises, each tested: no text makes it panic; its cost grows linearly with the text; a failure is never a score;
-//! equal fingerprints grade equally.
+//! equal fingerprints grade equally, where nobody outside is asked.
 
 mod asking;
 mod batch;
+mod canonical;
 mod complex;
 mod cosine;
 mod error;

@@ -4,6 +4,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::asking::Asking;
+use crate::canonical;
 use crate::cosine::{COSINE, Cosine};
 use crate::error::{GraderError, Path};
 use crate::json_fields::JsonFields;
@@ -154,13 +155,13 @@ impl Grader {
 
     /// The JSON spelling, every default written out, keys sorted.
     pub fn to_json(&self) -> String {
-        spelling::to_json(&self.to_wire(), true).to_string()
+        canonical::to_json(&self.to_wire(), true).to_string()
     }
 
     /// 32 hexadecimal digits. Equal fingerprints grade equally: they stand for the rule without its names, and for the
     /// version of the core.
     pub fn fingerprint(&self) -> String {
-        let rule = spelling::to_json(&self.to_wire(), false);
+        let rule = canonical::to_json(&self.to_wire(), false);
         let digest = Sha256::digest(format!("{GRADER_VERSION} {rule}"));
         digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }

@@ -410,6 +410,12 @@ pub struct Grade {
     /// The outcome.
     #[prost(oneof = "Outcome", tags = "1, 2")]
     pub outcome: Option<Outcome>,
+    /// Scores of a composed grader's parts.
+    #[prost(btree_map = "string, double", tag = "3")]
+    pub part_scores: BTreeMap<String, f64>,
+    /// Errors of a composed grader's parts.
+    #[prost(btree_map = "string, message", tag = "4")]
+    pub part_errors: BTreeMap<String, GradeError>,
     /// The answer found in the text.
     #[prost(string, tag = "5")]
     pub extracted_answer: String,
@@ -444,6 +450,9 @@ pub struct GradeError {
     /// What failed.
     #[prost(string, tag = "3")]
     pub detail: String,
+    /// The failing part of a composed grader.
+    #[prost(string, tag = "4")]
+    pub part: String,
 }
 
 /// A check of a grader.

@@ -208,6 +208,7 @@ class FakeGrading(GradingClient):
         finish_reasons: Sequence[FinishReason] = (),
         samples_json: Sequence[str] = (),
         fresh_answers: bool = False,
+        deadline_seconds: float = 0.0,
     ) -> GradedBatch:
         """Score."""
         scores = [self.score_of.get(int(text.split()[1]), 0.0) for text in output_texts]

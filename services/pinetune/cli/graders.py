@@ -28,6 +28,7 @@ from pinetune.cli.console import (
 from pinetune.cli.grader_cases import answers, numbered_lines
 from pinetune.cli.job_file import GraderFile, read_grader
 from pinetune.cli.rollouts import grade
+from pinetune.client.grader_kinds import parts_of
 from pinetune.client.grader_run import run_response
 from pinetune.client.grader_samples import BAD_ROW, Sample, read_row, sample_of
 from pinetune.client.grading import GradedBatch, GradingClient
@@ -36,6 +37,7 @@ from pinetune.pod.errors import InvalidInput
 app = typer.Typer(no_args_is_help=True, help="Check graders, and try them on texts, before a job spends time on them.")
 app.command("test")(grader_tests.gate)
 app.command("replay")(grader_replays.replay)
+FAULTS_SHOWN = 10
 NOTES_SHOWN = 10
 """Most reasons of failed grades that are told beside the responses, which have no place for them."""
 
@@ -63,6 +65,8 @@ def validate(
         return
     print(json.dumps(normalised, indent=2, ensure_ascii=False))
     say(f"valid; fingerprint {valid.fingerprint}")
+    if any(part.get("image_tag") for _, part in parts_of(normalised)):
+        say("note: image_tag has no effect; Python graders run with the libraries installed beside the service")
 
 
 @app.command("run")
@@ -181,7 +185,8 @@ def _rows(path: Path) -> list[Sample]:
         except InvalidInput as error:
             faults.append(f"{path}:{number}: {error.message}")
     if faults:
-        raise InvalidInput("\n".join(faults[:10]), reason=BAD_ROW)
+        more = [f"and {len(faults) - FAULTS_SHOWN} more"] if len(faults) > FAULTS_SHOWN else []
+        raise InvalidInput("\n".join([*faults[:FAULTS_SHOWN], *more]), reason=BAD_ROW)
     return rows
 
 

@@ -63,6 +63,7 @@ class GradingClient:
         finish_reasons: Sequence[FinishReason] = (),
         samples_json: Sequence[str] = (),
         fresh_answers: bool = False,
+        deadline_seconds: float = GRADE_DEADLINE_SECONDS,
     ) -> GradedBatch:
         """Grade `output_texts` [N], each against the item of `items_json` that `item_indexes` [N] names.
 
@@ -86,14 +87,24 @@ class GradingClient:
         if fresh_answers:
             # Messages in wire format merge by being joined.
             request += wire.GradeRequest(fresh_answers=True).SerializeToString()
-        response = call(self._grade, request, deadline_seconds=GRADE_DEADLINE_SECONDS)
+        response = call(self._grade, request, deadline_seconds=deadline_seconds)
         grades = tuple(Grade.from_wire(message) for message in response.grades)
         if len(grades) != len(output_texts):
             raise AssertionError(f"{len(output_texts)} texts were sent and {len(grades)} grades came back")
         return GradedBatch(grades, dict(response.judge_tokens), response.grading_seconds)
 
-    def grade_samples(self, grader_json: str, samples: Sequence[Sample], *, fresh_answers: bool = False) -> GradedBatch:
-        """Grade any number of samples, in as many calls as messages of a sensible size take; raises as `grade` does."""
+    def grade_samples(
+        self,
+        grader_json: str,
+        samples: Sequence[Sample],
+        *,
+        fresh_answers: bool = False,
+        deadline_seconds: float = GRADE_DEADLINE_SECONDS,
+    ) -> GradedBatch:
+        """Grade any number of samples, in as many calls as messages of a sensible size take; raises as `grade` does.
+
+        `deadline_seconds` is that of each call.
+        """
         grades: list[Grade] = []
         judge_tokens: Counter[str] = Counter()
         seconds = 0.0
@@ -106,6 +117,7 @@ class GradingClient:
                 item_indexes=[items[sample.fields_json] for sample in part],
                 samples_json=[s.values_json for s in part] if any(s.values_json for s in part) else (),
                 fresh_answers=fresh_answers,
+                deadline_seconds=deadline_seconds,
             )
             grades += graded.grades
             judge_tokens.update(graded.judge_tokens)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -13,8 +14,9 @@ from pinetune.api.grading.v1.grading_pb2_grpc import GradingServiceStub
 from pinetune.client.calls import call
 from pinetune.client.grader_kinds import graders_without_asking
 from pinetune.client.grader_labels import Case
+from pinetune.client.grader_samples import Sample
 from pinetune.client.grader_test import Limits, Report, run_test
-from pinetune.client.grading import VALIDATE_DEADLINE_SECONDS, GradingClient
+from pinetune.client.grading import VALIDATE_DEADLINE_SECONDS, GradedBatch, GradingClient
 from pinetune.jobs.dataset import Item
 from pinetune.jobs.prompts import paths_named
 from pinetune.jobs.rows import Finding, refusal
@@ -22,6 +24,8 @@ from pinetune.pod.errors import InvalidInput, PinetuneError, TimedOut, Transient
 
 PROBE_CHARACTERS = 16 << 20
 """Items graded in one call, by the length of their JSON: well below what a message may have."""
+TEST_SECONDS_MAX = 240.0
+"""Longest time that testing a grader may take; whoever orders a job waits for it, 300 s at the most."""
 ROW_ERRORS = ("INVALID_REFERENCE", "INVALID_VARIABLE")
 """Errors that come of the row alone: whatever the model answers, there is no grade."""
 REFERENCE_FIELDS = ("reference", "aliases")
@@ -32,9 +36,12 @@ ITEM_KEY = re.compile(r"\{\{\s*item\.([^\s.\[\]{}]+)")
 class GraderCheck:
     """The grading service, asked about graders."""
 
-    def __init__(self, channel: grpc.Channel | None, address: str) -> None:
+    def __init__(
+        self, channel: grpc.Channel | None, address: str, *, test_seconds_max: float = TEST_SECONDS_MAX
+    ) -> None:
         self._channel = channel
         self._address = address
+        self._test_seconds_max = test_seconds_max
 
     def normalise(self, grader: GraderSpec, *, item_keys: Sequence[str], field: str) -> dict[str, JsonValue]:
         """Return the grader as JSON with every default written out.
@@ -77,16 +84,25 @@ class GraderCheck:
             raise refusal(faults, reason="ITEM_NOT_GRADABLE")
 
     def test(self, grader: Mapping[str, JsonValue], cases: Sequence[Case], limits: Limits, *, field: str) -> Report:
-        """Return how the grader does on labelled cases; latency is measured where the limits have one."""
-        grader_json = json.dumps(grader)
+        """Return how the grader does on labelled cases; latency is measured where the limits have one.
+
+        Raises InvalidInput GRADER_TEST_TOO_SLOW where that takes longer than an order may wait.
+        """
+        grader_json, give_up = json.dumps(grader), time.monotonic() + self._test_seconds_max
+
+        def grade(samples: Sequence[Sample]) -> GradedBatch:
+            left_seconds = give_up - time.monotonic()
+            if left_seconds <= 0:
+                raise InvalidInput(
+                    f"the grader of {field} is tested for longer than {self._test_seconds_max:g} s, which is how long "
+                    "an order may wait; take fewer cases or repeats, or test it with `pinetune graders test`",
+                    reason="GRADER_TEST_TOO_SLOW",
+                )
+            return client.grade_samples(grader_json, samples, fresh_answers=True, deadline_seconds=left_seconds)
+
         with self._asking(field) as channel:
             client = GradingClient(channel)
-            return run_test(
-                cases,
-                lambda samples: client.grade_samples(grader_json, samples, fresh_answers=True),
-                limits,
-                one_by_one=limits.max_seconds is not None,
-            )
+            return run_test(cases, grade, limits, one_by_one=limits.max_seconds is not None)
 
     @contextmanager
     def _asking(self, field: str) -> Iterator[grpc.Channel]:

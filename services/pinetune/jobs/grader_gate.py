@@ -13,6 +13,8 @@ from pinetune.jobs.spec import GraderTestSpec
 from pinetune.pod.errors import InvalidInput, NotFound
 
 GRADER_TEST_FIELD = "pinetune.policies.grader_test"
+CASES_MAX = 2000
+"""Most rows of a labelled set: it is graded while the order waits."""
 
 
 def refuse_failing(
@@ -44,6 +46,13 @@ def read_cases(uri: str) -> list[Case]:
         raise NotFound(f"the data set at {uri} is not there any more", reason="DATASET_NOT_FOUND", uri=uri) from error
     if faults:
         raise refusal(faults)
+    if len(cases) > CASES_MAX:
+        raise InvalidInput(
+            f"{GRADER_TEST_FIELD}.file: {len(cases)} cases, at most {CASES_MAX} are graded when a job is ordered; test "
+            "more of them with `pinetune graders test`",
+            reason="TOO_MANY_CASES",
+            field=f"{GRADER_TEST_FIELD}.file",
+        )
     return cases
 
 

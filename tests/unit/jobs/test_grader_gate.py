@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from pinetune.grading.__main__ import build
 from pinetune.jobs.grader_check import GraderCheck
-from pinetune.jobs.grader_gate import read_cases, refuse_failing
+from pinetune.jobs.grader_gate import CASES_MAX, read_cases, refuse_failing
 from pinetune.jobs.rows import LISTED_MAX, MESSAGE_CHARACTERS_MAX
 from pinetune.jobs.spec import GraderTestSpec
 from pinetune.pod.channel import connect
@@ -25,11 +25,16 @@ ORDER: dict[str, Any] = {"better": "5", "worse": "4", "item": {"answer": "4"}}
 
 
 @pytest.fixture(scope="module")
-def graders() -> Iterator[GraderCheck]:
+def address() -> Iterator[str]:
     pod = start("grading", PodSettings(grace_seconds=1.0), build)
-    with connect(pod.grpc_address) as channel:
-        yield GraderCheck(channel, pod.grpc_address)
+    yield pod.grpc_address
     pod.close()
+
+
+@pytest.fixture(scope="module")
+def graders(address: str) -> Iterator[GraderCheck]:
+    with connect(address) as channel:
+        yield GraderCheck(channel, address)
 
 
 def written(folder: Path, *rows: dict[str, Any]) -> str:
@@ -71,6 +76,20 @@ def test_many_misses_are_counted_beyond_what_a_message_holds(graders: GraderChec
 def test_a_grader_may_be_too_slow(graders: GraderCheck, tmp_path: Path) -> None:
     error = refused(graders, written(tmp_path, RIGHT), max_seconds=1e-9)
     assert "max_seconds is 1e-09" in error.message
+
+
+def test_a_test_that_takes_longer_than_an_order_may_wait_is_given_up(address: str, tmp_path: Path) -> None:
+    with connect(address) as channel:
+        error = refused(GraderCheck(channel, address, test_seconds_max=0.0), written(tmp_path, RIGHT))
+    assert error.reason == "GRADER_TEST_TOO_SLOW"
+    assert "longer than 0 s" in error.message
+
+
+def test_a_set_of_more_cases_than_an_order_may_test_is_refused_by_its_size(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        read_cases(written(tmp_path, *[RIGHT] * (CASES_MAX + 1)))
+    assert caught.value.reason == "TOO_MANY_CASES"
+    assert f"{CASES_MAX + 1} cases, at most {CASES_MAX}" in caught.value.message
 
 
 def test_rows_that_are_no_cases_are_listed(tmp_path: Path) -> None:
