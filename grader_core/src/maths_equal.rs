@@ -11,10 +11,10 @@ const BOUNDS: [char; 4] = ['<', '>', '≤', '≥'];
 
 /// Whether two answers are the same.
 pub(crate) fn equal(left: &Node, right: &Node) -> bool {
-    if let (Node::Relation(left, left_signs), Node::Relation(right, right_signs)) = (left, right) {
-        if same_relations(left, left_signs, right, right_signs) {
-            return true;
-        }
+    if let (Node::Relation(left, left_signs), Node::Relation(right, right_signs)) = (left, right)
+        && same_relations(left, left_signs, right, right_signs)
+    {
+        return true;
     }
     same(&settled(left), &settled(right))
 }

@@ -155,12 +155,11 @@ fn within(sentence: &str) -> Option<Answer> {
     }
     let number = numerals(sentence).last();
     let segment = segments(sentence).last();
-    if let Some(segment) = segment {
-        if number.is_none_or(|number| number.start < segment.end) {
-            if let Some(answer) = Answer::understood(segment.content) {
-                return Some(answer);
-            }
-        }
+    if let Some(segment) = segment
+        && number.is_none_or(|number| number.start < segment.end)
+        && let Some(answer) = Answer::understood(segment.content)
+    {
+        return Some(answer);
     }
     let behind =
         [" is ", " are ", "=", ": ", " be "].iter().filter_map(|cut| Some(sentence.rfind(cut)? + cut.len())).max();
@@ -171,10 +170,10 @@ fn within(sentence: &str) -> Option<Answer> {
 /// The last answer of a text that states none.
 fn last(text: &str) -> Option<Answer> {
     let text = text.trim();
-    if text.len() <= LONGEST {
-        if let Some(answer) = Answer::understood(text) {
-            return Some(answer);
-        }
+    if text.len() <= LONGEST
+        && let Some(answer) = Answer::understood(text)
+    {
+        return Some(answer);
     }
     let segment = segments(text).last();
     let behind = segment.map_or(0, |segment| segment.end);

@@ -12,10 +12,10 @@ pub(crate) fn written(node: &Node) -> String {
     if let Some(exact) = exact(node) {
         return exact.to_string();
     }
-    if !node.has_symbols() {
-        if let Some(value) = value(node, &Point::constant()) {
-            return complex(value);
-        }
+    if !node.has_symbols()
+        && let Some(value) = value(node, &Point::constant())
+    {
+        return complex(value);
     }
     match node {
         Node::Number(number) => number.to_string(),

@@ -147,11 +147,11 @@ impl Stem {
     /// Replaces the first suffix that fits if the stem before it, and `kept` letters of it, has a measure above `least`.
     fn replace_first(&mut self, suffixes: &[(&str, &str)], kept: usize, least: usize) {
         let fitting = suffixes.iter().find_map(|(suffix, by)| Some((self.without(suffix)?, suffix, by)));
-        if let Some((length, suffix, by)) = fitting {
-            if self.measure(length + kept) > least {
-                self.cut(suffix.len());
-                self.append(by);
-            }
+        if let Some((length, suffix, by)) = fitting
+            && self.measure(length + kept) > least
+        {
+            self.cut(suffix.len());
+            self.append(by);
         }
     }
 

@@ -116,21 +116,21 @@ impl Choices {
         let mut before = [Word::default(); LOOK_BACK];
         let mut seen = 0;
         while let Some(word) = words.next() {
-            if self.first_bytes[usize::from(text.as_bytes()[word.start])] {
-                if let Some((place, last)) = self.choice_at(text, word, words) {
-                    let choice = &self.choices[place];
-                    let context = Context {
-                        text,
-                        start: word.start,
-                        end: last.end,
-                        before: &before[LOOK_BACK - seen..],
-                        behind_marker,
-                    };
-                    if context.strength(choice).is_some_and(|strength| !visit(place, strength)) {
-                        return;
-                    }
-                    words.skip_to(last.end);
+            if self.first_bytes[usize::from(text.as_bytes()[word.start])]
+                && let Some((place, last)) = self.choice_at(text, word, words)
+            {
+                let choice = &self.choices[place];
+                let context = Context {
+                    text,
+                    start: word.start,
+                    end: last.end,
+                    before: &before[LOOK_BACK - seen..],
+                    behind_marker,
+                };
+                if context.strength(choice).is_some_and(|strength| !visit(place, strength)) {
+                    return;
                 }
+                words.skip_to(last.end);
             }
             before.rotate_left(1);
             before[LOOK_BACK - 1] = word;
