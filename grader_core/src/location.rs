@@ -66,6 +66,10 @@ impl Location {
 
     /// The marker's length in bytes where `text` starts with it, compared without case.
     fn length_at(&self, text: &str) -> Option<usize> {
+        let marker = self.marker.as_bytes();
+        if let Some(head) = text.as_bytes().get(..marker.len()).filter(|head| head.is_ascii() && marker.is_ascii()) {
+            return head.eq_ignore_ascii_case(marker).then_some(marker.len());
+        }
         let mut letters = text.chars();
         self.folded
             .iter()
