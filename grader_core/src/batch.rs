@@ -6,8 +6,8 @@ use rayon::prelude::*;
 
 use crate::asking::{Answers, answered};
 use crate::grade::{ErrorClass, Grade, GradeError};
-use crate::judge::Judge;
 use crate::multi::Multi;
+use crate::plain_kind::PlainKind;
 use crate::runs::grade_by_runs;
 use crate::scope::{Item, Sample, Scope};
 use crate::spec::{Grader, Rule};
@@ -72,33 +72,33 @@ impl Grader {
     }
 }
 
-fn grade_rows<J: Judge>(judge: &J, batch: &Batch<'_>) -> Vec<Grade> {
+fn grade_rows<K: PlainKind>(kind: &K, batch: &Batch<'_>) -> Vec<Grade> {
     let bytes = batch.rows.iter().map(|row| row.output_text.len()).sum::<usize>();
     // A pool of one thread would only take the work to another core, away from its cache.
     let is_large = bytes >= PARALLEL_BYTES && rayon::current_num_threads() > 1;
-    let reads_sample = judge.references().iter().any(|(_, template)| template.reads_sample());
-    if !reads_sample && let Some(grades) = grade_by_runs(judge, batch, is_large) {
+    let reads_sample = kind.references().iter().any(|(_, template)| template.reads_sample());
+    if !reads_sample && let Some(grades) = grade_by_runs(kind, batch, is_large) {
         return grades;
     }
-    let expected = if reads_sample { Vec::new() } else { expect_by_item(judge, batch, is_large) };
+    let expected = if reads_sample { Vec::new() } else { expect_by_item(kind, batch, is_large) };
     let grade = |row: &Row<'_>| {
         let Some(item) = batch.items.get(row.item) else { return batch.without_item(row) };
         let sample = Sample::new(row.output_text, row.sample_json);
         let scope = Scope { item, sample: &sample };
         let graded = match expected.get(row.item) {
-            Some(Ok(expected)) => judge.input().render(scope).map(|text| judge.judge(expected, &text)),
+            Some(Ok(expected)) => kind.input().render(scope).map(|text| kind.grade(expected, &text)),
             Some(Err(error)) => Err(error.clone()),
-            None => judge
+            None => kind
                 .expect(scope)
-                .and_then(|expected| judge.input().render(scope).map(|text| judge.judge(&expected, &text))),
+                .and_then(|expected| kind.input().render(scope).map(|text| kind.grade(&expected, &text))),
         };
         graded.unwrap_or_else(Grade::failed)
     };
     map(&batch.rows, is_large, grade)
 }
 
-fn expect_by_item<J: Judge>(judge: &J, batch: &Batch<'_>, is_large: bool) -> Vec<Result<J::Expected, GradeError>> {
-    map(&batch.items, is_large, |item| judge.expect(Scope { item, sample: &Sample::new("", "") }))
+fn expect_by_item<K: PlainKind>(kind: &K, batch: &Batch<'_>, is_large: bool) -> Vec<Result<K::Expected, GradeError>> {
+    map(&batch.items, is_large, |item| kind.expect(Scope { item, sample: &Sample::new("", "") }))
 }
 
 fn map<T: Sync, R: Send>(values: &[T], is_large: bool, function: impl Fn(&T) -> R + Sync + Send) -> Vec<R> {

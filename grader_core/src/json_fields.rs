@@ -10,7 +10,7 @@ use crate::error::{GraderError, Path};
 use crate::grade::{ErrorClass, Grade, GradeError, count, excerpt};
 use crate::json_schema::Schema;
 use crate::json_value::same;
-use crate::judge::Judge;
+use crate::plain_kind::PlainKind;
 use crate::scope::Scope;
 use crate::spec::{read_input, read_reference};
 use crate::template::Template;
@@ -98,7 +98,7 @@ impl JsonFields {
     }
 }
 
-impl Judge for JsonFields {
+impl PlainKind for JsonFields {
     type Expected = Field;
 
     fn input(&self) -> &Template {
@@ -125,7 +125,7 @@ impl Judge for JsonFields {
     }
 
     /// The weighted share of right fields; 0 where the text is no JSON or not what the schema asks for.
-    fn judge(&self, expected: &Field, text: &str) -> Grade {
+    fn grade(&self, expected: &Field, text: &str) -> Grade {
         let Ok(answer) = serde_json::from_str::<Value>(unfenced(text)) else { return Grade::scored(0.0) };
         let fits = self.schema.as_ref().is_none_or(|schema| schema.accepts(&answer));
         let score = if fits { expected.share(Some(&answer)) } else { 0.0 };

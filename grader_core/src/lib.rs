@@ -20,17 +20,20 @@
 //!    writes the grades, `wire` has the other messages of the protos.
 //! 2. `spec`: the one enum `Rule` of checked graders. Both spellings, typed messages and the JSON that `spelling` reads
 //!    through `json_object`, end there; what it accepts is ready to run, and `canonical` writes it back.
-//! 3. `batch`: runs a grader over the rows, in parallel. `judge`: what a plain kind is. `scope` holds the values of an
-//!    item and a sample, `template` fills `{{item.answer}}` from them, `location` cuts the text behind a marker.
-//! 4. The kinds: `string_check`; `text_similarity` with `fuzzy` and `rouge` (by `lcs`), `translation` (by `ngrams`) and
-//!    `meteor` (by `porter`), over `tokens` in a `vocabulary`; `number` with `numeral` (how numbers are written) and
-//!    `quantity` (exact amounts); `multiple_choice` with `statement` (what a text states) and `words`; `ranked_list` with
-//!    `listing` (where the list is) and `rank_curve`; `maths` with `maths_finding` (where the answer is), `maths_answer`
-//!    (what it is), `latex` with `latex_commands` and `latex_names` (tokens), `maths_syntax` with `maths_primary` (the
-//!    parser of a `maths_tree`), `maths_equal`, `maths_value` with `complex`, and `maths_text` (the normal form);
-//!    `json_fields` with `json_schema`, `tool_calls`, both with `json_value` (JSON by value); `regex_match` and `shape`
-//!    with `pattern`; `multi` with `formula`. `asking` has those that somebody outside answers: `score_model` and
-//!    `label_model` (by `judge_prompt`), `python_source`, `remote` and `cosine`.
+//! 3. `batch`: runs a grader over the rows, in parallel, where it can item by item (`runs`). `plain_kind`: what a plain
+//!    kind is. `scope` holds the values of an item and a sample, `template` fills `{{item.answer}}` from them, `location`
+//!    cuts the text behind a marker.
+//! 4. The kinds: `string_check`; `text_similarity` with `fuzzy` and `rouge` (by `lcs`, whose rows `lcs_strip`
+//!    holds in the vectors of `lanes`), `translation` (by `ngrams`) and `meteor` (by `porter`), over `tokens`
+//!    in a `vocabulary`; `number` with `numeral` (how numbers are written) and `quantity` (exact amounts);
+//!    `multiple_choice` with `statement` (what a text states) and `words`; `ranked_list` with `listing` (where
+//!    the list is) and `rank_curve`; `maths` with `maths_finding` (where the answer is), `maths_answer` (what
+//!    it is), `latex` with `latex_commands` and `latex_names` (tokens), `maths_syntax` with `maths_primary`
+//!    (the parser of a `maths_tree`), `maths_equal`, `maths_value` with `complex`, and `maths_text` (the normal
+//!    form); `json_fields` with `json_schema`, `tool_calls`, both with `json_value` (JSON by value);
+//!    `regex_match` and `shape` with `pattern`; `multi` with `formula`. `asking` has those that somebody
+//!    outside answers: `score_model` and `label_model` (by `judge_prompt`), `python_source`, `remote` and
+//!    `cosine`.
 //! 5. `grade`: the outcome, a score or a typed error. `error`: why a grader itself is refused.
 //! 6. `python`: the binding, the only file that knows Python. `lockdown` with `system_calls`: what a process that runs a
 //!    user's Python locks itself up with, the one part that acts on a process and not on text.
@@ -53,7 +56,6 @@ mod json_fields;
 mod json_object;
 mod json_schema;
 mod json_value;
-mod judge;
 mod judge_prompt;
 mod label_model;
 mod lanes;
@@ -83,6 +85,7 @@ mod ngrams;
 mod number;
 mod numeral;
 mod pattern;
+mod plain_kind;
 mod porter;
 #[cfg(feature = "python")]
 mod python;

@@ -2,11 +2,11 @@
 
 use crate::error::{GraderError, Path};
 use crate::grade::{ErrorClass, Grade, GradeError};
-use crate::judge::Judge;
 use crate::location::{Location, Region};
 use crate::maths_answer::Answer;
 use crate::maths_finding::find;
 use crate::maths_syntax::LONGEST;
+use crate::plain_kind::PlainKind;
 use crate::scope::Scope;
 use crate::spec::{read_input, read_location, read_partial_score, read_reference};
 use crate::template::Template;
@@ -41,7 +41,7 @@ impl Maths {
     }
 }
 
-impl Judge for Maths {
+impl PlainKind for Maths {
     type Expected = Answer;
 
     fn input(&self) -> &Template {
@@ -63,7 +63,7 @@ impl Judge for Maths {
     }
 
     /// 1 for the right answer, the partial score for another, 0 for none.
-    fn judge(&self, expected: &Answer, text: &str) -> Grade {
+    fn grade(&self, expected: &Answer, text: &str) -> Grade {
         let region = self.location.narrow(text);
         // One line of words answers what asks for words.
         let words = || match region {

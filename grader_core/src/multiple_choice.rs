@@ -2,8 +2,8 @@
 
 use crate::error::{GraderError, Path};
 use crate::grade::{ErrorClass, Grade, GradeError, excerpt};
-use crate::judge::Judge;
 use crate::location::{Location, Region};
+use crate::plain_kind::PlainKind;
 use crate::scope::Scope;
 use crate::spec::{read_input, read_location, read_partial_score, read_reference};
 use crate::statement::Choices;
@@ -57,7 +57,7 @@ impl MultipleChoice {
     }
 }
 
-impl Judge for MultipleChoice {
+impl PlainKind for MultipleChoice {
     type Expected = usize;
 
     fn input(&self) -> &Template {
@@ -83,7 +83,7 @@ impl Judge for MultipleChoice {
     }
 
     /// 1 for the right choice, the partial score for another, 0 for none.
-    fn judge(&self, expected: &usize, text: &str) -> Grade {
+    fn grade(&self, expected: &usize, text: &str) -> Grade {
         let found = match self.location.narrow(text) {
             Region::AfterMarker(rest) => self.choices.first(rest),
             Region::Whole(text) => self.choices.last(text),

@@ -3,9 +3,9 @@
 use crate::error::{GraderError, Path};
 use crate::expression::{answering_side, leading_value};
 use crate::grade::{ErrorClass, Grade, GradeError, excerpt};
-use crate::judge::Judge;
 use crate::location::{Location, Region, lines_from_the_end};
 use crate::numeral::{Numeral, numerals};
+use crate::plain_kind::PlainKind;
 use crate::quantity::Quantity;
 use crate::scope::Scope;
 use crate::spec::{read_input, read_location, read_partial_score, read_reference};
@@ -73,7 +73,7 @@ impl Number {
     }
 }
 
-impl Judge for Number {
+impl PlainKind for Number {
     type Expected = Quantity;
 
     fn input(&self) -> &Template {
@@ -102,7 +102,7 @@ impl Judge for Number {
     }
 
     /// 1 for the right number, the partial score for another, 0 for none.
-    fn judge(&self, expected: &Quantity, text: &str) -> Grade {
+    fn grade(&self, expected: &Quantity, text: &str) -> Grade {
         let Some(answer) = self.answer(text) else { return Grade::scored(0.0) };
         let is_right = answer.is_near(*expected, self.absolute_tolerance.exact, self.relative_tolerance.exact);
         Grade::of_answer(if is_right { 1.0 } else { self.partial_score }, answer.text())

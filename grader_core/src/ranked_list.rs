@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use crate::error::{GraderError, Path};
 use crate::grade::{ErrorClass, Grade, GradeError, excerpt};
-use crate::judge::Judge;
 use crate::listing::entries;
 use crate::location::Location;
+use crate::plain_kind::PlainKind;
 use crate::rank_curve::RankCurve;
 use crate::scope::Scope;
 use crate::spec::{read_input, read_location, read_partial_score, read_reference, read_template};
@@ -68,7 +68,7 @@ impl RankedList {
     }
 }
 
-impl Judge for RankedList {
+impl PlainKind for RankedList {
     type Expected = Vec<String>;
 
     fn input(&self) -> &Template {
@@ -94,7 +94,7 @@ impl Judge for RankedList {
     }
 
     /// The credit of the best rank at which an accepted spelling stands; the partial score where that is more.
-    fn judge(&self, accepted: &Vec<String>, text: &str) -> Grade {
+    fn grade(&self, accepted: &Vec<String>, text: &str) -> Grade {
         let mut grade = Grade::scored(0.0);
         let entries = entries(self.location.narrow(text));
         let names: Vec<String> = entries.iter().map(|entry| self.normal(entry)).collect();

@@ -3,8 +3,8 @@
 
 use crate::error::{GraderError, Path};
 use crate::grade::{Grade, GradeError};
-use crate::judge::Judge;
 use crate::pattern::Pattern;
+use crate::plain_kind::PlainKind;
 use crate::scope::Scope;
 use crate::spec::{read_input, read_template};
 use crate::template::Template;
@@ -44,7 +44,7 @@ impl RegexMatch {
     }
 }
 
-impl Judge for RegexMatch {
+impl PlainKind for RegexMatch {
     type Expected = String;
 
     fn input(&self) -> &Template {
@@ -60,7 +60,7 @@ impl Judge for RegexMatch {
     }
 
     /// 1 where the pattern matches and its first group is the reference, else 0.
-    fn judge(&self, expected: &String, text: &str) -> Grade {
+    fn grade(&self, expected: &String, text: &str) -> Grade {
         if !self.pattern.has_group() {
             return Grade::scored(f64::from(u8::from(self.pattern.matches(text))));
         }

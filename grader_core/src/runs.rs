@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::batch::Batch;
 use crate::grade::Grade;
-use crate::judge::Judge;
+use crate::plain_kind::PlainKind;
 use crate::scope::{Sample, Scope};
 
 /// The most rows of one item that are graded one after the other; more are worth sharing between cores.
@@ -16,16 +16,16 @@ const MAX_ROWS: usize = 64;
 const RUNS_OF_A_TASK: usize = 16;
 
 /// The grades of all rows. `None` where the rows of some item are apart or very many.
-pub(crate) fn grade_by_runs<J: Judge>(judge: &J, batch: &Batch<'_>, is_large: bool) -> Option<Vec<Grade>> {
+pub(crate) fn grade_by_runs<K: PlainKind>(kind: &K, batch: &Batch<'_>, is_large: bool) -> Option<Vec<Grade>> {
     let runs = runs(batch)?;
     if !is_large {
         let mut grades = Vec::with_capacity(batch.rows.len());
-        runs.into_iter().for_each(|run| grade_run(judge, batch, run, &mut grades));
+        runs.into_iter().for_each(|run| grade_run(kind, batch, run, &mut grades));
         return Some(grades);
     }
     let task = |runs: &[Range<usize>]| {
         let mut grades = Vec::with_capacity(runs.iter().map(ExactSizeIterator::len).sum());
-        runs.iter().for_each(|run| grade_run(judge, batch, run.clone(), &mut grades));
+        runs.iter().for_each(|run| grade_run(kind, batch, run.clone(), &mut grades));
         grades
     };
     let tasks: Vec<Vec<Grade>> = runs.par_chunks(RUNS_OF_A_TASK).map(task).collect();
@@ -49,17 +49,17 @@ fn runs(batch: &Batch<'_>) -> Option<Vec<Range<usize>>> {
     Some(runs)
 }
 
-fn grade_run<J: Judge>(judge: &J, batch: &Batch<'_>, run: Range<usize>, grades: &mut Vec<Grade>) {
+fn grade_run<K: PlainKind>(kind: &K, batch: &Batch<'_>, run: Range<usize>, grades: &mut Vec<Grade>) {
     let rows = &batch.rows[run];
     let Some(item) = rows.first().and_then(|row| batch.items.get(row.item)) else { return };
-    let expected = judge.expect(Scope { item, sample: &Sample::new("", "") });
+    let expected = kind.expect(Scope { item, sample: &Sample::new("", "") });
     grades.extend(rows.iter().map(|row| {
         let expected = match &expected {
             Ok(expected) => expected,
             Err(error) => return Grade::failed(error.clone()),
         };
         let sample = Sample::new(row.output_text, row.sample_json);
-        let rendered = judge.input().render(Scope { item, sample: &sample });
-        rendered.map_or_else(Grade::failed, |text| judge.judge(expected, &text))
+        let rendered = kind.input().render(Scope { item, sample: &sample });
+        rendered.map_or_else(Grade::failed, |text| kind.grade(expected, &text))
     }));
 }

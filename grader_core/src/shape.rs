@@ -2,8 +2,8 @@
 
 use crate::error::{GraderError, Path};
 use crate::grade::{Grade, GradeError, count};
-use crate::judge::Judge;
 use crate::pattern::Pattern;
+use crate::plain_kind::PlainKind;
 use crate::scope::Scope;
 use crate::spec::read_input;
 use crate::template::Template;
@@ -63,7 +63,7 @@ impl Shape {
     }
 }
 
-impl Judge for Shape {
+impl PlainKind for Shape {
     type Expected = ();
 
     fn input(&self) -> &Template {
@@ -79,7 +79,7 @@ impl Judge for Shape {
     }
 
     /// The share of the slope that is left at the text's length.
-    fn judge(&self, (): &(), text: &str) -> Grade {
+    fn grade(&self, (): &(), text: &str) -> Grade {
         if self.required_pattern.as_ref().is_some_and(|pattern| !pattern.matches(text)) {
             return Grade::scored(0.0);
         }

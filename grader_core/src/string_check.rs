@@ -7,7 +7,7 @@ use memchr::memmem;
 
 use crate::error::{GraderError, Path};
 use crate::grade::{Grade, GradeError};
-use crate::judge::Judge;
+use crate::plain_kind::PlainKind;
 use crate::scope::Scope;
 use crate::spec::read_template;
 use crate::template::Template;
@@ -61,7 +61,7 @@ impl StringCheck {
     }
 }
 
-impl Judge for StringCheck {
+impl PlainKind for StringCheck {
     type Expected = String;
 
     fn input(&self) -> &Template {
@@ -82,7 +82,7 @@ impl Judge for StringCheck {
     }
 
     /// 1 where the comparison holds, else 0.
-    fn judge(&self, expected: &String, text: &str) -> Grade {
+    fn grade(&self, expected: &String, text: &str) -> Grade {
         let contains = |text: &str| memmem::find(text.as_bytes(), expected.as_bytes()).is_some();
         let holds = match self.operation {
             Operation::Equal => text == expected,

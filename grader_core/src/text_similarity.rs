@@ -5,9 +5,9 @@ use crate::cosine::COSINE;
 use crate::error::{GraderError, Path};
 use crate::fuzzy::LetterSequence;
 use crate::grade::{ErrorClass, Grade, GradeError, excerpt};
-use crate::judge::Judge;
 use crate::meteor::Meteor;
 use crate::ngrams::Ngrams;
+use crate::plain_kind::PlainKind;
 use crate::rouge::{WordSequence, rouge};
 use crate::scope::Scope;
 use crate::spec::{read_reference, read_template};
@@ -97,7 +97,7 @@ impl Metric {
     }
 }
 
-impl Judge for TextSimilarity {
+impl PlainKind for TextSimilarity {
     type Expected = Expected;
 
     fn input(&self) -> &Template {
@@ -132,7 +132,7 @@ impl Judge for TextSimilarity {
     }
 
     /// How alike the text and the reference are.
-    fn judge(&self, expected: &Expected, text: &str) -> Grade {
+    fn grade(&self, expected: &Expected, text: &str) -> Grade {
         let refused = |noun: &str, length: usize| {
             let detail = too_long("the text", noun, MAX_GIVEN, length);
             Grade::failed(GradeError::new(ErrorClass::Other, detail))

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::error::{GraderError, Path};
 use crate::grade::{ErrorClass, Grade, GradeError, count, excerpt};
 use crate::json_value::same;
-use crate::judge::Judge;
+use crate::plain_kind::PlainKind;
 use crate::scope::Scope;
 use crate::spec::{read_reference, read_template};
 use crate::template::Template;
@@ -62,7 +62,7 @@ impl ToolCalls {
     }
 }
 
-impl Judge for ToolCalls {
+impl PlainKind for ToolCalls {
     type Expected = Vec<Call>;
 
     fn input(&self) -> &Template {
@@ -85,7 +85,7 @@ impl Judge for ToolCalls {
     }
 
     /// The share of right calls among those expected or made, whichever are more; 1 where none are expected or made.
-    fn judge(&self, expected: &Vec<Call>, text: &str) -> Grade {
+    fn grade(&self, expected: &Vec<Call>, text: &str) -> Grade {
         // What is no list of calls is a wrong answer, as a wrong call is.
         let Some(given) = calls(text) else { return Grade::scored(0.0) };
         let most = expected.len().max(given.len());

@@ -203,6 +203,9 @@ class _Observed:
 
 def _set_code(context: grpc.ServicerContext) -> grpc.StatusCode | None:
     code = cast(_CodedContext, context).code()
+    if code is None:
+        # Nearly always: a handler that answers sets none.
+        return None
     return next((known for known in grpc.StatusCode if code in (known, known.value[0])), None)
 
 

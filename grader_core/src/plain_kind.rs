@@ -1,11 +1,11 @@
-//! What a plain kind of grader is: it makes ready what it expects of an item, then judges texts by it.
+//! What a plain kind of grader is: it makes ready what it expects of an item, then grades texts by it.
 
 use crate::grade::{Grade, GradeError};
 use crate::scope::Scope;
 use crate::template::Template;
 
 /// A plain kind of grader.
-pub(crate) trait Judge: Sync {
+pub(crate) trait PlainKind: Sync {
     /// The reference, ready to be compared with.
     type Expected: Send + Sync;
 
@@ -19,7 +19,7 @@ pub(crate) trait Judge: Sync {
     fn expect(&self, scope: Scope<'_>) -> Result<Self::Expected, GradeError>;
 
     /// The grade of one text.
-    fn judge(&self, expected: &Self::Expected, text: &str) -> Grade;
+    fn grade(&self, expected: &Self::Expected, text: &str) -> Grade;
 
     /// Every template by the name of its field.
     fn templates(&self) -> Vec<(&'static str, &Template)> {
