@@ -37,6 +37,8 @@ class Seen:
     path: str
     headers: Mapping[str, str]
     body: dict[str, Any]
+    peer: tuple[str, int] = ("", 0)
+    """The other end of the connection."""
 
 
 Answer = Callable[[dict[str, Any]], Reply]
@@ -121,7 +123,8 @@ class OpenaiApi:
         with self._lock:
             self._busy += 1
             self.busiest = max(self.busiest, self._busy)
-            self.seen.append(Seen(handler.path, {k.lower(): v for k, v in handler.headers.items()}, body))
+            headers = {name.lower(): value for name, value in handler.headers.items()}
+            self.seen.append(Seen(handler.path, headers, body, handler.client_address))
             reply = self.script.pop(0) if self.script else None
         try:
             self._answer(handler, reply or self.otherwise(body))

@@ -60,9 +60,9 @@ def make(api: OpenaiApi) -> Iterator[Make]:
         asker.close()
 
 
-def ask(asker: EmbeddingAsker, *pairs: tuple[str, str], seconds: float = 30.0) -> Answers:
+def ask(asker: EmbeddingAsker, *pairs: tuple[str, str], seconds: float = 30.0, fresh: bool = False) -> Answers:
     bodies = [json.dumps(pair) for pair in pairs]
-    questions = Questions(kind="text_similarity", part="", grader=GRADER, bodies=bodies)
+    questions = Questions(kind="text_similarity", part="", grader=GRADER, bodies=bodies, fresh=fresh)
     return asker.ask(questions, deadline=time.monotonic() + seconds, cancelled=threading.Event())
 
 
@@ -108,6 +108,26 @@ def test_a_text_that_the_model_does_not_take_fails_alone(make: Make) -> None:
     assert error is not None
     assert (error.error_class, error.retryable) == ("MODEL_SERVER", False)
     assert "maximum context length" in error.detail
+
+
+def test_two_texts_that_the_model_does_not_take_fail_without_their_neighbours(make: Make) -> None:
+    pairs = [("north", "north"), ("a long text", "north"), ("zz a long text", "north"), ("east", "east")]
+    assert [grade.score for grade in ask(make(), *pairs).grades] == [1.0, None, None, 1.0]
+
+
+def test_a_server_that_takes_nothing_is_not_asked_about_each_text(api: OpenaiApi, make: Make) -> None:
+    api.otherwise = lambda body: status(400, "unknown parameter")
+    found = ask(make(), *[(f"text {number}", f"reference {number}") for number in range(100)]).grades
+    assert {grade.error and grade.error.detail for grade in found} == {"model embedder: status 400: unknown parameter"}
+    batch_count = math.ceil(200 / TEXTS_PER_REQUEST)
+    assert len(api.seen) == batch_count + 1
+
+
+def test_embeddings_are_asked_for_anew_where_the_call_wants_it(api: OpenaiApi, make: Make) -> None:
+    asker = make()
+    for fresh in (False, True, True, False):
+        ask(asker, ("north", "east"), fresh=fresh)
+    assert len(api.seen) == 3
 
 
 def test_an_empty_text_scores_0_and_an_empty_reference_is_a_fault_of_the_item(api: OpenaiApi, make: Make) -> None:

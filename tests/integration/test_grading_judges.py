@@ -244,7 +244,7 @@ def test_an_open_breaker_asks_nobody(api: OpenaiApi, make: Make) -> None:
     api.otherwise = lambda body: status(500)
     asker = make(breaker_failure_count=2, breaker_open_seconds=3600.0)
     error(asker, "a")
-    assert metric("pinetune_grading_judge_breaker_open", model="judge") == 1.0
+    assert metric("pinetune_grading_model_breaker_open", model="judge") == 1.0
     found = error(asker, "b")
     assert (found.error_class, found.retryable) == ("MODEL_SERVER", True)
     assert "left alone" in found.detail
@@ -256,7 +256,7 @@ def test_a_breaker_closes_once_the_server_answers_again(api: OpenaiApi, make: Ma
     asker = make(breaker_failure_count=1, breaker_open_seconds=0.0)
     error(asker, "a")
     assert grade(asker, "b").score == 0.5
-    assert metric("pinetune_grading_judge_breaker_open", model="judge") == 0.0
+    assert metric("pinetune_grading_model_breaker_open", model="judge") == 0.0
 
 
 def test_a_judge_that_answers_nonsense_does_not_open_the_breaker(api: OpenaiApi, make: Make) -> None:
@@ -397,21 +397,21 @@ def test_closing_fails_what_is_under_way(api: OpenaiApi, asker: JudgeAsker) -> N
 
 def test_calls_outcomes_and_tokens_are_counted(api: OpenaiApi, asker: JudgeAsker) -> None:
     def counts() -> list[float]:
-        calls = "pinetune_grading_judge_calls_total"
+        calls = "pinetune_grading_model_calls_total"
         return [
             metric(calls, model="judge", outcome="answered"),
             metric(calls, model="judge", outcome="model_parse"),
-            metric("pinetune_grading_judge_tokens_total", model="judge", kind="prompt"),
-            metric("pinetune_grading_judge_tokens_total", model="judge", kind="completion"),
-            metric("pinetune_grading_judge_cache_hits_total", model="judge"),
-            metric("pinetune_grading_judge_call_seconds_count", model="judge"),
+            metric("pinetune_grading_model_tokens_total", model="judge", kind="prompt"),
+            metric("pinetune_grading_model_tokens_total", model="judge", kind="completion"),
+            metric("pinetune_grading_model_cache_hits_total", model="judge"),
+            metric("pinetune_grading_model_call_seconds_count", model="judge"),
         ]
 
     before = counts()
     api.script.append(said("words"))
     ask(asker, "a", "a")
     assert [new - old for new, old in zip(counts(), before, strict=True)] == [1, 1, 22, 8, 1, 2]
-    assert metric("pinetune_grading_judge_waiting", model="judge") == 0
+    assert metric("pinetune_grading_model_waiting", model="judge") == 0
 
 
 SAMPLING: dict[str, JsonValue] = {

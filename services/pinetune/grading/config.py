@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from pinetune.grading.models.settings import ModelSettings
+from pinetune.grading.remote.settings import RemoteToken
 from pinetune.pod.config import RoomSettings
 
 
@@ -40,10 +41,12 @@ class GradingSettings(RoomSettings, env_prefix="PINETUNE_GRADING_"):
     model_pause_seconds_max: float = Field(default=20.0, ge=0)
     """Longest pause, unless the server itself asks for a longer one."""
     breaker_failure_count: int = Field(default=5, ge=1)
-    """Failures of a model's server in a row after which it is left alone."""
+    """Failures in a row after which a model is left alone; each model of a server is counted by itself."""
     breaker_open_seconds: float = Field(default=30.0, ge=0)
     """How long it is left alone before one question tries again."""
     remote_endpoints: tuple[str, ...] = ()
     """What `remote` graders may call: `grpc://host:port` or the beginning of a URL. Nothing unless it is named here."""
+    remote_tokens: dict[str, RemoteToken] = Field(default_factory=dict)
+    """Where the token is that a remote grader is shown, by its entry of `remote_endpoints`; others are shown none."""
     remote_concurrency: int = Field(default=16, ge=1, le=1024)
-    """Calls to remote graders at once; further ones wait."""
+    """Calls to one server of remote graders at once; further ones wait."""

@@ -73,22 +73,22 @@ SANDBOX_WAITING = Gauge("pinetune_grading_sandbox_waiting", "Threads that wait f
 
 ANSWERED = "answered"
 """The outcome of a call that had a usable answer; the others are the error classes."""
-JUDGE_CALLS = Counter(
-    "pinetune_grading_judge_calls_total", "Calls to judge and embedding models, by outcome.", ["model", "outcome"]
+MODEL_CALLS = Counter(
+    "pinetune_grading_model_calls_total", "Calls to judge and embedding models, by outcome.", ["model", "outcome"]
 )
-JUDGE_CALL_TIME = Histogram(
-    "pinetune_grading_judge_call_seconds", "Time of one call to a model.", ["model"], buckets=CALL_SECONDS
+MODEL_CALL_TIME = Histogram(
+    "pinetune_grading_model_call_seconds", "Time of one call to a model.", ["model"], buckets=CALL_SECONDS
 )
-JUDGE_TOKENS = Counter(
-    "pinetune_grading_judge_tokens_total", "Tokens that models used: kind is prompt or completion.", ["model", "kind"]
+MODEL_TOKENS = Counter(
+    "pinetune_grading_model_tokens_total", "Tokens that models used: kind is prompt or completion.", ["model", "kind"]
 )
-JUDGE_CACHE_HITS = Counter(
-    "pinetune_grading_judge_cache_hits_total", "Questions answered without a call, as the same was asked.", ["model"]
+MODEL_CACHE_HITS = Counter(
+    "pinetune_grading_model_cache_hits_total", "Questions answered without a call, as the same was asked.", ["model"]
 )
-JUDGE_BREAKER_OPEN = Gauge(
-    "pinetune_grading_judge_breaker_open", "1 while a model's server is left alone for its failures.", ["model"]
+MODEL_BREAKER_OPEN = Gauge(
+    "pinetune_grading_model_breaker_open", "1 while a model is left alone for the failures of its server.", ["model"]
 )
-JUDGE_WAITING = Gauge("pinetune_grading_judge_waiting", "Questions that wait for their turn at a model.", ["model"])
+MODEL_WAITING = Gauge("pinetune_grading_model_waiting", "Questions that wait for their turn at a model.", ["model"])
 REMOTE_CALLS = Counter("pinetune_grading_remote_calls_total", "Calls to remote graders, by outcome.", ["outcome"])
 REMOTE_CALL_TIME = Histogram(
     "pinetune_grading_remote_call_seconds", "Time of one call to a remote grader.", buckets=CALL_SECONDS

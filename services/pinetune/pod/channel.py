@@ -32,8 +32,9 @@ SAFE_METHODS = (
     "pinetune.api.learning.v1.LearningService/Score",
     "pinetune.api.learning.v1.LearningService/DescribeLearner",
 )
-"""Calls that change nothing and that a channel repeats by itself. The clients of the jobs service repeat on their own,
-under request ids, and would multiply with this."""
+"""Calls that change nothing and that a channel repeats by itself. Grade changes nothing here either, yet a repeated one
+may ask judge models and remote graders again, which costs. The clients of the jobs service repeat on their own, under
+request ids, and would multiply with this."""
 ATTEMPT_COUNT = 4
 KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS = 30_000, 10_000
 # gRPC waits up to two minutes before it looks for a lost pod again; a restarted one is back within seconds.
@@ -89,7 +90,8 @@ def connect(
     """Return a channel to `host:port`, or to all pods behind a DNS name (`dns:///grading:50051`); opens at first use.
 
     `settings` are read from the environment where not given; `token`, `tls` and `options` (gRPC channel arguments) win
-    over them. Raises InvalidInput for settings that are wrong and TLS files that cannot be read.
+    over them, and an empty token shows none. Raises InvalidInput for settings that are wrong and TLS files that cannot
+    be read.
     """
     settings = settings or read(ChannelSettings)
     tls = tls or settings.client_tls()
@@ -100,7 +102,7 @@ def connect(
         channel = grpc.secure_channel(address, tls.credentials(), options=arguments)
     if token is None and settings.token is not None:
         token = settings.token.get_secret_value()
-    return grpc.intercept_channel(channel, _Caller(token, settings.deadline_seconds))
+    return grpc.intercept_channel(channel, _Caller(token or None, settings.deadline_seconds))
 
 
 def _arguments(settings: ChannelSettings) -> Options:

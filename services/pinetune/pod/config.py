@@ -20,9 +20,9 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -161,7 +161,7 @@ def _unknown_sentence(kind: type[RoomSettings], name: str) -> str:
 
 
 def _sentence(kind: type[RoomSettings], fault: ErrorDetails) -> str:
-    """Return one line for a person: the variable, what is wrong, and the value unless it is a secret."""
+    """Return one line for a person: the variable, what is wrong, and the value where it cannot be a secret."""
     first, *rest = fault["loc"] or ("settings",)
     field = _field_of(kind, str(first))
     name = variable_of(kind, field) if field else f"{PREFIX}{_room(kind)}_{first}".upper()
@@ -170,9 +170,9 @@ def _sentence(kind: type[RoomSettings], fault: ErrorDetails) -> str:
         # Not the value: whoever writes a key where its place belongs must not find it in the log as well.
         return f"{name}{place}: no setting of that name." if rest else _unknown_sentence(kind, name)
     message = fault["msg"].removeprefix("Value error, ")
-    if field and _is_secret(kind.model_fields[field]):
-        return f"{name}{place}: {message}."
-    return f"{name}{place}: {message}; given {fault['input']!r}."
+    if field and not rest and _may_be_shown(kind.model_fields[field], fault["input"]):
+        return f"{name}: {message}; given {fault['input']!r}."
+    return f"{name}{place}: {message}."
 
 
 def _json_sentence(kind: type[RoomSettings], error: SettingsError) -> str:
@@ -187,5 +187,17 @@ def _field_of(kind: type[RoomSettings], location: str) -> str | None:
     return next((field for field in fields if location in (field, fields[field].validation_alias)), None)
 
 
-def _is_secret(field: FieldInfo) -> bool:
-    return "Secret" in str(field.annotation)
+def _may_be_shown(field: FieldInfo, value: object) -> bool:
+    """Say whether a wrong value is safe in a log: plain, of a plain field, and no URL with a password.
+
+    Tables are where keys are written by mistake: `{"judge": {"api_key": "sk-…"}}`, or `{"judge": "sk-…"}`.
+    """
+    if not isinstance(value, str | int | float) or "Secret" in str(field.annotation) or _is_table(field.annotation):
+        return False
+    return not (isinstance(value, str) and "://" in value and "@" in value)
+
+
+def _is_table(annotation: object) -> bool:
+    kind = get_origin(annotation) or annotation
+    is_one = isinstance(kind, type) and issubclass(kind, BaseModel | Mapping)
+    return is_one or any(_is_table(part) for part in get_args(annotation))

@@ -1,11 +1,15 @@
 """How a model is asked, whatever is asked of it: pauses, one budget of attempts, faults of ours."""
 
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
+from prometheus_client import REGISTRY
 
-from pinetune.grading.models.asked_model import AskedModel
+from pinetune.grading.models.asked_model import AskedModel, Flight
 from pinetune.grading.models.attempts import Answered, AttemptError, Patience, Usage
 from pinetune.grading.models.breaker import Breaker
 from pinetune.grading.models.settings import ModelSettings
@@ -36,8 +40,11 @@ def pauses() -> list[float]:
 
 @pytest.fixture
 def model(pauses: list[float]) -> Iterator[AskedModel[str]]:
+    def pause(over: threading.Event, seconds: float) -> None:
+        pauses.append(seconds)
+
     settings = ModelSettings(base_url="http://judge/v1", timeout_seconds=60.0)
-    made: AskedModel[str] = AskedModel("m", settings, PATIENCE, Breaker(99, 1.0), pause=pauses.append)
+    made: AskedModel[str] = AskedModel("m", settings, PATIENCE, Breaker(99, 1.0), pause=pause)
     yield made
     made.close()
 
@@ -46,9 +53,13 @@ def busy(retry_after_seconds: float | None = None) -> AttemptError:
     return AttemptError("MODEL_SERVER", "busy", retryable=True, retry_after_seconds=retry_after_seconds)
 
 
-def result(model: AskedModel[str], server: Server, seconds: float = 600.0) -> str | AttemptError:
+def result(
+    model: AskedModel[str], server: Server, seconds: float = 600.0, *, keep: bool = True, anew_for: bytes = b""
+) -> str | AttemptError:
     deadline = time.monotonic() + seconds
-    return model.submit(b"key", server.ask, deadline=deadline).wait(deadline)
+    flight = model.submit(b"key", server.ask, deadline=deadline, keep=keep, anew_for=anew_for)
+    (outcome,) = model.outcomes([flight], deadline=deadline, cancelled=threading.Event())
+    return outcome
 
 
 def test_pauses_are_those_of_patience(model: AskedModel[str], pauses: list[float]) -> None:
@@ -80,7 +91,7 @@ def test_an_attempt_has_the_models_timeout_or_what_is_left_of_the_grade(model: A
     result(model, server, seconds=30.0)
     assert all(0 < seconds <= 30.0 for seconds in server.seconds)
     patient = Server("kept")
-    model.submit(b"other", patient.ask, deadline=time.monotonic() + 600.0).wait(time.monotonic() + 600.0)
+    result(model, patient, anew_for=b"another call")
     assert patient.seconds == [60.0]
 
 
@@ -143,6 +154,120 @@ def test_a_spent_budget_stays_the_reason_while_the_breaker_is_open() -> None:
 
 
 def test_an_answer_that_is_not_to_be_kept_is_asked_for_again(model: AskedModel[str]) -> None:
-    server, deadline = Server("one", "two"), time.monotonic() + 600.0
-    answers = [model.submit(b"k", server.ask, deadline=deadline, keep=False).wait(deadline) for _ in range(2)]
-    assert answers == ["one", "two"]
+    server = Server("one", "two")
+    assert [result(model, server, keep=False) for _ in range(2)] == ["one", "two"]
+
+
+def test_a_call_that_wants_new_answers_gets_them_and_leaves_the_kept_ones_alone(model: AskedModel[str]) -> None:
+    server = Server("kept", "new", "newer")
+    calls = [b"", b"call 1", b"call 2", b""]
+    assert [result(model, server, anew_for=call) for call in calls] == ["kept", "new", "newer", "kept"]
+
+
+def test_equal_questions_of_a_call_that_wants_new_answers_are_asked_once(model: AskedModel[str]) -> None:
+    go, server, deadline = threading.Event(), Server("one", "two"), time.monotonic() + 600.0
+
+    def ask(seconds: float) -> Answered[str]:
+        assert go.wait(30)
+        return server.ask(seconds)
+
+    flights = [model.submit(b"k", ask, deadline=deadline, anew_for=call) for call in (b"1", b"1", b"2", b"2")]
+    go.set()
+    outcomes = model.outcomes(flights, deadline=deadline, cancelled=threading.Event())
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[2] == outcomes[3]
+    assert server.script == []
+
+
+class Line:
+    """A model with one thread, which a first question keeps until `go` is set."""
+
+    def __init__(self) -> None:
+        self.go, self.begun = threading.Event(), threading.Event()
+        self.asked: list[str] = []
+        settings = ModelSettings(base_url="http://judge/v1", concurrency=1)
+        self.model: AskedModel[str] = AskedModel("m", settings, PATIENCE, Breaker(99, 1.0))
+        self.deadline = time.monotonic() + 600.0
+        self.first = self.submit("first")
+        assert self.begun.wait(30)
+
+    def submit(self, text: str) -> Flight[str]:
+        return self.model.submit(text.encode(), partial(self._answer, text), deadline=self.deadline)
+
+    def outcomes(self, *flights: Flight[str], cancelled: threading.Event | None = None) -> list[str | AttemptError]:
+        return self.model.outcomes(flights, deadline=self.deadline, cancelled=cancelled or threading.Event())
+
+    def _answer(self, text: str, seconds: float) -> Answered[str]:
+        self.begun.set()
+        assert self.go.wait(30)
+        self.asked.append(text)
+        return Answered(text, Usage())
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    made = Line()
+    yield made
+    made.go.set()
+    made.model.close()
+
+
+def cancelled() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
+
+
+def test_questions_of_a_cancelled_call_are_not_asked_and_nobody_waits_for_them(line: Line) -> None:
+    flights = [line.submit(f"question {number}") for number in range(20)]
+    for outcome in line.outcomes(*flights, cancelled=cancelled()):
+        assert isinstance(outcome, AttemptError)
+        assert "cancelled" in outcome.detail
+    assert REGISTRY.get_sample_value("pinetune_grading_model_waiting", {"model": "m"}) == 0
+    line.go.set()
+    assert line.outcomes(line.first, line.submit("last")) == ["first", "last"]
+    assert line.asked == ["first", "last"]
+
+
+def test_a_call_that_is_cancelled_while_it_waits_ends(line: Line) -> None:
+    leaving = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(line.outcomes, line.submit("question"), cancelled=leaving)
+        leaving.set()
+        (outcome,) = waiting.result(30)
+    assert isinstance(outcome, AttemptError)
+
+
+def test_who_waits_for_the_same_question_as_a_cancelled_call_gets_the_answer(line: Line) -> None:
+    leaving, staying = line.submit("same"), line.submit("same")
+    line.outcomes(leaving, cancelled=cancelled())
+    line.go.set()
+    assert line.outcomes(staying) == ["same"]
+
+
+def test_a_question_that_was_dropped_is_asked_when_it_comes_again(line: Line) -> None:
+    line.outcomes(line.submit("same"), cancelled=cancelled())
+    again = line.submit("same")
+    line.go.set()
+    assert line.outcomes(again) == ["same"]
+    assert line.asked == ["first", "same"]
+
+
+def test_the_pause_of_a_cancelled_call_ends_and_nothing_is_asked_after_it() -> None:
+    pausing, paused = threading.Event(), threading.Event()
+
+    def pause(over: threading.Event, seconds: float) -> None:
+        pausing.set()
+        assert over.wait(30)
+        paused.set()
+
+    settings = ModelSettings(base_url="http://judge/v1", concurrency=1)
+    model: AskedModel[str] = AskedModel("m", settings, PATIENCE, Breaker(99, 1.0), pause=pause)
+    server, deadline = Server(busy(), "too late", "next"), time.monotonic() + 600.0
+    flight = model.submit(b"k", server.ask, deadline=deadline)
+    assert pausing.wait(30)
+    model.outcomes([flight], deadline=deadline, cancelled=cancelled())
+    assert paused.wait(30)
+    server.script.pop(0)
+    assert result(model, server) == "next"
+    model.close()

@@ -11,7 +11,8 @@ import math
 import operator
 import threading
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from pydantic import JsonValue
 
@@ -22,15 +23,27 @@ from pinetune.grading.config import GradingSettings
 from pinetune.grading.models.answer_cache import AnswerCache
 from pinetune.grading.models.asked_model import AskedModel, Flight
 from pinetune.grading.models.attempts import Answered, AttemptError
-from pinetune.grading.models.judge import breaker, patience
+from pinetune.grading.models.judge import breaker, call_name, patience
 from pinetune.grading.models.openai_server import OpenaiServer, read_usage
 from pinetune.grading.refusals import refusal
 from pinetune.pod.errors import InvalidInput
 
 PATH = "/embeddings"
 TEXTS_PER_REQUEST = 64
+PROBE = "word"
+"""A text that every embedding model takes."""
 Vectors = Sequence["array[float]"]
 """Vectors of length 1, as doubles: lists of floats would take four times the memory."""
+
+
+@dataclass(frozen=True)
+class _Call:
+    """Who waits for embeddings, and for how long."""
+
+    deadline: float
+    cancelled: threading.Event
+    anew_for: bytes
+    """Its name where it has texts asked for anew; empty where kept embeddings will do."""
 
 
 class EmbeddingAsker:
@@ -65,7 +78,8 @@ class EmbeddingAsker:
         self.check(questions.grader)
         pairs: list[tuple[str, str]] = [tuple(json.loads(body)) for body in questions.bodies]
         complete = [pair for pair in pairs if pair[0].strip() and pair[1].strip()]
-        found, token_count = self._embed({text for pair in complete for text in pair}, deadline)
+        call = _Call(deadline, cancelled, call_name(questions))
+        found, token_count = self._embed({text for pair in complete for text in pair}, call)
         grades = [_grade(found, text, reference) for text, reference in pairs]
         return Answers(grades, {self._model.name: token_count} if token_count else {})
 
@@ -75,32 +89,55 @@ class EmbeddingAsker:
             self._model.close()
             self._server.close()
 
-    def _embed(self, texts: Iterable[str], deadline: float) -> "tuple[dict[str, array[float] | AttemptError], int]":
+    def _embed(self, texts: Iterable[str], call: "_Call") -> "tuple[dict[str, array[float] | AttemptError], int]":
         """Return the vector of each text or why there is none, and the tokens that this took."""
         found: dict[str, array[float] | AttemptError] = {}
-        with self._lock:
-            for text in sorted(texts):
-                if (vector := self._cache.get(_key([text]))) is not None:
-                    metrics.JUDGE_CACHE_HITS.labels(self._model.name).inc()
-                    found[text] = vector
+        if not call.anew_for:
+            found.update(self._kept(texts))
         missing = sorted(text for text in texts if text not in found)
         parts = [missing[start : start + TEXTS_PER_REQUEST] for start in range(0, len(missing), TEXTS_PER_REQUEST)]
         token_count = 0
+        halves_help: bool | None = None
         while parts:
-            flights = [self._submit(part, deadline) for part in parts]
-            outcomes = [flight.wait(deadline) for flight in flights]
-            token_count += sum(flight.take_tokens() for flight in flights)
+            outcomes, used = self._outcomes(parts, call)
+            token_count += used
+            faulty = [part for part, outcome in zip(parts, outcomes, strict=True) if _is_divisible(part, outcome)]
+            if faulty and halves_help is None:
+                halves_help, used = self._takes_a_word(call)
+                token_count += used
             asked, parts = parts, []
             for part, outcome in zip(asked, outcomes, strict=True):
                 if not isinstance(outcome, AttemptError):
                     found.update(zip(part, outcome, strict=True))
-                elif outcome.input_fault and len(part) > 1:
+                elif halves_help and _is_divisible(part, outcome):
                     # One text that the server does not take must not fail its neighbours.
                     parts += [part[: len(part) // 2], part[len(part) // 2 :]]
                 else:
                     found.update(dict.fromkeys(part, outcome))
-        self._keep(found, missing)
+        if not call.anew_for:
+            self._keep(found, missing)
         return found, token_count
+
+    def _outcomes(self, parts: Sequence[Sequence[str]], call: "_Call") -> tuple[list[Vectors | AttemptError], int]:
+        """Return what came of each part's request, and the tokens that this took."""
+        flights = [self._submit(part, call) for part in parts]
+        outcomes = self._model.outcomes(flights, deadline=call.deadline, cancelled=call.cancelled)
+        return outcomes, sum(flight.take_tokens() for flight in flights)
+
+    def _takes_a_word(self, call: "_Call") -> tuple[bool, int]:
+        """Say whether the server takes a plain word, and the tokens that this took.
+
+        One that does not, e.g. since it does not know the model, is not asked about hundreds of texts one by one.
+        """
+        (outcome,), token_count = self._outcomes([[PROBE]], call)
+        return not (isinstance(outcome, AttemptError) and outcome.input_fault), token_count
+
+    def _kept(self, texts: Iterable[str]) -> "Iterator[tuple[str, array[float]]]":
+        with self._lock:
+            for text in sorted(texts):
+                if (vector := self._cache.get(_key([text]))) is not None:
+                    metrics.MODEL_CACHE_HITS.labels(self._model.name).inc()
+                    yield text, vector
 
     def _keep(self, found: "Mapping[str, array[float] | AttemptError]", texts: Sequence[str]) -> None:
         with self._lock:
@@ -108,8 +145,14 @@ class EmbeddingAsker:
                 if not isinstance(outcome := found[text], AttemptError):
                     self._cache.put(_key([text]), outcome)
 
-    def _submit(self, texts: Sequence[str], deadline: float) -> Flight[Vectors]:
-        return self._model.submit(_key(texts), lambda seconds: self._ask(texts, seconds), deadline=deadline, keep=False)
+    def _submit(self, texts: Sequence[str], call: "_Call") -> Flight[Vectors]:
+        return self._model.submit(
+            _key(texts),
+            lambda seconds: self._ask(texts, seconds),
+            deadline=call.deadline,
+            keep=False,
+            anew_for=call.anew_for,
+        )
 
     def _ask(self, texts: Sequence[str], seconds: float) -> Answered[Vectors]:
         assert self._server is not None
@@ -131,6 +174,11 @@ def cosine(left: "array[float]", right: "array[float]") -> float:
     """Return the cosine of two vectors of length 1; rounding does not take it beyond -1 and 1."""
     product: float = sum(map(operator.mul, left, right))
     return min(1.0, max(-1.0, product))
+
+
+def _is_divisible(texts: Sequence[str], outcome: Vectors | AttemptError) -> bool:
+    """Say whether a request failed for its texts, which may have been just one of them."""
+    return isinstance(outcome, AttemptError) and outcome.input_fault and len(texts) > 1
 
 
 def _grade(found: "Mapping[str, array[float] | AttemptError]", text: str, reference: str) -> Grade:

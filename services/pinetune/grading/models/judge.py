@@ -3,6 +3,7 @@
 A judge that answers in words, refuses, or cannot be reached is a grade's error, never a score.
 """
 
+import secrets
 import threading
 from collections.abc import Mapping, Sequence
 
@@ -41,11 +42,13 @@ class JudgeAsker:
         """Have every question answered by `deadline`; a failure is a grade's error."""
         judge, model = self._judge(questions.grader)
         verdict, sampling = verdict_of(questions.kind, questions.grader), read_sampling(questions.grader)
+        anew_for = call_name(questions)
         flights = []
         for body in questions.bodies:
             question = JudgeQuestion(read_messages(body), sampling, verdict)
-            flights.append(_submit(judge, model, question, deadline))
-        grades = [_grade(flight, verdict, deadline) for flight in flights]
+            flights.append(_submit(judge, model, question, deadline, anew_for))
+        outcomes = model.outcomes(flights, deadline=deadline, cancelled=cancelled)
+        grades = [_grade(outcome, verdict) for outcome in outcomes]
         token_count = sum(flight.take_tokens() for flight in flights)
         return Answers(grades, {model.name: token_count} if token_count else {})
 
@@ -73,14 +76,20 @@ def breaker(settings: GradingSettings) -> Breaker:
     return Breaker(settings.breaker_failure_count, settings.breaker_open_seconds)
 
 
+def call_name(questions: Questions) -> bytes:
+    """Return the name under which a call has its questions asked anew; empty where kept answers will do."""
+    return secrets.token_bytes(16) if questions.fresh else b""
+
+
 def _submit(
-    judge: Judge, model: AskedModel[float | str], question: JudgeQuestion, deadline: float
+    judge: Judge, model: AskedModel[float | str], question: JudgeQuestion, deadline: float, anew_for: bytes
 ) -> Flight[float | str]:
-    return model.submit(question.key(), lambda seconds: judge.ask(question, seconds), deadline=deadline)
+    return model.submit(
+        question.key(), lambda seconds: judge.ask(question, seconds), deadline=deadline, anew_for=anew_for
+    )
 
 
-def _grade(flight: Flight[float | str], verdict: Verdict, deadline: float) -> Grade:
-    outcome = flight.wait(deadline)
+def _grade(outcome: float | str | AttemptError, verdict: Verdict) -> Grade:
     return Grade(error=outcome.grade_error) if isinstance(outcome, AttemptError) else verdict.grade(outcome)
 
 

@@ -6,10 +6,9 @@ Its API key is read once, at the start, and cut out of whatever the server says:
 import json
 from collections.abc import Mapping
 
-import httpx2
 from pydantic import JsonValue
 
-from pinetune.grading.http_calls import HttpReply, NoReplyError, post_json
+from pinetune.grading.http_calls import HttpCaller, HttpReply, NoReplyError
 from pinetune.grading.models.attempts import AttemptError, Usage
 from pinetune.grading.models.settings import ModelSettings
 from pinetune.pod.errors import InvalidInput
@@ -40,18 +39,15 @@ class OpenaiServer:
         self._name = name
         self._key = settings.api_key()
         self._headers = {} if self._key is None else {"Authorization": f"Bearer {self._key}"}
-        connections = settings.concurrency
-        self._client = httpx2.Client(
-            limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
-        )
+        self._http = HttpCaller()
 
     def post(self, path: str, body: Mapping[str, JsonValue], seconds: float) -> dict[str, JsonValue]:
         """Return the object that the server answers to `body` at `path`; raises AttemptError."""
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
         url = f"{self.base_url}{path}"
         try:
-            reply = post_json(
-                self._client, url, content, headers=self._headers, seconds=seconds, bytes_max=REPLY_BYTES_MAX
+            reply = self._http.post_json(
+                url, content, headers=self._headers, seconds=seconds, bytes_max=REPLY_BYTES_MAX
             )
         except NoReplyError as error:
             raise self._error(error.detail, retryable=True, server_alive=False, timed_out=error.timed_out) from error
@@ -64,7 +60,7 @@ class OpenaiServer:
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._http.close()
 
     def _refusal(self, reply: HttpReply) -> AttemptError:
         detail = f"status {reply.status}: {_message(reply.body)}"

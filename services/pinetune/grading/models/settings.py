@@ -6,13 +6,12 @@ api_key_env = "OPENAI_API_KEY"          # the variable that holds the key; never
 token_budget = 5_000_000
 """
 
-import os
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pinetune.pod.errors import InvalidInput
+from pinetune.grading.key_places import read_key
 
 
 class ModelSettings(BaseModel):
@@ -56,20 +55,4 @@ class ModelSettings(BaseModel):
 
     def api_key(self) -> str | None:
         """Read the API key, None where the server needs none; raises InvalidInput API_KEY_UNREADABLE."""
-        if self.api_key_env is not None:
-            place, key = f"the variable {self.api_key_env}", os.environ.get(self.api_key_env, "").strip()
-        elif self.api_key_file is not None:
-            place, key = f"the file {self.api_key_file}", _content(self.api_key_file)
-        else:
-            return None
-        # What is no header would come back inside the HTTP client's error, the key in it.
-        if not key or not key.isascii() or not key.isprintable():
-            raise InvalidInput(f"no API key for {self.base_url} in {place}", reason="API_KEY_UNREADABLE")
-        return key
-
-
-def _content(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
-        return ""
+        return read_key(self.base_url, env=self.api_key_env, file=self.api_key_file, reason="API_KEY_UNREADABLE")

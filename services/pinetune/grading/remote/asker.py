@@ -3,46 +3,33 @@
 A call is made once, whoever wants the grade may repeat it: what a team's grader does on a call is not known here.
 """
 
-import contextvars
 import json
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
-from typing import TypeAlias
+from collections.abc import Mapping
+from concurrent.futures import Future
 
-import grpc
-import httpx2
 from pydantic import JsonValue
 
-from pinetune.client.rollout import Grade, GradeError
-from pinetune.grading import metrics
+from pinetune.client.rollout import Grade
 from pinetune.grading.asking import Answers, Questions
 from pinetune.grading.config import GradingSettings
 from pinetune.grading.refusals import refusal
-from pinetune.grading.remote import hops, over_grpc, over_http
+from pinetune.grading.remote import hops, over_grpc
+from pinetune.grading.remote.call import RemoteCall, failed, late
 from pinetune.grading.remote.endpoints import AllowedEndpoints, Endpoint
-from pinetune.grading.remote.question import with_settings
-from pinetune.pod.channel import connect
-from pinetune.pod.tls import ClientTls
+from pinetune.grading.remote.server import Answer, RemoteServer
+from pinetune.grading.waiting import wait_for
 
 SETTINGS_INVALID = "REMOTE_SETTINGS_INVALID"
-Answer: TypeAlias = tuple[Sequence[Grade], Mapping[str, int]]
-"""Grades of the questions of one call, and the tokens of judge models beyond."""
 
 
 class RemoteAsker:
     """Calls the remote graders that the settings allow."""
 
     def __init__(self, settings: GradingSettings) -> None:
-        self._allowed = AllowedEndpoints(settings.remote_endpoints)
-        self._pool = ThreadPoolExecutor(settings.remote_concurrency, thread_name_prefix="remote-grader")
-        limits = httpx2.Limits(
-            max_connections=settings.remote_concurrency, max_keepalive_connections=settings.remote_concurrency
-        )
-        self._http = httpx2.Client(limits=limits)
-        self._channels: dict[str, grpc.Channel] = {}
+        self._allowed = AllowedEndpoints(settings.remote_endpoints, settings.remote_tokens)
+        self._concurrency = settings.remote_concurrency
+        self._servers: dict[tuple[str, str, int], RemoteServer] = {}
         self._lock = threading.Lock()
 
     def check(self, grader: Mapping[str, JsonValue]) -> None:
@@ -63,17 +50,18 @@ class RemoteAsker:
         self.check(questions.grader)
         if hops.current() >= hops.HOPS_MAX:
             detail = f"remote grader: the batch has passed through {hops.HOPS_MAX} grading services; is it a circle?"
-            return Answers([over_http.failed(detail, retryable=False)] * len(questions.bodies))
-        endpoint = self._allowed.endpoint(str(questions.grader["endpoint"]))
-        if endpoint.is_grpc:
+            return Answers([failed(detail, retryable=False)] * len(questions.bodies))
+        call = self._call(questions, deadline)
+        server = self._server(call.endpoint)
+        if call.endpoint.is_grpc:
             parts = list(over_grpc.parts_of(questions.bodies))
         else:
             parts = [[body] for body in questions.bodies]
-        calls = [self._start(endpoint, questions.grader, part, deadline) for part in parts]
+        answers = [server.start(call, part) for part in parts]
         grades: list[Grade] = []
         tokens: dict[str, int] = {}
-        for part, call in zip(parts, calls, strict=True):
-            found, used = _result(call, len(part), deadline)
+        for part, answer in zip(parts, answers, strict=True):
+            found, used = _result(answer, len(part), deadline, cancelled)
             grades += found
             for model, count in used.items():
                 tokens[model] = tokens.get(model, 0) + count
@@ -81,58 +69,38 @@ class RemoteAsker:
 
     def close(self) -> None:
         """Close the connections; questions that are under way fail."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._http.close()
         with self._lock:
-            for channel in self._channels.values():
-                channel.close()
+            for server in self._servers.values():
+                server.close()
 
-    def _start(
-        self, endpoint: Endpoint, grader: Mapping[str, JsonValue], bodies: Sequence[str], deadline: float
-    ) -> "Future[Answer]":
-        """Put one call into the queue."""
-        timeout = grader.get("timeout_seconds")
-        timeout_seconds = float(timeout) if isinstance(timeout, int | float) else 30.0
-        settings = str(grader.get("settings_json") or "")
+    def _call(self, questions: Questions, deadline: float) -> RemoteCall:
+        endpoint = self._allowed.endpoint(str(questions.grader["endpoint"]))
+        timeout = questions.grader.get("timeout_seconds")
+        return RemoteCall(
+            endpoint,
+            settings_json=str(questions.grader.get("settings_json") or ""),
+            timeout_seconds=float(timeout) if isinstance(timeout, int | float) else 30.0,
+            deadline=deadline,
+            token=self._allowed.token(endpoint),
+            fresh=questions.fresh,
+        )
 
-        def ask_grpc() -> Answer:
-            return over_grpc.ask(
-                self._channel(endpoint), settings, bodies, timeout_seconds=timeout_seconds, deadline=deadline
-            )
-
-        def ask_http() -> Answer:
-            body = with_settings(bodies[0], settings)
-            grade = over_http.ask(self._http, endpoint.text, body, timeout_seconds=timeout_seconds, deadline=deadline)
-            return [grade], {}
-
-        # The copied context carries trace and hops of the call that asks.
-        context = contextvars.copy_context()
-        return self._pool.submit(context.run, _counted, ask_grpc if endpoint.is_grpc else ask_http)
-
-    def _channel(self, endpoint: Endpoint) -> grpc.Channel:
-        key = f"{endpoint.scheme}://{endpoint.host}:{endpoint.port}"
+    def _server(self, endpoint: Endpoint) -> RemoteServer:
+        """Return the server of an endpoint; there are no more of them than the settings name."""
         with self._lock:
-            if key not in self._channels:
-                tls = ClientTls() if endpoint.scheme == "grpcs" else None
-                # `dns:///`, since a bare `unix:123` would be a file for gRPC.
-                self._channels[key] = connect(f"dns:///{endpoint.host}:{endpoint.port}", tls=tls)
-            return self._channels[key]
+            if endpoint.server not in self._servers:
+                self._servers[endpoint.server] = RemoteServer(endpoint, self._concurrency)
+            return self._servers[endpoint.server]
 
 
-def _counted(call: Callable[[], Answer]) -> Answer:
-    """Make a call and show it; the outcome is that of its first grade, as a call fails for all its samples alike."""
-    with metrics.REMOTE_CALL_TIME.time():
-        grades, tokens = call()
-    error = grades[0].error
-    metrics.REMOTE_CALLS.labels(metrics.ANSWERED if error is None else error.error_class.lower()).inc()
-    return grades, tokens
-
-
-def _result(call: "Future[Answer]", count: int, deadline: float) -> Answer:
-    try:
-        return call.result(max(0.0, deadline - time.monotonic()))
-    except FutureTimeout:
-        error = GradeError("DEADLINE", "no answer of the remote grader before the grade's deadline", retryable=True)
-    except CancelledError:
-        error = GradeError("REMOTE", "the grading service is stopping", retryable=True)
-    return [Grade(error=error)] * count, {}
+def _result(answer: "Future[Answer]", count: int, deadline: float, cancelled: threading.Event) -> Answer:
+    """Return what a call came to; one that has not begun is not made any more once nobody waits for it."""
+    is_done = wait_for(answer, deadline, cancelled)
+    if answer.cancelled():
+        return [failed("the grading service is stopping", retryable=True)] * count, {}
+    if is_done:
+        return answer.result()
+    answer.cancel()
+    if cancelled.is_set():
+        return [late("the call was cancelled before the remote grader answered")] * count, {}
+    return [late("no answer of the remote grader before the grade's deadline")] * count, {}

@@ -5,11 +5,14 @@ Addresses are compared by their parts and not as texts, or `https://graders.exam
 `..`, percent signs, semicolons and backslashes are read differently by different programs.
 """
 
+import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from pinetune.grading.refusals import refusal
+from pinetune.grading.remote.settings import RemoteToken
 from pinetune.pod.errors import InvalidInput
 
 PATTERN = re.compile(
@@ -39,10 +42,19 @@ class Endpoint:
         """True for a GradingService, False for a URL."""
         return self.scheme.startswith("grpc")
 
+    @property
+    def server(self) -> tuple[str, str, int]:
+        """Scheme, host and port."""
+        return self.scheme, self.host, self.port
+
+    @property
+    def keeps_secrets(self) -> bool:
+        """True where nobody between reads what is sent: it is encrypted, or stays on this machine."""
+        return self.scheme in ("grpcs", "https") or _is_loopback(self.host)
+
     def allows(self, other: "Endpoint") -> bool:
         """Say whether `other` lies at or below this address."""
-        same = (self.scheme, self.host, self.port) == (other.scheme, other.host, other.port)
-        return same and f"{other.path}/".startswith(f"{self.path}/")
+        return self.server == other.server and f"{other.path}/".startswith(f"{self.path}/")
 
 
 def parse(text: str) -> Endpoint:
@@ -60,18 +72,41 @@ def parse(text: str) -> Endpoint:
     return Endpoint(scheme, match["host"].lower(), port, path, text)
 
 
-class AllowedEndpoints:
-    """What the setting `remote_endpoints` allows."""
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
-    def __init__(self, prefixes: Sequence[str]) -> None:
+
+class AllowedEndpoints:
+    """What the setting `remote_endpoints` allows, and what `remote_tokens` has for it."""
+
+    def __init__(self, prefixes: Sequence[str], tokens: Mapping[str, RemoteToken] = MappingProxyType({})) -> None:
+        """Read addresses and tokens; raises InvalidInput for what is wrong with the settings."""
         self._prefixes = []
         for index, prefix in enumerate(prefixes):
             try:
                 self._prefixes.append(parse(prefix))
             except ValueError as error:
+                # Not the value: it may hold a password.
                 raise InvalidInput(
-                    f"PINETUNE_GRADING_REMOTE_ENDPOINTS[{index}]: {error}; given {prefix!r}", reason="INVALID_SETTINGS"
+                    f"PINETUNE_GRADING_REMOTE_ENDPOINTS[{index}]: {error}", reason="INVALID_SETTINGS"
                 ) from error
+        self._tokens = {name: self._token(name, place) for name, place in tokens.items()}
+
+    def _token(self, name: str, place: RemoteToken) -> str | None:
+        prefix = next((prefix for prefix in self._prefixes if prefix.text == name), None)
+        if prefix is None:
+            have = ", ".join(prefix.text for prefix in self._prefixes) or "none"
+            why = f"is no entry of PINETUNE_GRADING_REMOTE_ENDPOINTS (these are: {have})"
+        elif not prefix.keeps_secrets:
+            why = (
+                f"would send the token unencrypted over {prefix.scheme}; it must be grpcs or https, or on this machine"
+            )
+        else:
+            return place.read(name)
+        raise InvalidInput(f"PINETUNE_GRADING_REMOTE_TOKENS[{name!r}]: {why}", reason="INVALID_SETTINGS")
 
     def endpoint(self, text: str) -> Endpoint:
         """Return the address of a grader; raises InvalidInput where it is none or is not allowed."""
@@ -87,3 +122,8 @@ class AllowedEndpoints:
             )
             raise refusal("endpoint", detail, reason="ENDPOINT_NOT_ALLOWED")
         return endpoint
+
+    def token(self, endpoint: Endpoint) -> str | None:
+        """Return what a grader is shown: the token of the longest entry with one that allows it, None for nothing."""
+        entries = [prefix for prefix in self._prefixes if prefix.text in self._tokens and prefix.allows(endpoint)]
+        return self._tokens[max(entries, key=lambda entry: len(entry.path)).text] if entries else None

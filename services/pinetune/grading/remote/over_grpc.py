@@ -4,7 +4,6 @@ Its grades are passed on as they are, their errors too.
 """
 
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 
 import grpc
@@ -12,10 +11,11 @@ import grpc
 from pinetune.api.grading.v1 import grading_pb2 as wire
 from pinetune.api.grading.v1.grading_pb2_grpc import GradingServiceStub
 from pinetune.api.rollout.v1 import rollout_pb2
-from pinetune.client.rollout import Grade, GradeError
+from pinetune.client.rollout import Grade
 from pinetune.grading.remote import hops
-from pinetune.grading.remote.over_http import failed
-from pinetune.grading.remote.question import RemoteQuestion, read_question
+from pinetune.grading.remote.call import RemoteCall, failed, late
+from pinetune.grading.remote.question import RemoteQuestion, UnsendableError, read_question
+from pinetune.pod import tokens
 from pinetune.pod.errors import Broken, Cancelled, TimedOut, Transient, from_rpc_error
 
 SAMPLES_PER_CALL = 1024
@@ -34,41 +34,57 @@ def parts_of(bodies: Sequence[str]) -> Iterator[Sequence[str]]:
     yield bodies[start:]
 
 
-def ask(
-    channel: grpc.Channel, grader_json: str, bodies: Sequence[str], *, timeout_seconds: float, deadline: float
-) -> tuple[list[Grade], Mapping[str, int]]:
+def ask(channel: grpc.Channel, call: RemoteCall, bodies: Sequence[str]) -> tuple[list[Grade], Mapping[str, int]]:
     """Ask once and return the grades and the tokens of judge models beyond; what fails is the error of every grade."""
-    left_seconds = deadline - time.monotonic()
+    questions = [_read_question(body) for body in bodies]
+    sent = [question for question in questions if isinstance(question, RemoteQuestion)]
+    grades, used = _grades(channel, call, sent) if sent else ([], {})
+    answered = iter(grades)
+    return [next(answered) if isinstance(question, RemoteQuestion) else question for question in questions], used
+
+
+def _grades(
+    channel: grpc.Channel, call: RemoteCall, questions: Sequence[RemoteQuestion]
+) -> tuple[list[Grade], Mapping[str, int]]:
+    left_seconds, count = call.left_seconds, len(questions)
     if left_seconds <= 0:
-        return _late(bodies, "the question waited for its turn until the grade's deadline"), {}
-    request = _request(grader_json, [read_question(body) for body in bodies])
+        return [late("the question waited for its turn until the grade's deadline")] * count, {}
+    metadata = [hops.shown()] if call.token is None else [hops.shown(), tokens.shown(call.token)]
     try:
         response = GradingServiceStub(channel).Grade(
-            request, timeout=min(timeout_seconds, left_seconds), metadata=(hops.shown(),)
+            _request(call, questions), timeout=min(call.timeout_seconds, left_seconds), metadata=tuple(metadata)
         )
     except grpc.RpcError as error:
         fault = from_rpc_error(error)
-        if isinstance(fault, TimedOut) and left_seconds < timeout_seconds:
-            return _late(bodies, "no reply of the remote grader before the grade's deadline"), {}
+        if isinstance(fault, TimedOut) and left_seconds < call.timeout_seconds:
+            return [late("no reply of the remote grader before the grade's deadline")] * count, {}
         retryable = isinstance(fault, Transient | TimedOut | Broken | Cancelled)
-        return [failed(f"remote grader: {fault.reason}: {fault.message}", retryable=retryable)] * len(bodies), {}
-    if len(response.grades) != len(bodies):
-        detail = f"remote grader: {len(bodies)} samples were sent and {len(response.grades)} grades came back"
-        return [failed(detail, retryable=False)] * len(bodies), {}
+        return [failed(f"remote grader: {fault.reason}: {fault.message}", retryable=retryable)] * count, {}
+    if len(response.grades) != count:
+        detail = f"remote grader: {count} samples were sent and {len(response.grades)} grades came back"
+        return [failed(detail, retryable=False)] * count, {}
     return [_read(grade) for grade in response.grades], dict(response.judge_tokens)
 
 
-def _request(grader_json: str, questions: Sequence[RemoteQuestion]) -> wire.GradeRequest:
+def _read_question(body: str) -> RemoteQuestion | Grade:
+    try:
+        return read_question(body)
+    except UnsendableError as error:
+        return failed(f"remote grader: {error}", retryable=False)
+
+
+def _request(call: RemoteCall, questions: Sequence[RemoteQuestion]) -> wire.GradeRequest:
     """Spell the questions as a batch in which each distinct item stands once."""
     places: dict[str, int] = {}
     indexes = [places.setdefault(question.item_json, len(places)) for question in questions]
     samples = [question.sample_json for question in questions]
     return wire.GradeRequest(
-        grader=wire.GraderSpec(json=grader_json),
+        grader=wire.GraderSpec(json=call.settings_json),
         items_json=list(places),
         output_texts=[question.output_text for question in questions],
         item_indexes=indexes,
         samples_json=[sample or "{}" for sample in samples] if any(samples) else [],
+        fresh_answers=call.fresh,
     )
 
 
@@ -80,7 +96,3 @@ def _read(message: rollout_pb2.Grade) -> Grade:
     if grade.score is None or math.isfinite(grade.score):
         return grade
     return failed(f"remote grader: its score {grade.score} is not finite", retryable=False)
-
-
-def _late(bodies: Sequence[str], detail: str) -> list[Grade]:
-    return [Grade(error=GradeError("DEADLINE", detail, retryable=True))] * len(bodies)

@@ -1,19 +1,22 @@
 """Asks a grader that a team runs behind a URL: one POST a sample, `{"item": …, "sample": …, "settings": …}`.
 
 It answers with status 200 and `{"score": 0.7}`, where it has them with `extracted_answer`, `matched_rank` and
-`listed_count`, or with `{"error": "why", "retryable": false}`. Anything else is an error REMOTE, never a score.
+`listed_count`, or with `{"error": "why", "retryable": false, "class": "REMOTE"}`, where the class may be TRUNCATED or
+TOO_LARGE as well. Anything else is an error REMOTE, never a score; status 413 is TOO_LARGE.
 """
 
-import time
+from typing import Literal
 
-import httpx2
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pinetune.client.rollout import Grade, GradeError
-from pinetune.grading.http_calls import NoReplyError, post_json
+from pinetune.client.rollout import Grade
+from pinetune.grading.http_calls import HttpCaller, HttpReply, NoReplyError
+from pinetune.grading.remote.call import DETAIL_CHARACTERS_MAX, RemoteCall, failed, late
+from pinetune.grading.remote.question import UnsendableError, with_settings
+from pinetune.pod import tokens
 
 REPLY_BYTES_MAX = 1024 * 1024
-DETAIL_CHARACTERS_MAX = 500
+TOO_LARGE_STATUS = 413
 RETRYABLE_STATUSES = (408, 425, 429)
 
 
@@ -25,33 +28,43 @@ class _Reply(BaseModel):
     score: float | None = Field(default=None, allow_inf_nan=False)
     error: str | None = None
     retryable: bool = False
+    error_class: Literal["REMOTE", "TRUNCATED", "TOO_LARGE"] = Field(default="REMOTE", alias="class")
     extracted_answer: str = ""
     matched_rank: int = Field(default=0, ge=0, lt=2**31)
     listed_count: int = Field(default=0, ge=0, lt=2**31)
 
 
-def ask(client: httpx2.Client, url: str, body: bytes, *, timeout_seconds: float, deadline: float) -> Grade:
+def ask(caller: HttpCaller, call: RemoteCall, body: str) -> Grade:
     """Ask once and return the grade; what fails is its error."""
-    left_seconds = deadline - time.monotonic()
+    left_seconds = call.left_seconds
     if left_seconds <= 0:
-        return _late("the question waited for its turn until the grade's deadline")
-    seconds = min(timeout_seconds, left_seconds)
+        return late("the question waited for its turn until the grade's deadline")
+    headers = {} if call.token is None else dict([tokens.shown(call.token)])
     try:
-        reply = post_json(client, url, body, headers={}, seconds=seconds, bytes_max=REPLY_BYTES_MAX)
+        content = with_settings(body, call.settings_json)
+        reply = caller.post_json(
+            call.endpoint.text,
+            content,
+            headers=headers,
+            seconds=min(call.timeout_seconds, left_seconds),
+            bytes_max=REPLY_BYTES_MAX,
+        )
+    except UnsendableError as error:
+        return failed(f"remote grader: {error}", retryable=False)
     except NoReplyError as error:
-        if error.timed_out and left_seconds < timeout_seconds:
-            return _late("no reply of the remote grader before the grade's deadline")
+        if error.timed_out and left_seconds < call.timeout_seconds:
+            return late("no reply of the remote grader before the grade's deadline")
         return failed(f"remote grader: {error.detail}", retryable=True)
-    if reply.status != 200:
-        words = reply.body[: 2 * DETAIL_CHARACTERS_MAX].decode("utf-8", "replace").strip()
-        retryable = reply.status >= 500 or reply.status in RETRYABLE_STATUSES
-        return failed(f"remote grader: status {reply.status}: {words or 'no message'}", retryable=retryable)
-    return _read(reply.body)
+    return _read(reply.body) if reply.status == 200 else _refused(reply)
 
 
-def failed(detail: str, *, retryable: bool) -> Grade:
-    """Return the grade of a sample that a remote grader did not grade."""
-    return Grade(error=GradeError("REMOTE", detail[:DETAIL_CHARACTERS_MAX], retryable=retryable))
+def _refused(reply: HttpReply) -> Grade:
+    words = reply.body[: 2 * DETAIL_CHARACTERS_MAX].decode("utf-8", "replace").strip()
+    return failed(
+        f"remote grader: status {reply.status}: {words or 'no message'}",
+        retryable=reply.status >= 500 or reply.status in RETRYABLE_STATUSES,
+        error_class="TOO_LARGE" if reply.status == TOO_LARGE_STATUS else "REMOTE",
+    )
 
 
 def _read(body: bytes) -> Grade:
@@ -64,14 +77,11 @@ def _read(body: bytes) -> Grade:
     if (reply.score is None) == (reply.error is None):
         return failed("remote grader: its reply needs either score or error", retryable=False)
     if reply.error is not None:
-        return failed(f"remote grader: {reply.error or 'an error without words'}", retryable=reply.retryable)
+        detail = f"remote grader: {reply.error or 'an error without words'}"
+        return failed(detail, retryable=reply.retryable, error_class=reply.error_class)
     return Grade(
         score=reply.score,
         extracted_answer=reply.extracted_answer,
         matched_rank=reply.matched_rank,
         listed_count=reply.listed_count,
     )
-
-
-def _late(detail: str) -> Grade:
-    return Grade(error=GradeError("DEADLINE", detail, retryable=True))

@@ -12,6 +12,10 @@ TEXT_KEY = "output_text"
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
 
 
+class UnsendableError(Exception):
+    """A question that cannot be cut up, with a sentence why."""
+
+
 @dataclass(frozen=True)
 class RemoteQuestion:
     """One sample with its item."""
@@ -25,7 +29,7 @@ class RemoteQuestion:
 
 
 def read_question(body: str) -> RemoteQuestion:
-    """Cut up a question as the core renders it."""
+    """Cut up a question as the core renders it; raises UnsendableError where it is nested too deeply."""
     parts = _members(body)
     sample = _members(parts["sample"])
     output_text = json.loads(sample.pop(TEXT_KEY))
@@ -34,7 +38,10 @@ def read_question(body: str) -> RemoteQuestion:
 
 
 def with_settings(body: str, settings_json: str) -> bytes:
-    """Return a question with the grader's settings beside item and sample, as an HTTP grader is sent it."""
+    """Return a question with the grader's settings beside item and sample, as an HTTP grader is sent it.
+
+    Raises UnsendableError where it is nested too deeply.
+    """
     parts = _members(body) | {"settings": settings_json or "null"}
     text = ",".join(f"{json.dumps(key)}:{value}" for key, value in parts.items())
     return f"{{{text}}}".encode("utf-8", "replace")
@@ -49,7 +56,10 @@ def _members(text: str) -> dict[str, str]:
             position = _skip(text, _expect(text, position, ","))
         key, position = _DECODER.raw_decode(text, position)
         position = _skip(text, _expect(text, _skip(text, position), ":"))
-        _, end = _DECODER.raw_decode(text, position)
+        try:
+            _, end = _DECODER.raw_decode(text, position)
+        except RecursionError:
+            raise UnsendableError(f"{key} is nested too deeply to be sent") from None
         found[key] = text[position:end]
         position = _skip(text, end)
     return found
