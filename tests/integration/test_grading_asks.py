@@ -1,11 +1,14 @@
 """A grading pod that asks outside, whole: settings from the environment, the core, the askers, metrics, over gRPC."""
 
+import itertools
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.fakes.openai_api import OpenaiApi, Reply, embedded, judged, said
 
+from pinetune.cli.main import main
 from pinetune.client.grading import GradingClient
 from pinetune.grading.__main__ import build
 from pinetune.pod.channel import connect
@@ -88,6 +91,25 @@ def test_a_sample_whose_judge_gives_no_number_fails_alone(api: OpenaiApi, client
     assert good.score == 5.0
     assert bad.error is not None
     assert (bad.error.error_class, bad.error.retryable) == ("MODEL_PARSE", True)
+
+
+def test_a_judge_of_moods_is_found_out_by_a_test_of_its_grader(
+    api: OpenaiApi, pod: Pod, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moods = itertools.count()
+    api.otherwise = lambda body: judged(next(moods) if "moody" in json.dumps(body) else 5)
+    grader, cases = tmp_path / "grader.json", tmp_path / "cases.jsonl"
+    grader.write_text(json.dumps(JUDGE))
+    any_score = {"min": 0, "max": 10}
+    rows = [{"sample": text, "item": {"answer": 4}, "score": any_score} for text in ("steady", "moody")]
+    cases.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    arguments = [str(grader), "--cases", str(cases), "--repeats", "3", "--json", "--server", pod.grpc_address]
+    with pytest.raises(SystemExit) as ended:
+        main(["graders", "test", *arguments])
+    report = json.loads(capsys.readouterr().out)
+    assert (ended.value.code, report["disagreements"]) == (1, [])
+    assert [miss["line"] for miss in report["determinism"]["unstable"]] == [2]
+    assert len(api.seen) == 6
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ def _field_of(kind: type[RoomSettings], location: str) -> str | None:
 def _may_be_shown(field: FieldInfo, value: object) -> bool:
     """Say whether a wrong value is safe in a log: plain, of a plain field, and no URL with a password.
 
-    Tables are where keys are written by mistake: `{"judge": {"api_key": "sk-…"}}`, or `{"judge": "sk-…"}`.
+    Tables and lists are where keys are written by mistake: `{"judge": {"api_key": "sk-…"}}`, or `{"judge": "sk-…"}`.
     """
     if not isinstance(value, str | int | float) or "Secret" in str(field.annotation) or _is_table(field.annotation):
         return False
@@ -199,5 +199,5 @@ def _may_be_shown(field: FieldInfo, value: object) -> bool:
 
 def _is_table(annotation: object) -> bool:
     kind = get_origin(annotation) or annotation
-    is_one = isinstance(kind, type) and issubclass(kind, BaseModel | Mapping)
+    is_one = isinstance(kind, type) and issubclass(kind, (BaseModel, Mapping, list, tuple, set, frozenset))
     return is_one or any(_is_table(part) for part in get_args(annotation))

@@ -1,8 +1,14 @@
 """Which addresses a remote grader may call: by parts, since a prefix of a text is no border."""
 
+import json
+from pathlib import Path
+
 import pytest
 
+from pinetune.grading.config import GradingSettings
 from pinetune.grading.remote.endpoints import AllowedEndpoints
+from pinetune.grading.remote.settings import RemoteToken
+from pinetune.pod.config import read
 from pinetune.pod.errors import InvalidInput
 
 ALLOWED = AllowedEndpoints(["https://graders.example.com/team", "grpc://10.0.0.7:50051", "http://[::1]:8080"])
@@ -83,3 +89,59 @@ def test_a_setting_that_is_no_address_is_a_fault_of_the_settings() -> None:
     with pytest.raises(InvalidInput, match=r"REMOTE_ENDPOINTS\[1\]") as caught:
         AllowedEndpoints(["https://a.org", "*"])
     assert caught.value.reason == "INVALID_SETTINGS"
+
+
+def test_a_setting_that_is_no_address_is_not_repeated_since_it_may_hold_a_password() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        AllowedEndpoints(["https://me:secret@graders.example.com"])
+    assert "secret" not in str(caught.value)
+
+
+def test_the_token_of_the_nearest_entry_is_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TEAM_TOKEN", "of the team")
+    (tmp_path / "token").write_text("of all\n")
+    all_of_it, team, other = "https://a.org", "https://a.org/team", "https://b.org"
+    tokens = {all_of_it: RemoteToken(token_file=tmp_path / "token"), team: RemoteToken(token_env="TEAM_TOKEN")}
+    allowed = AllowedEndpoints([all_of_it, team, other], tokens)
+    addresses = [f"{team}/grade", f"{all_of_it}/teams", other]
+    assert [allowed.token(allowed.endpoint(each)) for each in addresses] == ["of the team", "of all", None]
+
+
+@pytest.mark.parametrize("endpoint", ["grpc://10.0.0.7:50051", "http://graders.example.com", "http://127.0.0.1.a.org"])
+def test_a_token_that_others_could_read_on_the_way_is_refused(endpoint: str) -> None:
+    with pytest.raises(InvalidInput, match="unencrypted") as caught:
+        AllowedEndpoints([endpoint], {endpoint: RemoteToken(token_env="TEAM_TOKEN")})
+    assert caught.value.reason == "INVALID_SETTINGS"
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["grpcs://10.0.0.7:50051", "https://a.org", "grpc://localhost:1", "http://127.0.0.7:8080/x", "http://[::1]:8080"],
+)
+def test_a_token_goes_where_it_is_encrypted_or_stays_on_this_machine(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    monkeypatch.setenv("TEAM_TOKEN", "secret")
+    allowed = AllowedEndpoints([endpoint], {endpoint: RemoteToken(token_env="TEAM_TOKEN")})
+    assert allowed.token(allowed.endpoint(endpoint)) == "secret"
+
+
+def test_a_token_of_an_address_that_is_not_allowed_is_a_fault_of_the_settings() -> None:
+    with pytest.raises(InvalidInput, match=r"REMOTE_TOKENS\['https://b.org'\].*these are: https://a.org"):
+        AllowedEndpoints(["https://a.org"], {"https://b.org": RemoteToken(token_env="TEAM_TOKEN")})
+
+
+def test_a_token_that_is_not_there_is_a_fault_of_the_settings() -> None:
+    with pytest.raises(InvalidInput, match="NO_SUCH_TOKEN") as caught:
+        AllowedEndpoints(["https://a.org"], {"https://a.org": RemoteToken(token_env="NO_SUCH_TOKEN")})
+    assert caught.value.reason == "REMOTE_TOKEN_UNREADABLE"
+
+
+@pytest.mark.parametrize("places", [{}, {"token_env": "A", "token_file": "b"}, {"token": "sk-secret"}])
+def test_a_token_has_one_place_and_is_never_written_in_the_settings(
+    monkeypatch: pytest.MonkeyPatch, places: dict[str, str]
+) -> None:
+    monkeypatch.setenv("PINETUNE_GRADING_REMOTE_TOKENS", json.dumps({"https://a.org": places}))
+    with pytest.raises(InvalidInput, match="PINETUNE_GRADING_REMOTE_TOKENS") as caught:
+        read(GradingSettings)
+    assert "sk-secret" not in str(caught.value)

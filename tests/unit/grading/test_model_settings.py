@@ -35,6 +35,34 @@ def test_a_key_written_where_its_place_belongs_is_refused_and_not_repeated(monke
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MODELS", {"gpt": {"api_key": "sk-very-secret"}}),
+        ("MODELS", {"gpt": {"base_url": URL, "api_key": {"value": "sk-very-secret"}}}),
+        ("MODELS", {"gpt": "sk-very-secret"}),
+        ("MODELS", {"gpt": ["sk-very-secret"]}),
+        ("MODELS", "sk-very-secret"),
+        ("MODELS", ["sk-very-secret"]),
+        ("MODELS", {"gpt": {"base_url": "ftp://me:sk-very-secret@api.example.com"}}),
+        ("MODELS", {"gpt": {"base_url": URL, "concurrency": "sk-very-secret"}}),
+        ("MODELS", {"gpt": {"base_url": URL, "api_key_env": "A", "api_key_file": "sk-very-secret"}}),
+        ("EMBEDDING_MODEL", {"model": "e", "api_key": "sk-very-secret"}),
+        ("EMBEDDING_MODEL", "sk-very-secret"),
+        ("REMOTE_ENDPOINTS", [{"https://a.org": "sk-very-secret"}]),
+        ("REMOTE_ENDPOINTS", "sk-very-secret"),
+    ],
+)
+def test_a_key_that_is_written_at_a_wrong_place_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: object
+) -> None:
+    monkeypatch.setenv(f"PINETUNE_GRADING_{name}", json.dumps(value))
+    with pytest.raises(InvalidInput) as caught:
+        read(GradingSettings)
+    assert f"PINETUNE_GRADING_{name}" in str(caught.value)
+    assert "sk-very-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("fields", "sentence"),
     [
         ({"base_url": "api.example.com"}, "['base_url']"),

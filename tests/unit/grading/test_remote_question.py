@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pinetune.grading.remote.question import RemoteQuestion, read_question, with_settings
+from pinetune.grading.remote.question import RemoteQuestion, UnsendableError, read_question, with_settings
 
 ITEM = '{"price": 1.10, "n": 1' + 5000 * "0" + ', "o": {"}": ","}}'
 BODY = f'{{"item": {ITEM}, "sample": {{"output_tools": [{{"a": 1.0}}], "output_text": "a\\n\\u00fc"}}}}'
@@ -26,6 +26,13 @@ def test_settings_stand_beside_item_and_sample(settings: str, value: object) -> 
     body = with_settings(SMALL, settings)
     assert b'"price": 1.10' in body
     assert json.loads(body) == json.loads(SMALL) | {"settings": value}
+
+
+def test_what_is_nested_too_deeply_cannot_be_sent() -> None:
+    body = '{"sample": {"output_text": ""}, "item": ' + "[" * 3000 + "]" * 3000 + "}"
+    for cut_up in (read_question, lambda text: with_settings(text, "")):
+        with pytest.raises(UnsendableError, match="item is nested too deeply"):
+            cut_up(body)
 
 
 @pytest.mark.parametrize("body", ["", "[]", '{"item" {}}', '{"item": {} "sample": {}}', '{"item": {}'])

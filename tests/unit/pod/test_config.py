@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field, SecretStr
 
+from pinetune.pod.channel import ChannelSettings
 from pinetune.pod.config import RoomSettings, load, read
 from pinetune.pod.errors import InvalidInput
 
@@ -52,6 +53,21 @@ def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PINETUNE_GRADING_PASSWORD", "hunter2")
     (sentence,) = sentences()
     assert sentence.startswith("PINETUNE_GRADING_PASSWORD: ")
+    assert "hunter2" not in sentence
+
+
+def test_a_fault_of_all_settings_together_shows_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PINETUNE_TOKEN", "hunter2")
+    monkeypatch.setenv("PINETUNE_CLIENT_TLS_KEY_FILE", "key.pem")
+    with pytest.raises(InvalidInput, match="come together") as caught:
+        read(ChannelSettings)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_password_in_a_url_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PINETUNE_GRADING_THREADS", "https://me:hunter2@example.com")
+    (sentence,) = sentences()
+    assert "valid integer" in sentence
     assert "hunter2" not in sentence
 
 
