@@ -95,6 +95,7 @@ class OpenaiApi:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # or each reply waits 40 ms for an acknowledgement
 
             def do_POST(self) -> None:
                 with contextlib.suppress(ConnectionError):

@@ -82,6 +82,19 @@ def test_parts_that_ask_and_parts_that_do_not_make_one_score(api: OpenaiApi, cli
     assert api.seen[0].headers.get("authorization") is None
 
 
+def test_an_item_too_deep_for_a_remote_grader_fails_alone(api: OpenaiApi, client: GradingClient) -> None:
+    api.otherwise = answers
+    remote = {"type": "remote", "endpoint": f"{api.url}/grade"}
+    deep = '{"answer": "4", "tree": ' + "[" * 3000 + "]" * 3000 + "}"
+    batch = client.grade(
+        json.dumps(remote), items_json=['{"answer": "4"}', deep], output_texts=["4", "4"], item_indexes=[0, 1]
+    )
+    flat, nested = batch.grades
+    assert flat.score == 0.5
+    assert nested.error is not None
+    assert (nested.error.error_class, nested.error.retryable) == ("REMOTE", False)
+
+
 def test_a_sample_whose_judge_gives_no_number_fails_alone(api: OpenaiApi, client: GradingClient) -> None:
     api.otherwise = answers
     batch = client.grade(

@@ -7,6 +7,7 @@ from pinetune.client.rollout import Grade, GradeError
 from pinetune.grading.remote.endpoints import Endpoint
 
 DETAIL_CHARACTERS_MAX = 500
+HIDDEN = "***"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class RemoteCall:
     def left_seconds(self) -> float:
         """Time until the deadline; none or less once it is over."""
         return self.deadline - time.monotonic()
+
+    def without_token(self, words: str) -> str:
+        """Cut the token out of a grader's words: some servers repeat it in their errors."""
+        return words if self.token is None else words.replace(self.token, HIDDEN)
 
 
 def failed(detail: str, *, retryable: bool, error_class: str = "REMOTE") -> Grade:

@@ -59,7 +59,8 @@ def _grades(
         if isinstance(fault, TimedOut) and left_seconds < call.timeout_seconds:
             return [late("no reply of the remote grader before the grade's deadline")] * count, {}
         retryable = isinstance(fault, Transient | TimedOut | Broken | Cancelled)
-        return [failed(f"remote grader: {fault.reason}: {fault.message}", retryable=retryable)] * count, {}
+        words = call.without_token(f"{fault.reason}: {fault.message}")
+        return [failed(f"remote grader: {words}", retryable=retryable)] * count, {}
     if len(response.grades) != count:
         detail = f"remote grader: {count} samples were sent and {len(response.grades)} grades came back"
         return [failed(detail, retryable=False)] * count, {}

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pinetune.client.rollout import Grade
 from pinetune.grading.http_calls import HttpCaller, HttpReply, NoReplyError
-from pinetune.grading.remote.call import DETAIL_CHARACTERS_MAX, RemoteCall, failed, late
+from pinetune.grading.remote.call import RemoteCall, failed, late
 from pinetune.grading.remote.question import UnsendableError, with_settings
 from pinetune.pod import tokens
 
@@ -55,11 +55,11 @@ def ask(caller: HttpCaller, call: RemoteCall, body: str) -> Grade:
         if error.timed_out and left_seconds < call.timeout_seconds:
             return late("no reply of the remote grader before the grade's deadline")
         return failed(f"remote grader: {error.detail}", retryable=True)
-    return _read(reply.body) if reply.status == 200 else _refused(reply)
+    return _read(reply.body, call) if reply.status == 200 else _refused(reply, call)
 
 
-def _refused(reply: HttpReply) -> Grade:
-    words = reply.body[: 2 * DETAIL_CHARACTERS_MAX].decode("utf-8", "replace").strip()
+def _refused(reply: HttpReply, call: RemoteCall) -> Grade:
+    words = call.without_token(reply.body.decode("utf-8", "replace")).strip()
     return failed(
         f"remote grader: status {reply.status}: {words or 'no message'}",
         retryable=reply.status >= 500 or reply.status in RETRYABLE_STATUSES,
@@ -67,7 +67,7 @@ def _refused(reply: HttpReply) -> Grade:
     )
 
 
-def _read(body: bytes) -> Grade:
+def _read(body: bytes, call: RemoteCall) -> Grade:
     try:
         reply = _Reply.model_validate_json(body)
     except ValidationError as error:
@@ -77,8 +77,8 @@ def _read(body: bytes) -> Grade:
     if (reply.score is None) == (reply.error is None):
         return failed("remote grader: its reply needs either score or error", retryable=False)
     if reply.error is not None:
-        detail = f"remote grader: {reply.error or 'an error without words'}"
-        return failed(detail, retryable=reply.retryable, error_class=reply.error_class)
+        words = call.without_token(reply.error) or "an error without words"
+        return failed(f"remote grader: {words}", retryable=reply.retryable, error_class=reply.error_class)
     return Grade(
         score=reply.score,
         extracted_answer=reply.extracted_answer,
