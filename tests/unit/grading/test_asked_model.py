@@ -9,9 +9,10 @@ from functools import partial
 import pytest
 from prometheus_client import REGISTRY
 
-from pinetune.grading.models.asked_model import AskedModel, Flight
+from pinetune.grading.models.asked_model import AskedModel
 from pinetune.grading.models.attempts import Answered, AttemptError, Patience, Usage
 from pinetune.grading.models.breaker import Breaker
+from pinetune.grading.models.flight import Flight
 from pinetune.grading.models.settings import ModelSettings
 
 PATIENCE = Patience(attempts=3, pause_seconds=1.0, pause_seconds_max=20.0)

@@ -7,12 +7,11 @@ that a server that asks for patience gets it. What nobody waits for any more is 
 what a question is: judges and embeddings use it alike.
 """
 
-import contextlib
 import contextvars
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeAlias, TypeVar
 
 from pinetune.grading import metrics
@@ -20,60 +19,12 @@ from pinetune.grading.models.answer_cache import AnswerCache
 from pinetune.grading.models.attempts import Answered, AttemptError, Patience, Usage, too_late
 from pinetune.grading.models.breaker import Breaker
 from pinetune.grading.models.budget import Budget
+from pinetune.grading.models.flight import Flight
 from pinetune.grading.models.settings import ModelSettings
-from pinetune.grading.waiting import wait_for
 
 T = TypeVar("T")
 Attempt: TypeAlias = Callable[[float], Answered[T]]
 """Asks once within the seconds given; raises AttemptError."""
-
-
-class Flight(Generic[T]):
-    """A question under way; all who ask it meanwhile wait for the same one."""
-
-    def __init__(self, key: bytes, deadline: float) -> None:
-        self.key = key
-        """By which equal questions find it."""
-        self.deadline = deadline
-        """The latest deadline of all who wait."""
-        self.waiting = 1
-        """How many wait."""
-        self.is_queued = False
-        """True until a thread of the model takes it up."""
-        self.over = threading.Event()
-        """Set while nobody waits, and when the service stops: there is no further attempt to pause for."""
-        self._outcome: Future[T | AttemptError] = Future()
-        self._tokens = 0
-        self._lock = threading.Lock()
-
-    def settle(self, outcome: T | AttemptError) -> None:
-        """Let those who wait have the outcome; the first one counts."""
-        with contextlib.suppress(InvalidStateError):
-            self._outcome.set_result(outcome)
-
-    def fail(self, error: BaseException) -> None:
-        """Raise a fault of ours in those who wait."""
-        with contextlib.suppress(InvalidStateError):
-            self._outcome.set_exception(error)
-
-    def wait(self, deadline: float, cancelled: threading.Event) -> T | AttemptError:
-        """Return the answer or why there is none, at `deadline` or once `cancelled` is set at the latest."""
-        if wait_for(self._outcome, deadline, cancelled):
-            return self._outcome.result()
-        if cancelled.is_set():
-            return too_late("the call was cancelled before the model answered")
-        return too_late("no answer of the model before the grade's deadline")
-
-    def add_tokens(self, count: int) -> None:
-        """Count tokens that an attempt used."""
-        with self._lock:
-            self._tokens += count
-
-    def take_tokens(self) -> int:
-        """Return the tokens counted since this was called last, so that only one of those who wait reports them."""
-        with self._lock:
-            count, self._tokens = self._tokens, 0
-            return count
 
 
 class AskedModel(Generic[T]):

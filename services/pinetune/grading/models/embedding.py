@@ -21,8 +21,9 @@ from pinetune.grading import metrics
 from pinetune.grading.asking import Answers, Questions
 from pinetune.grading.config import GradingSettings
 from pinetune.grading.models.answer_cache import AnswerCache
-from pinetune.grading.models.asked_model import AskedModel, Flight
+from pinetune.grading.models.asked_model import AskedModel
 from pinetune.grading.models.attempts import Answered, AttemptError
+from pinetune.grading.models.flight import Flight
 from pinetune.grading.models.judge import breaker, call_name, patience
 from pinetune.grading.models.openai_server import OpenaiServer, read_usage
 from pinetune.grading.refusals import refusal

@@ -12,10 +12,11 @@ from pydantic import JsonValue
 from pinetune.client.rollout import Grade
 from pinetune.grading.asking import Answers, Questions
 from pinetune.grading.config import GradingSettings
-from pinetune.grading.models.asked_model import AskedModel, Flight
+from pinetune.grading.models.asked_model import AskedModel
 from pinetune.grading.models.attempts import AttemptError, Patience
 from pinetune.grading.models.breaker import Breaker
 from pinetune.grading.models.chat_judge import ChatJudge
+from pinetune.grading.models.flight import Flight
 from pinetune.grading.models.generation_judge import GenerationJudge
 from pinetune.grading.models.judge_question import Judge, JudgeQuestion, read_messages, read_sampling
 from pinetune.grading.models.judge_reply import Verdict, verdict_of
