@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from pydantic import JsonValue
@@ -20,6 +21,7 @@ from pinetune.pod.errors import Busy, InvalidInput
 
 JUDGE = {"type": "score_model", "model": "judge", "input": [{"role": "user", "content": "{{sample.output_text}}"}]}
 PYTHON = {"type": "python", "source": "def grade(sample, item): return 1.0"}
+REMOTE = {"type": "remote", "endpoint": "grpc://graders.example:50051"}
 COSINE = {
     "type": "text_similarity",
     "evaluation_metric": "cosine",
@@ -137,6 +139,19 @@ def test_an_answer_that_is_no_finite_number_is_an_error() -> None:
         GradingService(Askers({"score_model": Scripted(lambda _: Grade(score=float("nan")))})), JUDGE, ["a"]
     ).grades
     assert grade.WhichOneof("outcome") == "error"
+
+
+def test_an_answer_keeps_its_parts_its_findings_and_the_part_that_failed() -> None:
+    answer = Grade(
+        error=GradeError("FORMULA", "log of 0", part="b"),
+        part_scores={"a": 0.5},
+        part_errors={"b": GradeError("FORMULA", "log of 0", part="b")},
+        extracted_answer="4",
+        matched_rank=2,
+        listed_count=3,
+    )
+    (grade,) = graded(GradingService(Askers({"remote": Scripted(lambda _: answer)})), REMOTE, ["a"]).grades
+    assert Grade.from_wire(grade) == replace(answer, grader_fingerprint=grade.grader_fingerprint)
 
 
 def test_a_kind_that_nobody_answers_is_refused_by_name() -> None:
