@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pinetune.grading.config import GradingSettings
-from pinetune.grading.sandbox import worker as wire
+from pinetune.grading.sandbox import wire
 from pinetune.grading.sandbox.pool import SandboxPool
 from pinetune.grading.sandbox.process import Sandbox
 

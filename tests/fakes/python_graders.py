@@ -36,11 +36,13 @@ def ask(
     texts: Sequence[str] = ("4",),
     item: Mapping[str, object] | None = None,
     seconds: float = 60.0,
+    cancelled: threading.Event | None = None,
 ) -> list[Grade]:
-    """Return the grades of these texts, each with the same item, asked for within `seconds`."""
+    """Return the grades of these texts, each with the same item, asked for within `seconds` or until `cancelled`."""
     bodies = [json.dumps({"item": item or {"answer": "4"}, "sample": {"output_text": text}}) for text in texts]
     questions = Questions("python", "", {"type": "python", "source": source}, bodies)
-    return list(asker.ask(questions, deadline=time.monotonic() + seconds, cancelled=threading.Event()).grades)
+    given_up = cancelled or threading.Event()
+    return list(asker.ask(questions, deadline=time.monotonic() + seconds, cancelled=given_up).grades)
 
 
 def still_grades(asker: PythonAsker) -> bool:
@@ -54,3 +56,10 @@ def error_of(grades: Sequence[Grade]) -> tuple[str, str]:
     (grade,) = grades
     assert grade.error is not None, f"a score: {grade.score}"
     return grade.error.error_class, grade.error.detail
+
+
+def children_of(process: int, program: str = "") -> list[int]:
+    """Return the processes that `process` has started and that run, those whose command names `program`."""
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    children = [int(child) for task in tasks for child in task.read_text().split()]
+    return [child for child in children if program in Path(f"/proc/{child}/cmdline").read_text()]

@@ -4,6 +4,7 @@ An attack's source returns 1.0 where the harm was done and 0.0 where the system 
 Where it does no harm here, the same source is run outside the sandbox as well and must return 1.0 there.
 """
 
+import ast
 import json
 import os
 import socket
@@ -15,8 +16,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from tests.fakes.python_graders import ask, error_of, settings, still_grades
+from prometheus_client import REGISTRY
+from tests.fakes.python_graders import EXACT, EXACT_FORKED, ask, children_of, error_of, settings, still_grades
 
+from pinetune.grading.sandbox import source as sources
 from pinetune.grading.sandbox.asker import PythonAsker
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Landlock and seccomp are Linux")
@@ -297,6 +300,14 @@ TRACES = {
     ),
     "the environment": ("import os\nos.environ['LEFT'] = '1'", "1.0 if 'LEFT' in __import__('os').environ else 0.0"),
     "random": ("import random\nrandom.seed(5)", "1.0 if __import__('random').random() == 0.6229016948897019 else 0.0"),
+    "a flag of a stream": (
+        "import fcntl, os\nfcntl.fcntl(0, fcntl.F_SETFL, os.O_NONBLOCK)",
+        "1.0 if __import__('fcntl').fcntl(0, 3) & __import__('os').O_NONBLOCK else 0.0",
+    ),
+    "the mask of files": (
+        "import os\nos.umask(0)",
+        "1.0 if __import__('os').umask(0o22) == 0 else 0.0",
+    ),
     "an alarm": ("import signal\nsignal.alarm(1)", "__import__('time').sleep(1.2) or 0.0"),
 }
 
@@ -311,6 +322,85 @@ def test_nothing_that_a_call_does_reaches_the_next(tmp_path: Path, harm: str, lo
     scores = [grade.score for grade in ask(asker, source, ["harm", "look", "harm", "look"], item={"harm": harm})]
     asker.close()
     assert scores == [0.5, 0.0, 0.5, 0.0]
+
+
+# A grader without `exec` that puts a text wherever a library reads one.
+READS_TEXTS = """
+import base64, dataclasses, datetime, html, json, re, string, textwrap, unicodedata
+from collections import Counter, namedtuple
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import List, NamedTuple, TypedDict
+
+import numpy as np
+
+@dataclass
+class Row:
+    text: str
+
+def grade(sample, item):
+    text = sample["output_text"]
+    reads = (
+        json.loads, re.compile, re.escape, Fraction, Decimal, int, float, complex, Counter, html.unescape, np.dtype,
+        np.matrix, np.array, np.datetime64, textwrap.dedent, datetime.datetime.fromisoformat, base64.b64decode,
+        lambda x: namedtuple(x, [x]), lambda x: namedtuple("A", x), lambda x: NamedTuple("A", [(x, x)]),
+        lambda x: TypedDict("A", {x: x}), lambda x: List[x], lambda x: dataclasses.replace(Row(x), text=x),
+        lambda x: dataclasses.replace(Row(x), **json.loads(x)), lambda x: string.Template(x).substitute({x: x}),
+        lambda x: "{:{}}".format(x, x), lambda x: format(1.5, x), lambda x: f"{x:{x}}", lambda x: x % {x: x},
+        lambda x: x.encode(x), lambda x: b"x".decode(x), lambda x: unicodedata.normalize(x, x),
+        lambda x: datetime.datetime.strptime(x, x), lambda x: np.fromstring(x, sep=" "), lambda x: hasattr(Row, x),
+        lambda x: np.dtype({"names": [x], "formats": [x]}), lambda x: np.einsum(x, [1]), lambda x: re.sub(x, x, x),
+    )
+    for read in reads:
+        try:
+            read(text)
+        except Exception:
+            continue
+    return 1.0 if text == item["answer"] else 0.0
+"""
+HARM = "__import__('sys').modules['__main__'].Source._scored = lambda *a: b'S' + b'\\0' * 8"
+TEXTS = {
+    "code": HARM,
+    "code as a format": "{0.__class__.__init__.__globals__[sys].modules[json].loads}",
+    "code as a template": "${__builtins__} ${x.__class__}",
+    "code as a field": f"x=({HARM}), y",
+    "code as a parameter": f"x):\n  {HARM}\ndef f(y",
+    "code as an annotation": f"x: ({HARM})",
+    "code as a key": json.dumps({"__class__": {"__reduce__": HARM}, "text": HARM, "__init__": HARM}),
+    "code as a type": f"dict[{HARM}]",
+    "code as a structure": f"i4, ({HARM})f8, O, V99999",
+    "names of builtins": "__builtins__",
+    "a name with an underscore": "_evaluate",
+    "a name of full width": "\uff45\uff56\uff41\uff4c",
+    "the name of a codec": "idna",
+    "a codec that reads code": "unicode_escape",
+    "numbers without an end": "9" * 100_000,
+    "an exponent": "1e999999999",
+    "brackets without an end": "[" * 100_000,
+    "lone surrogates and zero bytes": "\ud800\0\udfff",
+    "a pattern that is wrong": "(?P<a>(?P<a>[",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
+def test_no_text_changes_what_the_next_is_graded_as_in_a_shared_process(shared: PythonAsker, text: str) -> None:
+    grades = ask(shared, READS_TEXTS, ["4", text, "4", "5"])
+    assert [grades[place].score for place in (0, 2, 3)] == [1.0, 1.0, 0.0]
+    assert grades[1].score == 0.0 or grades[1].error is not None
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PythonAsker]:
+    """One process for all texts, so that each comes after all the others."""
+    assert sources.why_processes(ast.parse(READS_TEXTS)) == ""
+    asker = PythonAsker(settings(tmp_path_factory.mktemp("shared"), python_workers=1, python_memory_bytes=1 << 30))
+    ask(asker, READS_TEXTS)
+    starts = REGISTRY.get_sample_value("pinetune_grading_sandbox_starts_total")
+    yield asker
+    assert REGISTRY.get_sample_value("pinetune_grading_sandbox_starts_total") == starts, "it was one process"
+    asker.close()
 
 
 def test_a_forged_answer_is_that_of_its_own_call_alone(tmp_path: Path) -> None:
@@ -336,6 +426,12 @@ FULL = {
         "import os, time\nkept = []\nfor n in range(9):\n    kept.append(open(str(n), 'wb'))\n    os.unlink(str(n))\n"
         "    kept[-1].write(b'x' * 3_000_000)\n    kept[-1].flush()\ntime.sleep(60)"
     ),
+    "files that are only mapped": (
+        "import ctypes, os, time\nlibc = ctypes.CDLL(None)\nlibc.mmap.restype = ctypes.c_void_p\nfor n in range(40):\n"
+        "    fd = os.open(str(n), os.O_RDWR | os.O_CREAT)\n    os.posix_fallocate(fd, 0, 3_000_000)\n"
+        "    assert libc.mmap(None, ctypes.c_size_t(4096), 1, 2, fd, ctypes.c_long(0)) != 2 ** 64 - 1\n"
+        "    os.close(fd)\n    os.unlink(str(n))\ntime.sleep(60)"
+    ),
 }
 
 
@@ -349,6 +445,17 @@ def test_a_grader_that_fills_its_folder_is_stopped(tmp_path: Path, code: str) ->
     assert still_grades(asker)
     asker.close()
     assert list(tmp_path.iterdir()) == [], "folders go with their processes"
+
+
+def test_a_file_without_a_name_may_be_mapped_within_the_limit(tmp_path: Path) -> None:
+    asker = PythonAsker(settings(tmp_path))
+    source = (
+        "import mmap, tempfile, time\ndef grade(sample, item):\n    with tempfile.TemporaryFile() as file:\n"
+        "        file.truncate(1_000_000)\n        mapped = mmap.mmap(file.fileno(), 4096)\n    time.sleep(0.5)\n"
+        "    return mapped[0] + 0.5"
+    )
+    assert [grade.score for grade in ask(asker, source)] == [0.5]
+    asker.close()
 
 
 def test_a_folder_that_cannot_be_emptied_costs_the_grade_of_who_made_it(tmp_path: Path) -> None:
@@ -380,19 +487,30 @@ def test_the_processes_end_when_the_service_is_killed(tmp_path: Path) -> None:
         assert service.stdout is not None
         service.stdout.readline()
         until = time.monotonic() + 30
-        while not (workers := _children(service.pid)) or not any(map(_children, workers)):
+        while not (workers := children_of(service.pid)) or not any(map(children_of, workers)):
             assert time.monotonic() < until, "the grader never ran"
             time.sleep(0.02)
-        everybody = workers + [child for worker in workers for child in _children(worker)]
+        everybody = workers + [child for worker in workers for child in children_of(worker)]
         service.kill()
     while any(Path(f"/proc/{process}").exists() and _state(process) != "Z" for process in everybody):
         assert time.monotonic() < until, "a process outlived the service"
         time.sleep(0.02)
 
 
-def _children(process: int) -> list[int]:
-    tasks = Path(f"/proc/{process}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
+def test_no_dead_process_is_left_to_the_first_process_of_a_container(tmp_path: Path) -> None:
+    # Who is PR_SET_CHILD_SUBREAPER is given orphans as a container's first process is.
+    program = (
+        "import ctypes, os, sys\nfrom pathlib import Path\nfrom pinetune.grading.sandbox.asker import PythonAsker\n"
+        "from tests.fakes.python_graders import ask, children_of, error_of, settings\n"
+        "assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0\n"
+        "asker = PythonAsker(settings(Path(sys.argv[1]), python_workers=1, python_call_timeout_seconds=0.3))\n"
+        "for _ in range(3):\n    print(error_of(ask(asker, 'import os\\ndef grade(s, i):\\n    while True: pass'))[0])\n"
+        "asker.close()\nprint(children_of(os.getpid()))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+    assert said.splitlines() == ["DEADLINE"] * 3 + ["[]"]
 
 
 def _state(process: int) -> str:

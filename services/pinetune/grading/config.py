@@ -15,9 +15,9 @@ class GradingSettings(RoomSettings, env_prefix="PINETUNE_GRADING_"):
     threads: int = Field(default=0, ge=0)
     """Threads that share the work of large batches; 0 for one a core. Calls have threads of their own."""
     python_workers: int = Field(default=0, ge=0)
-    """Processes that run Python graders, 0 for one a core."""
-    python_source_bytes_max: int = Field(default=256_000, ge=1)
-    """Longest source of a Python grader."""
+    """Processes that run Python graders, 0 for one a core, or for the share of cores that a container is given."""
+    python_source_bytes_max: int = Field(default=256_000, ge=1, le=256_000)
+    """Longest source of a Python grader; the core itself refuses more."""
     python_call_timeout_seconds: float = Field(default=120.0, gt=0, le=3600)
     """How long a Python grader may take for one sample."""
     python_start_timeout_seconds: float = Field(default=60.0, gt=0, le=3600)

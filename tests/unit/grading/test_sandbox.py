@@ -4,25 +4,30 @@ import ast
 import json
 import os
 import re
+import signal
 import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from prometheus_client import REGISTRY
-from tests.fakes.python_graders import EXACT, EXACT_FORKED, ask, error_of, settings, still_grades
+from pydantic import ValidationError
+from tests.fakes.python_graders import EXACT, EXACT_FORKED, ask, children_of, error_of, settings, still_grades
 
 from pinetune.grading import graders
 from pinetune.grading.sandbox import folder as folders
 from pinetune.grading.sandbox import source as sources
-from pinetune.grading.sandbox import worker
+from pinetune.grading.sandbox import wire
 from pinetune.grading.sandbox.asker import PythonAsker
+from pinetune.grading.sandbox.cores import core_count
 from pinetune.grading.sandbox.pool import NoneFreeError, SandboxPool
-from pinetune.pod.errors import InvalidInput
+from pinetune.pod.errors import Busy, InvalidInput, Unavailable
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Landlock and seccomp are Linux")
 
@@ -44,6 +49,14 @@ FRESH = {
     "modules in modules": "import numpy as np\nx = np.linalg.norm",
     "abstract classes": "import collections.abc\nfrom collections import Counter\nx = collections.abc.Mapping",
     "a class with state of its own": "class A:\n    def __init__(self):\n        self.x = 1\n        self.x += 1",
+    "state of its own beside others": "class A:\n    def f(self, x):\n        self._x = x\n        return self._x.upper()",
+    "a dataclass": "from dataclasses import dataclass, field\n@dataclass(frozen=True)\nclass A:\n    x: int = 1",
+    "a dataclass of a module": "import dataclasses\n@dataclasses.dataclass\nclass A:\n    x: int = 1",
+    "a named tuple": "from collections import namedtuple\nA = namedtuple('A', 'x')\nA(1)._replace(x=2)._asdict()",
+    "types that are compared or named": "def f(x):\n    return type(x) is int or type(x).__name__ == 'int'",
+    "a text of its own that is filled": "def f(x):\n    return '{:.2f}'.format(x)",
+    "patterns": "def f(x):\n    match x:\n        case {'a': [int(), *_]}: return 1\n        case complex(real=r): return r",
+    "operators of a class": "class A:\n    def __eq__(self, other):\n        return True",
     "annotations": "from __future__ import annotations\nfrom typing import Any\nx: Any = 1",
 }
 
@@ -80,6 +93,64 @@ PROCESSES = {
     "the builtins": ("__builtins__['eval']", "uses __builtins__"),
     "a file": ("open('x')", "uses open"),
     "a file by an array": ("import numpy as np\nnp.zeros(1).dump('x')", "uses dump"),
+    "an abstract class that is told of others": (
+        "from collections.abc import Mapping\nMapping.register(str)",
+        "uses register",
+    ),
+    "a private attribute": ("from typing import List\nf(List['1'])._evaluate", "uses _evaluate"),
+    "a private attribute of another's self": ("def f(self):\n    return self._x", "uses _x"),
+    "another self": ("from fractions import Fraction\nself = Fraction\nself.seen = 7", "changes an attribute"),
+    "another self in a function": ("def f(self):\n    self.x = 1", "changes an attribute"),
+    "another self in a method": (
+        "from fractions import Fraction\nclass A:\n    def f(self):\n        self = Fraction\n        self.x = 1",
+        "changes an attribute",
+    ),
+    "another self by a pattern": (
+        "class A:\n    def f(self, x):\n        match x:\n            case self: self.x = 1",
+        "changes an attribute",
+    ),
+    "another self by a nested function": (
+        "class A:\n    def f(self):\n        def g(self):\n            self.x = 1",
+        "changes an attribute",
+    ),
+    "a method without a self": (
+        "class A:\n    @staticmethod\n    def f(self):\n        self.x = 1",
+        "changes an attribute",
+    ),
+    "the globals by a pattern": (
+        "import json\nmatch json.loads:\n    case object(__globals__=g): pass",
+        "uses __globals__",
+    ),
+    "frames by a pattern": ("match x:\n    case object(gi_frame=g): pass", "uses gi_frame"),
+    "private attributes by a pattern": ("match x:\n    case object(_field=g): pass", "uses _field"),
+    "builtins of its own": ("import json as __builtins__", "uses __builtins__"),
+    "the builtins as a global": ("def f():\n    global __builtins__", "uses __builtins__"),
+    "a class out of texts": ("type('R', (), {'__annotations__': {}})", "uses type for more"),
+    "the class of classes": ("type(int)('R', (), {})", "uses type for more"),
+    "the class of classes as a decorator": ("@type\nclass T: pass", "uses type for more"),
+    "a metaclass": ("class M(type): pass", "uses type for more"),
+    "the class of classes by typing": ("import typing\ntyping.get_origin(typing.Type[int])", "uses typing.get_origin"),
+    "a dataclass made of another class": (
+        "from dataclasses import dataclass\nfrom fractions import Fraction\ndataclass(Fraction)",
+        "uses dataclasses.dataclass other than as a decorator",
+    ),
+    "a dataclass made by another name": (
+        "import dataclasses\nmake = dataclasses.dataclass",
+        "uses dataclasses.dataclass other than as a decorator",
+    ),
+    "marks on what others use": ("from typing import no_type_check", "imports no_type_check from typing"),
+    "marks on what others use, by attribute": ("import typing\ntyping.final(int)", "uses typing.final"),
+    "what is done when swept up": ("class A:\n    def __del__(self): pass", "defines __del__"),
+    "another's text that is filled": ("def f(x):\n    return x.format(f)", "fills a text"),
+    "another's text that is filled later": ("g = '{}'.format", "fills a text"),
+    "a filled text as a function": ("g = str.format_map", "fills a text"),
+    "numpy's settings in a generator": ("import numpy as np\nnp.errstate", "uses numpy.errstate"),
+    "a shared instance": ("import unicodedata\nunicodedata.ucd_3_2_0", "uses unicodedata.ucd_3_2_0"),
+    "a shared set": ("import hashlib\nhashlib.algorithms_available.add('x')", "uses hashlib.algorithms_available"),
+    "a shared table of a class": (
+        "import textwrap\ntextwrap.TextWrapper.unicode_whitespace_trans[1] = 2",
+        "uses unicode_whitespace_trans",
+    ),
     "shared tables": ("import numpy as np\nnp.sctypeDict['x'] = 1", "uses numpy.sctypeDict"),
     "a file by numpy": ("import numpy as np\nnp.load('x')", "uses numpy.load"),
     "a relative import": ("from . import x", "beside itself"),
@@ -99,11 +170,27 @@ def test_every_name_that_is_left_out_exists() -> None:
         assert missing <= {"file_digest", "call"}, f"{module}: {missing}"
 
 
-def test_a_fresh_namespace_has_no_builtin_that_runs_text(asker: PythonAsker) -> None:
-    # Behind the reading of the source stands a second wall: the names are not there.
-    source = "def grade(sample, item):\n    return float(len([n for n in dir(b) if n in item['names']]))\nb = 5"
-    assert "eval" in sources.FORBIDDEN_NAMES
-    assert [grade.score for grade in ask(asker, source, item={"names": ["eval"]})] == [0.0]
+def test_no_class_that_may_be_named_has_a_container_that_all_share() -> None:
+    for module in sources.WITHOUT:
+        loaded = pytest.importorskip(module)
+        for name in sources.names(module):
+            held = getattr(loaded, name)
+            for attribute in dir(held) if isinstance(held, type) else ():
+                if attribute.startswith("_") or attribute in sources.FORBIDDEN_ATTRIBUTES:
+                    continue
+                value = getattr(held, attribute, None)
+                assert not isinstance(value, dict | list | set | bytearray | ModuleType), f"{module}.{name}.{attribute}"
+
+
+@pytest.mark.parametrize("name", sorted(sources.FORBIDDEN_NAMES))
+def test_a_fresh_namespace_has_no_builtin_that_runs_text(asker: PythonAsker, name: str) -> None:
+    # Behind the reading of the source stands a second wall: the names are not there. What stands in a literal that is
+    # filled is not read, so it can look.
+    look = "def grade(sample, item):\n    '{{0.__globals__[__builtins__][{}]}}'.format(grade)\n    return 1.0"
+    assert sources.why_processes(ast.parse(look.format(name))) == ""
+    assert [grade.score for grade in ask(asker, look.format("len"))] == [1.0]
+    error_class, detail = error_of(ask(asker, look.format(name)))
+    assert (error_class, detail.splitlines()[0]) == ("PYTHON_RUNTIME", f"KeyError: '{name}'")
 
 
 @pytest.mark.parametrize("source", [EXACT, EXACT_FORKED], ids=["fresh", "processes"])
@@ -120,6 +207,13 @@ def test_each_call_starts_from_nothing(asker: PythonAsker, prefix: str) -> None:
     )
     scores = {grade.score for grade in ask(asker, prefix + counting, ["a"] * 12)}
     assert len(scores) == 1, "module, defaults and random numbers are those of the first call"
+
+
+@pytest.mark.parametrize("prefix", ["", "import os\n"], ids=["fresh", "processes"])
+@pytest.mark.parametrize("code", ["NormalDist().samples(1)[0]", "NormalDist(0, 1).samples(2)[1]"])
+def test_random_numbers_of_libraries_begin_anew_too(asker: PythonAsker, prefix: str, code: str) -> None:
+    source = f"{prefix}from statistics import NormalDist\ndef grade(sample, item):\n    return {code}"
+    assert len({grade.score for grade in ask(asker, source, ["a"] * 12)}) == 1
 
 
 @pytest.mark.parametrize("prefix", ["", "import os\n"], ids=["fresh", "processes"])
@@ -226,10 +320,93 @@ def test_a_source_that_is_too_long_is_refused_with_the_limit(asker: PythonAsker)
         asker.check(of_class("#" * 256_001))
 
 
-def test_a_source_that_never_ends_is_refused_in_time(tmp_path: Path) -> None:
+def check_meanwhile(asker: PythonAsker, source: str, meanwhile: Callable[[], object]) -> BaseException | None:
+    """Return what `check` raises, where `meanwhile` is done once the source runs and makes a file `running`."""
+    with ThreadPoolExecutor(1) as thread:
+        checking = thread.submit(asker.check, of_class(source))
+        meanwhile()
+        return checking.exception()
+
+
+def until_running(root: Path, count: int = 1) -> None:
+    until = time.monotonic() + 30
+    while len(list(root.glob("*/running"))) < count:
+        assert time.monotonic() < until, "it never ran"
+        time.sleep(0.01)
+
+
+SLOW_TO_IMPORT = "open('running', 'w').close()\nimport time\ntime.sleep(60)\ndef grade(s, i): return 1.0"
+
+
+def test_a_source_that_never_ends_is_not_refused_for_good(tmp_path: Path) -> None:
+    # A machine that is busy looks the same.
     asker = PythonAsker(settings(tmp_path, python_start_timeout_seconds=1.0))
-    with pytest.raises(InvalidInput, match="for at most 1 seconds"):
+    with pytest.raises(Unavailable, match="for at most 1 seconds"):
         asker.check(of_class("while True: pass"))
+    assert still_grades(asker)
+    asker.close()
+
+
+def test_a_check_that_the_end_of_the_service_cuts_off_refuses_nothing(tmp_path: Path) -> None:
+    asker = PythonAsker(settings(tmp_path))
+
+    def close() -> None:
+        until_running(tmp_path)
+        asker.close()
+
+    error = check_meanwhile(asker, SLOW_TO_IMPORT, close)
+    assert isinstance(error, Unavailable)
+    assert (error.reason, error.message) == ("SANDBOX_UNAVAILABLE", "the service shuts down")
+
+
+@pytest.mark.parametrize("whose", ["the process", "its child"])
+def test_a_process_that_is_killed_from_outside_refuses_nothing(tmp_path: Path, whose: str) -> None:
+    asker = PythonAsker(settings(tmp_path))
+
+    def kill() -> None:
+        until_running(tmp_path)
+        (worker,) = children_of(os.getpid(), "worker.py")
+        (child,) = children_of(worker)
+        os.kill(worker if whose == "the process" else child, signal.SIGKILL)
+
+    error = check_meanwhile(asker, SLOW_TO_IMPORT, kill)
+    asker.close()
+    assert isinstance(error, Unavailable)
+    assert (error.reason, "no memory left" in error.message) == ("SANDBOX_UNAVAILABLE", True)
+
+
+@pytest.mark.parametrize("prefix", ["", "import os\n"], ids=["fresh", "processes"])
+def test_a_source_that_finds_no_memory_is_not_refused_for_good(asker: PythonAsker, prefix: str) -> None:
+    with pytest.raises(Unavailable, match="MemoryError"):
+        asker.check(of_class(prefix + "x = bytearray(1 << 40)\n" + EXACT))
+    assert error_of(ask(asker, prefix + "x = bytearray(1 << 40)\n" + EXACT))[0] == "PYTHON_RUNTIME"
+
+
+def test_a_check_that_finds_every_process_busy_can_be_repeated(tmp_path: Path) -> None:
+    asker = PythonAsker(settings(tmp_path, python_workers=1, python_start_timeout_seconds=1.0))
+    slow = "import time\ndef grade(s, i):\n    open('running', 'w').close()\n    time.sleep(3)\n    return 1.0"
+    with ThreadPoolExecutor(1) as thread:
+        grading = thread.submit(ask, asker, slow)
+        until_running(tmp_path)
+        with pytest.raises(Busy, match="no process for Python graders was free in time"):
+            asker.check(of_class(EXACT))
+        assert [grade.score for grade in grading.result()] == [1.0]
+    asker.close()
+
+
+def test_a_batch_that_nobody_waits_for_is_ended(tmp_path: Path) -> None:
+    asker = PythonAsker(settings(tmp_path, python_workers=1, python_call_timeout_seconds=600.0))
+    source = "import time\ndef grade(s, i):\n    open('running', 'w').close()\n    time.sleep(600)"
+    first, second = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(2) as threads:
+        running = threads.submit(ask, asker, source, ["a", "b"], cancelled=first, seconds=600.0)
+        until_running(tmp_path)
+        waiting = threads.submit(ask, asker, EXACT, cancelled=second, seconds=600.0)
+        second.set()
+        assert [grade.error and grade.error.error_class for grade in waiting.result()] == ["DEADLINE"]
+        first.set()
+        errors = [grade.error for grade in running.result()]
+    assert [(error.error_class, error.retryable) for error in errors if error] == [("DEADLINE", True)] * 2
     assert still_grades(asker)
     asker.close()
 
@@ -328,10 +505,7 @@ def test_closing_fails_what_is_under_way(tmp_path: Path) -> None:
     grades: list[tuple[str, str]] = []
     thread = threading.Thread(target=lambda: grades.append(error_of(ask(asker, source))))
     thread.start()
-    until = time.monotonic() + 30
-    while not list(tmp_path.glob("*/running")):
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    until_running(tmp_path)
     asker.close()
     thread.join()
     assert grades == [("PYTHON_SERVER", "the service shuts down")]
@@ -359,6 +533,21 @@ def test_a_process_that_cannot_lock_itself_up_runs_nothing(tmp_path: Path, monke
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_machine_that_cannot_lock_processes_up_grades_nothing(tmp_path: Path) -> None:
+    # A locked process cannot be locked again, so it is such a machine.
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom pinetune import _core\n"
+        "from pinetune.grading.sandbox.asker import PythonAsker\nfrom pinetune.pod.errors import InvalidInput\n"
+        "from tests.fakes.python_graders import EXACT, ask, settings\n"
+        "asker = PythonAsker(settings(Path(sys.argv[1])))\n_core.lock_down(sys.path, sys.argv[1])\n"
+        "try:\n    ask(asker, EXACT)\nexcept InvalidInput as error:\n    print(error.reason, error.metadata['field'])\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+    assert said == "GRADER_KIND_UNAVAILABLE type\n"
+
+
 def test_this_machine_can_lock_processes_up() -> None:
     # All of the above would be refused otherwise; here is why.
     assert graders.lock_down_fault() == ""
@@ -380,6 +569,7 @@ ANSWERS = {
     "a score that is none": (b"S" + struct.pack("<d", float("nan")), False),
     "a score that is too long": (b"S" + bytes(9), False),
     "a fault": (b"Fwrong", True),
+    "no memory": (b"Mwrong", True),
     "a fault that is too long": (b"F" + b"x" * 5000, False),
     "nothing": (b"", False),
     "anything": (b"\x80\x04K\x01.", False),
@@ -388,7 +578,7 @@ ANSWERS = {
 
 @pytest.mark.parametrize(("answer", "holds"), ANSWERS.values(), ids=ANSWERS.keys())
 def test_only_an_answer_is_taken_for_one(answer: bytes, holds: bool) -> None:
-    assert worker.is_answer(answer) is holds
+    assert wire.is_answer(answer) is holds
 
 
 def test_a_folder_of_any_depth_is_emptied_without_following_links(tmp_path: Path) -> None:
@@ -424,3 +614,19 @@ def test_the_settings_of_a_process_are_not_left_in_its_arguments(asker: PythonAs
     said = error_of(ask(asker, source))[1].splitlines()[0]
     assert json.dumps("core") not in said
     assert said.endswith("worker.py']")
+
+
+@pytest.mark.parametrize(
+    ("share", "cores"),
+    [("max 100000", None), ("50000 100000", 1), ("100000 100000", 1), ("99900000 100000", None), ("nonsense", None)],
+)
+def test_a_share_of_the_cores_bounds_the_processes(tmp_path: Path, share: str, cores: int | None) -> None:
+    (tmp_path / "cpu.max").write_text(f"{share}\n")
+    allowed = len(os.sched_getaffinity(0))
+    assert core_count(tmp_path / "cpu.max") == (cores or allowed)
+    assert core_count(tmp_path / "missing") == allowed
+
+
+def test_a_limit_of_a_source_that_the_core_refuses_anyway_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="less than or equal to 256000"):
+        settings(tmp_path, python_source_bytes_max=256_001)

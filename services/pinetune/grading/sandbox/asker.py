@@ -5,7 +5,6 @@ themselves up (`worker`). What goes wrong in the source is the error PYTHON_RUNT
 wrong around it PYTHON_SERVER, which is worth another try; what takes too long is killed and DEADLINE.
 """
 
-import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -17,11 +16,14 @@ from pinetune.client.rollout import Grade, GradeError
 from pinetune.grading import graders
 from pinetune.grading.asking import Answers, Questions
 from pinetune.grading.config import GradingSettings
-from pinetune.grading.sandbox import worker as wire
+from pinetune.grading.refusals import refusal
+from pinetune.grading.sandbox import wire
+from pinetune.grading.sandbox.cores import core_count
 from pinetune.grading.sandbox.pool import ClosedError, NoneFreeError, SandboxPool
 from pinetune.grading.sandbox.process import BadSourceError, End, EndedError, Sandbox, UnlockedError
 from pinetune.pod.errors import Busy, InvalidInput, Unavailable
 
+SHUTS_DOWN = "the service shuts down"
 TURN_SECONDS = 0.5
 """How long a batch keeps a process while others wait for one; several times what a start takes."""
 
@@ -31,44 +33,50 @@ class PythonAsker:
 
     def __init__(self, settings: GradingSettings) -> None:
         self._settings = settings
-        self._process_count = settings.python_workers or _core_count()
+        self._process_count = settings.python_workers or core_count()
         self._pool = SandboxPool(settings, self._process_count)
+        self._lockable = False
         self._threads = ThreadPoolExecutor(max_workers=self._process_count, thread_name_prefix="sandbox")
 
     def check(self, grader: Mapping[str, JsonValue]) -> None:
         """Run the source up to its `grade`, in a process; raises InvalidInput with line and fault.
 
-        Where this machine cannot lock processes up the kind is refused: nothing runs unlocked. Raises Busy where no
-        process was free to look at it, Unavailable where none can be started.
+        Where this machine cannot lock processes up the kind is refused: nothing runs unlocked. Whatever the source is
+        not known to be at fault for is worth another try: Busy where no process was free to look at it, Unavailable
+        where one could not be started, was killed, or did not come to an end in time.
         """
-        if fault := graders.lock_down_fault():
-            raise _refusal("GRADER_KIND_UNAVAILABLE", "type", f"this machine cannot run Python graders safely: {fault}")
+        self._refuse_unlockable()
         seconds = self._settings.python_start_timeout_seconds
-        deadline = time.monotonic() + seconds
+        source = self._source(grader)
         try:
-            sandbox = self._pool.lend(self._source(grader), deadline)
+            sandbox = self._pool.lend(source, time.monotonic() + seconds)
             try:
-                answer = sandbox.exchange(wire.CHECK, deadline)
+                answer = sandbox.exchange(wire.CHECK, time.monotonic() + seconds)
             finally:
                 self._pool.give_back(sandbox)
         except BadSourceError as error:
-            raise _refusal("GRADER_FIELD_VALUE", "source", str(error)) from None
+            raise refusal("source", str(error), reason="GRADER_FIELD_VALUE") from None
         except UnlockedError as error:
-            raise _refusal("GRADER_KIND_UNAVAILABLE", "type", str(error)) from None
-        except EndedError as error:
-            detail = f"{error}, looking at it for at most {seconds:g} seconds"
-            raise _refusal("GRADER_FIELD_VALUE", "source", detail) from None
+            raise refusal("type", str(error), reason="GRADER_KIND_UNAVAILABLE") from None
         except NoneFreeError as error:
             raise Busy(str(error), reason="SANDBOX_BUSY", retry_after_seconds=seconds) from None
-        except (ClosedError, OSError) as error:
-            raise Unavailable(str(error), reason="SANDBOX_UNAVAILABLE") from None
+        except (ClosedError, EndedError, OSError) as error:
+            raise Unavailable(self._unlooked(error), reason="SANDBOX_UNAVAILABLE") from None
+        detail = answer[1:].decode("utf-8", "replace")
+        if answer[:1] == wire.NO_MEMORY:
+            raise Unavailable(f"source: {detail}", reason="SANDBOX_UNAVAILABLE")
         if answer[:1] == wire.FAULT:
-            raise _refusal("GRADER_FIELD_VALUE", "source", answer[1:].decode("utf-8", "replace"))
+            raise refusal("source", detail, reason="GRADER_FIELD_VALUE")
 
     def ask(self, questions: Questions, *, deadline: float, cancelled: threading.Event) -> Answers:
-        """Grade every sample by `deadline`, on the clock of `time.monotonic`; a failure is a grade's error."""
+        """Grade every sample by `deadline`, on the clock of `time.monotonic`; a failure is a grade's error.
+
+        Once `cancelled` is set no sample is begun, and those that are being graded are ended. Raises InvalidInput where
+        this machine cannot lock processes up.
+        """
+        self._refuse_unlockable()
         try:
-            batch = _Batch(self._source(questions.grader), questions.bodies, deadline)
+            batch = _Batch(self._source(questions.grader), questions.bodies, deadline, cancelled)
         except InvalidInput as error:
             return Answers([_failed("PYTHON_RUNTIME", error.message)] * len(questions.bodies))
         lanes = min(self._process_count, len(questions.bodies)) - 1
@@ -85,17 +93,34 @@ class PythonAsker:
         self._pool.close()
         self._threads.shutdown()
 
+    def _refuse_unlockable(self) -> None:
+        """Raise InvalidInput where this machine cannot lock processes up; a machine that can is asked once."""
+        if not self._lockable:
+            if fault := graders.lock_down_fault():
+                detail = f"this machine cannot run Python graders safely: {fault}"
+                raise refusal("type", detail, reason="GRADER_KIND_UNAVAILABLE")
+            self._lockable = True
+
+    def _unlooked(self, error: Exception) -> str:
+        """Say why a source could not be looked at."""
+        if self._pool.closed:
+            return SHUTS_DOWN
+        late = isinstance(error, EndedError) and error.reason is End.DEADLINE
+        limit = f", looking at it for at most {self._settings.python_start_timeout_seconds:g} seconds" if late else ""
+        return f"source: {error}{limit}"
+
     def _source(self, grader: Mapping[str, JsonValue]) -> bytes:
         """Return the source as bytes; raises InvalidInput where it is none or too long."""
         text, most = grader.get("source"), self._settings.python_source_bytes_max
         if not isinstance(text, str):
-            raise _refusal("GRADER_FIELD_TYPE", "source", "must be a text")
+            raise refusal("source", "must be a text", reason="GRADER_FIELD_TYPE")
         try:
             source = text.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise _refusal("GRADER_FIELD_VALUE", "source", f"cannot be written as UTF-8: {error}") from None
+            raise refusal("source", f"cannot be written as UTF-8: {error}", reason="GRADER_FIELD_VALUE") from None
         if len(source) > most:
-            raise _refusal("GRADER_FIELD_VALUE", "source", f"must have at most {most} bytes, it has {len(source)}")
+            detail = f"must have at most {most} bytes, it has {len(source)}"
+            raise refusal("source", detail, reason="GRADER_FIELD_VALUE")
         return source
 
     def _work(self, batch: "_Batch") -> None:
@@ -111,7 +136,7 @@ class PythonAsker:
                     sandbox = self._lend(batch, place)
                     begin = time.monotonic()
                 if sandbox is not None:
-                    batch.put(place, self._grade(sandbox, batch.body(place), batch.deadline))
+                    batch.put(place, self._grade(sandbox, batch.body(place), batch))
         finally:
             if sandbox is not None:
                 self._pool.give_back(sandbox)
@@ -122,7 +147,7 @@ class PythonAsker:
     def _lend(self, batch: "_Batch", place: int) -> Sandbox | None:
         """Return a process for the batch; where there is none the sample at `place` has its error."""
         try:
-            return self._pool.lend(batch.source, batch.deadline)
+            return self._pool.lend(batch.source, batch.deadline, batch.cancelled)
         except BadSourceError as error:
             batch.fail(place, _failed("PYTHON_RUNTIME", f"source: {error}"), lasting=True)
         except UnlockedError as error:
@@ -137,13 +162,14 @@ class PythonAsker:
             batch.fail(place, _failed("DEADLINE" if late else "PYTHON_SERVER", detail, retryable=True))
         return None
 
-    def _grade(self, sandbox: Sandbox, body: str, batch_deadline: float) -> Grade:
+    def _grade(self, sandbox: Sandbox, body: str, batch: "_Batch") -> Grade:
         own_deadline = time.monotonic() + self._settings.python_call_timeout_seconds
-        deadline = min(own_deadline, batch_deadline)
+        deadline = min(own_deadline, batch.deadline)
         try:
-            answer = sandbox.exchange(wire.GRADE + body.encode("utf-8", "surrogatepass"), deadline)
+            question = wire.GRADE + body.encode("utf-8", "surrogatepass")
+            answer = sandbox.exchange(question, deadline, batch.cancelled)
         except EndedError as error:
-            return self._grade_of_end(error, own=own_deadline <= batch_deadline)
+            return self._grade_of_end(error, own=own_deadline <= batch.deadline)
         except OSError as error:
             return _failed("PYTHON_SERVER", f"the process could not be watched: {error}", retryable=True)
         if answer[:1] == wire.SCORE:
@@ -152,7 +178,9 @@ class PythonAsker:
 
     def _grade_of_end(self, error: EndedError, *, own: bool) -> Grade:
         if self._pool.closed:
-            return _failed("PYTHON_SERVER", "the service shuts down", retryable=True)
+            return _failed("PYTHON_SERVER", SHUTS_DOWN, retryable=True)
+        if error.reason is End.CANCELLED:
+            return _failed("DEADLINE", str(error), retryable=True)
         if error.reason is End.DEADLINE:
             seconds = self._settings.python_call_timeout_seconds
             limit = f"{seconds:g} seconds" if own else "the time that the batch had left"
@@ -165,8 +193,8 @@ class PythonAsker:
 class _Batch:
     """The samples of a batch, taken one by one by several threads, and their grades."""
 
-    def __init__(self, source: bytes, bodies: Sequence[str], deadline: float) -> None:
-        self.source, self.deadline = source, deadline
+    def __init__(self, source: bytes, bodies: Sequence[str], deadline: float, cancelled: threading.Event) -> None:
+        self.source, self.deadline, self.cancelled = source, deadline, cancelled
         self._bodies = bodies
         self._grades: list[Grade | None] = [None] * len(bodies)
         self._places = iter(range(len(bodies)))
@@ -174,9 +202,9 @@ class _Batch:
         self._lasting: Grade | None = None
 
     def take(self) -> int | None:
-        """Return the place of a sample that nobody has taken; None where none is left or no time."""
+        """Return the place of a sample that nobody has taken; None where none is left, no time, or nobody who waits."""
         with self._taking:
-            if self._lasting is not None or time.monotonic() >= self.deadline:
+            if self._lasting is not None or self.cancelled.is_set() or time.monotonic() >= self.deadline:
                 return None
             return next(self._places, None)
 
@@ -196,18 +224,12 @@ class _Batch:
 
     def grades(self) -> list[Grade]:
         """Return all grades; what was not reached has the error that stopped the batch."""
-        left = self._lasting or _failed("DEADLINE", "the batch's time was over before its turn", retryable=True)
+        over = (
+            "nobody waits for it any more" if self.cancelled.is_set() else "the batch's time was over before its turn"
+        )
+        left = self._lasting or _failed("DEADLINE", over, retryable=True)
         return [grade or left for grade in self._grades]
-
-
-def _core_count() -> int:
-    """Return how many cores this process may use; macOS does not say, and runs no Python graders."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _failed(error_class: str, detail: str, *, retryable: bool = False) -> Grade:
     return Grade(error=GradeError(error_class, detail, retryable))
-
-
-def _refusal(reason: str, field: str, detail: str) -> InvalidInput:
-    return InvalidInput(f"{field}: {detail}", reason=reason, field=field, detail=detail)

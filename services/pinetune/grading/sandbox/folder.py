@@ -6,6 +6,7 @@ or Python can call itself.
 
 import contextlib
 import errno
+import math
 import os
 import stat
 from collections.abc import Iterator
@@ -53,17 +54,45 @@ def _opened(folder: str) -> "os._ScandirIterator[str]":
         return os.scandir(folder)
 
 
-def nameless_bytes(leader: int) -> int:
-    """Return the bytes of files that the children of process `leader` hold open although they have no name any more."""
-    size = 0
+def nameless_bytes(leader: int, folder: str) -> float:
+    """Return the bytes that the children of process `leader` keep in files of the folder that have no name any more.
+
+    What is only mapped and not open cannot be measured, and counts as more than any limit: Python's own maps keep their
+    files open.
+    """
+    size = 0.0
     with contextlib.suppress(OSError):
         for child in Path(f"/proc/{leader}/task/{leader}/children").read_text().split():
-            for descriptor in os.listdir(f"/proc/{child}/fd"):
-                with contextlib.suppress(OSError):
-                    status = os.stat(f"/proc/{child}/fd/{descriptor}")
-                    if stat.S_ISREG(status.st_mode) and status.st_nlink == 0:
-                        size += max(status.st_size, status.st_blocks * 512)
+            mapped = _mapped_nameless(child, folder)
+            kept = _open_nameless(child)
+            # Looked at again, for what was open while it was mapped may have been closed and unmapped since.
+            if mapped - kept.keys() and (mapped - kept.keys()) & _mapped_nameless(child, folder):
+                return math.inf
+            size += sum(kept.values())
     return size
+
+
+def _open_nameless(process: str) -> dict[int, int]:
+    """Return the bytes of each nameless file that a process holds open, by the file's number."""
+    kept: dict[int, int] = {}
+    for descriptor in os.listdir(f"/proc/{process}/fd"):
+        with contextlib.suppress(OSError):
+            status = os.stat(f"/proc/{process}/fd/{descriptor}")
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 0:
+                kept[status.st_ino] = max(status.st_size, status.st_blocks * 512)
+    return kept
+
+
+def _mapped_nameless(process: str, folder: str) -> set[int]:
+    """Return the numbers of the nameless files of the folder that a process has in its memory."""
+    inside = f"{os.path.realpath(folder)}/"
+    numbers = set()
+    for line in Path(f"/proc/{process}/maps").read_bytes().decode("utf-8", "replace").splitlines():
+        if line.endswith(" (deleted)"):
+            _range, _rights, _offset, _device, number, path = line.split(maxsplit=5)
+            if path.startswith(inside):
+                numbers.add(int(number))
+    return numbers
 
 
 def empty(folder: str) -> None:

@@ -7,7 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from pinetune.grading import metrics
 from pinetune.grading.config import GradingSettings
-from pinetune.grading.sandbox.process import Sandbox
+from pinetune.grading.sandbox.process import NEVER, Sandbox
+
+LOOK_SECONDS = 0.2
+"""How often who waits for a process looks whether its caller still waits."""
 
 
 class ClosedError(Exception):
@@ -15,7 +18,7 @@ class ClosedError(Exception):
 
 
 class NoneFreeError(Exception):
-    """No process was free before the deadline."""
+    """No process was free before the deadline, or before the caller gave up."""
 
 
 class SandboxPool:
@@ -43,14 +46,14 @@ class SandboxPool:
         """Whether `close` was called."""
         return self._closed
 
-    def lend(self, source: bytes, deadline: float) -> Sandbox:
+    def lend(self, source: bytes, deadline: float, cancelled: threading.Event = NEVER) -> Sandbox:
         """Return a process for this source, in the order in which they were asked for.
 
         Raises NoneFreeError, ClosedError, and what the start of a process raises.
         """
         outdated: Sandbox | None = None
         with self._changed:
-            self._wait_for_turn(deadline)
+            self._wait_for_turn(deadline, cancelled)
             for sandbox in reversed(self._idle):
                 if sandbox.source == source:
                     self._idle.remove(sandbox)
@@ -100,14 +103,15 @@ class SandboxPool:
             self._changed.wait_for(lambda: not self._lent and not self._starting)
         self._starter.shutdown()
 
-    def _wait_for_turn(self, deadline: float) -> None:
+    def _wait_for_turn(self, deadline: float, cancelled: threading.Event) -> None:
         """Wait until this thread is the first in the line and there is a process or room for one."""
         ticket = object()
         self._waiting.append(ticket)
         try:
             if not self._is_turn_of(ticket):
                 with metrics.SANDBOX_WAITING.track_inprogress():
-                    self._changed.wait_for(lambda: self._is_turn_of(ticket), deadline - time.monotonic())
+                    while not (self._is_turn_of(ticket) or cancelled.is_set() or time.monotonic() >= deadline):
+                        self._changed.wait(min(LOOK_SECONDS, deadline - time.monotonic()))
             if self._closed:
                 raise ClosedError("the service shuts down")
             if not self._is_turn_of(ticket):

@@ -1,7 +1,7 @@
 """One process that runs a Python grader, as the service sees it: started, asked, watched, killed.
 
 The process belongs to one source for as long as it lives. It is hostile: whatever comes back is bounded and checked, no
-wait is without an end, and its end is SIGKILL for its whole session.
+wait is without an end, and its end is SIGKILL for its whole session, of which nothing is left behind.
 """
 
 import contextlib
@@ -24,11 +24,15 @@ from pinetune.grading import graders, metrics
 from pinetune.grading.config import GradingSettings
 from pinetune.grading.sandbox import folder as folders
 from pinetune.grading.sandbox import source as sources
-from pinetune.grading.sandbox import worker as wire
+from pinetune.grading.sandbox import wire
 
 WATCH_SECONDS = 0.05
 """How often the private folder is looked at while an answer is waited for."""
-REPLY_BYTES_MAX = wire.FAULT_BYTES_MAX + 1
+REAP_SECONDS = 10.0
+"""How long the kernel is given to end what was killed; it takes milliseconds unless a disk hangs."""
+WORKER_FILE = str(Path(__file__).with_name("worker.py"))
+NEVER = threading.Event()
+"""For who never gives up before the deadline."""
 PIPE_BYTES = 1 << 16
 # Libraries, time zones and what the loader reads; neither settings nor secrets, nor /proc.
 READABLE = (
@@ -45,6 +49,8 @@ class End(enum.StrEnum):
 
     DEADLINE = "deadline"
     """It was killed for want of an answer."""
+    CANCELLED = "cancelled"
+    """It was killed because nobody waits for its answer any more."""
     DISK = "disk"
     """It was killed for what it wrote to its folder."""
     MEMORY = "memory"
@@ -84,6 +90,8 @@ class Sandbox:
         self._writes = True
         self._killing = threading.Lock()
         self._alive = True
+        self._ended_with = -signal.SIGKILL.value
+        self._cancelled = NEVER
         self._folder = tempfile.mkdtemp(prefix="pinetune-grader-", dir=settings.python_temporary_root)
         try:
             # The kernel kills a process when the *thread* that started it ends.
@@ -116,8 +124,9 @@ class Sandbox:
         """Whether each call has a process of its own, False where a fresh namespace is enough."""
         return self._writes
 
-    def exchange(self, question: bytes, deadline: float) -> bytes:
+    def exchange(self, question: bytes, deadline: float, cancelled: threading.Event = NEVER) -> bytes:
         """Return the answer to a question (its kind and body), checked; raises EndedError, and the process is gone."""
+        self._cancelled = cancelled
         try:
             self._send(question, deadline)
             answer = self._receive(deadline)
@@ -159,7 +168,7 @@ class Sandbox:
         # variable is handed on; those that are set make the order of sets the same in every process, and keep the
         # core's allocator from reserving a GiB of the address space.
         return subprocess.Popen(
-            [sys.executable, "-s", "-P", "-B", str(Path(wire.__file__)), json.dumps(settings)],
+            [sys.executable, "-s", "-P", "-B", WORKER_FILE, json.dumps(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -200,15 +209,17 @@ class Sandbox:
             if not more:
                 raise self._died()
             data += more
-            if len(data) >= wire.LENGTH.size and wire.LENGTH.unpack_from(data)[0] > REPLY_BYTES_MAX:
+            if len(data) >= wire.LENGTH.size and wire.LENGTH.unpack_from(data)[0] > wire.ANSWER_BYTES_MAX:
                 raise self._end(End.PROTOCOL, "the process gave an answer of more bytes than an answer has")
         if len(data) != wire.LENGTH.size + wire.LENGTH.unpack_from(data)[0]:
             raise self._end(End.PROTOCOL, "the process gave more than one answer")
         return data[wire.LENGTH.size :]
 
     def _wait(self, ready: "select.poll", deadline: float) -> None:
-        """Wait until the pipe is ready, watching over deadline and folder."""
+        """Wait until the pipe is ready, watching over deadline, caller and folder."""
         while True:
+            if self._cancelled.is_set():
+                raise self._end(End.CANCELLED, "nobody waits for the answer any more")
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise self._end(End.DEADLINE, "the process did not answer in time")
@@ -219,8 +230,8 @@ class Sandbox:
 
     def _watch(self) -> None:
         settings = self._settings
-        size, entries = folders.usage(self._folder, settings.python_files_max)
-        size += folders.nameless_bytes(self._process.pid)
+        named_bytes, entries = folders.usage(self._folder, settings.python_files_max)
+        size = named_bytes + folders.nameless_bytes(self._process.pid, self._folder)
         if size > settings.python_disk_bytes or entries > settings.python_files_max:
             limits = f"{settings.python_disk_bytes} bytes in {settings.python_files_max} files"
             raise self._end(End.DISK, f"the grader wrote more than {limits}")
@@ -247,10 +258,26 @@ class Sandbox:
                 # Before the leader is waited for: until then nobody else can have its number.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
+                self._ended_with = _reap_session(self._process)
                 self._alive = False
                 metrics.SANDBOX_WORKERS.dec()
                 for pipe in (self._process.stdin, self._process.stdout):
                     if pipe is not None:
                         pipe.close()
-        return self._process.returncode
+        return self._ended_with
+
+
+def _reap_session(leader: "subprocess.Popen[bytes]") -> int:
+    """Wait for a session that was killed; return how its leader ended, SIGKILL where the kernel has yet to end it."""
+    until = time.monotonic() + REAP_SECONDS
+    try:
+        code = leader.wait(REAP_SECONDS)
+    except subprocess.TimeoutExpired:
+        return -signal.SIGKILL  # subprocess itself looks for it again whenever another process is started.
+    # A child that the leader left behind goes to the first process of the container, which may be this one. Its group
+    # keeps the leader's number from being given to another until then.
+    with contextlib.suppress(ChildProcessError):
+        while time.monotonic() < until:
+            if os.waitpid(-leader.pid, os.WNOHANG)[0] == 0:
+                time.sleep(0.001)
+    return code

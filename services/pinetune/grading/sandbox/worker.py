@@ -1,23 +1,19 @@
 """The process that a Python grader runs in: `python -s -P -B worker.py SETTINGS`, started by `process`.
 
-It limits itself, locks itself up, and only then reads the source: the first frame. From then on a frame in is a
-question, a frame out its answer. A frame is four bytes of length (little-endian) and so many bytes.
-
-    in   the source; then b"G" + question (JSON) to grade, or b"C" to look whether the source can be run
-    out  first READY + b"fresh" or b"processes", BAD_SOURCE + why, or UNLOCKED + why; then
-         SCORE + a double, FINE to b"C", or FAULT + what went wrong in the source
+It limits itself, locks itself up, and only then reads the source: the first frame (`wire`). From then on a frame in is
+a question, a frame out its answer.
 
 *fresh*: the source is executed anew for each question in this process, which can fork no more. *processes*: this
 process never executes the source. It imports what the source imports and forks for each question; the child is
 forbidden to fork, executes the source, answers through a pipe of its own and is killed. So nothing that a child does is
 seen by the next.
 
-Only the standard library: this file is started without the package, since a grader must not pay for its imports.
+Only the standard library: this file is started without the package, since a grader must not pay for its imports. What
+lies beside it is loaded by its path.
 """
 
 import builtins
 import gc
-import importlib
 import importlib.util
 import json
 import math
@@ -25,24 +21,14 @@ import numbers
 import os
 import resource
 import signal
-import struct
 import sys
 from types import CodeType, ModuleType, TracebackType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-READY, BAD_SOURCE, UNLOCKED = b"R", b"B", b"U"
-SCORE, FINE, FAULT = b"S", b"K", b"F"
-GRADE, CHECK = b"G", b"C"
-FRESH, PROCESSES = b"fresh", b"processes"
-LENGTH = struct.Struct("<I")
-DOUBLE = struct.Struct("<d")
-FAULT_BYTES_MAX = 4096
-"""Longest description of a fault."""
 FRAMES_SHOWN = 8
 LINE_CHARACTERS, MESSAGE_CHARACTERS = 160, 800
 FILES_OPEN_MAX = 64
 STACK_BYTES = 8 * 1024**2
-CHUNK_BYTES = 1 << 16
 MODULE = "grader"
 """The name of the module that the source becomes."""
 SEED = 0
@@ -58,40 +44,10 @@ def load(name: str, path: str) -> Any:
     return module
 
 
-class Channel:
-    """Frames from and to the service."""
-
-    def __init__(self, requests: int, replies: int) -> None:
-        self.requests, self.replies = requests, replies
-
-    def receive(self) -> bytes:
-        """Return the next frame; ends the process where there is none."""
-        data = os.read(self.requests, CHUNK_BYTES)
-        while len(data) < LENGTH.size:
-            more = os.read(self.requests, CHUNK_BYTES)
-            if not more:
-                os._exit(0)
-            data += more
-        end = LENGTH.size + LENGTH.unpack_from(data)[0]
-        if len(data) == end:
-            return data[LENGTH.size :]
-        frame = bytearray(data)
-        while len(frame) < end:
-            more = os.read(self.requests, end - len(frame))
-            if not more:
-                os._exit(0)
-            frame += more
-        return bytes(frame[LENGTH.size :])
-
-    def send(self, payload: bytes) -> None:
-        """Send a frame."""
-        write_all(self.replies, LENGTH.pack(len(payload)) + payload)
-
-
-def write_all(descriptor: int, data: bytes) -> None:
-    """Write all of it to a pipe."""
-    while data:
-        data = data[os.write(descriptor, data) :]
+if TYPE_CHECKING:
+    from pinetune.grading.sandbox import wire
+else:
+    wire = load("wire", os.path.join(os.path.dirname(os.path.abspath(__file__)), "wire.py"))
 
 
 class Source:
@@ -109,13 +65,15 @@ class Source:
             exec(self._code, module.__dict__)
             grade = module.__dict__.get("grade")
             if not callable(grade):
-                return FAULT + b"it defines no function grade(sample, item)"
-            if question[:1] == CHECK:
+                return wire.FAULT + b"it defines no function grade(sample, item)"
+            if question[:1] == wire.CHECK:
                 return self._checked(grade)
             asked = json.loads(question[1:])
             return self._scored(grade(asked["sample"], asked["item"]))
+        except MemoryError as error:
+            return wire.NO_MEMORY + self._described(error)
         except BaseException as error:
-            return FAULT + self._described(error)
+            return wire.FAULT + self._described(error)
 
     def _checked(self, grade: object) -> bytes:
         code = getattr(grade, "__code__", None)
@@ -123,17 +81,17 @@ class Source:
             needed = code.co_argcount - len(getattr(grade, "__defaults__", None) or ())
             most = code.co_argcount if not code.co_flags & 0x04 else 2
             if needed > 2 or most < 2 or code.co_kwonlyargcount > len(getattr(grade, "__kwdefaults__", None) or ()):
-                return FAULT + b"grade must take two arguments, sample and item"
-        return FINE
+                return wire.FAULT + b"grade must take two arguments, sample and item"
+        return wire.FINE
 
     def _scored(self, score: object) -> bytes:
         if type(score) is not float:
             if not isinstance(score, numbers.Real):
-                return FAULT + f"grade returned {type_name(score)}, not a float".encode()
+                return wire.FAULT + f"grade returned {type_name(score)}, not a float".encode()
             score = float(score)
         if not math.isfinite(score):
-            return FAULT + f"grade returned {score}, which is not finite".encode()
-        return SCORE + DOUBLE.pack(score)
+            return wire.FAULT + f"grade returned {score}, which is not finite".encode()
+        return wire.SCORE + wire.DOUBLE.pack(score)
 
     def _described(self, error: BaseException) -> bytes:
         """Return the user's frames and the message; the exception's own methods may do anything."""
@@ -142,7 +100,7 @@ class Source:
         except BaseException:
             message = "(its message cannot be shown)"
         shown = [f"{type_name(error)}: {message}", *self._frames(error.__traceback__)]
-        return "\n".join(shown).encode("utf-8", "replace")[:FAULT_BYTES_MAX].decode("utf-8", "ignore").encode()
+        return "\n".join(shown).encode("utf-8", "replace")[: wire.FAULT_BYTES_MAX].decode("utf-8", "ignore").encode()
 
     def _frames(self, traceback: TracebackType | None) -> list[str]:
         frames = []
@@ -160,20 +118,27 @@ def type_name(value: object) -> str:
     return str(type.__dict__["__name__"].__get__(type(value)))[:LINE_CHARACTERS]
 
 
-def serve_fresh(source: Source, channel: Channel, forbidden: frozenset[str], reseed: bool) -> NoReturn:
+def seed() -> None:
+    """Have random numbers begin as in every other call, whoever imported them."""
+    for name in ("random", "numpy.random"):
+        if name in sys.modules:
+            sys.modules[name].seed(SEED)
+
+
+def serve_fresh(source: Source, channel: wire.Channel, forbidden: frozenset[str]) -> NoReturn:
     """Answer in this process, a new module with its own builtins for each question."""
     allowed = {name: value for name, value in vars(builtins).items() if name not in forbidden}
-    random = importlib.import_module("random") if reseed else None
     while True:
         question = channel.receive()
-        if random is not None:
-            random.seed(SEED)
+        seed()
         module = ModuleType(MODULE)
         module.__dict__["__builtins__"] = allowed.copy()
         channel.send(source.answer(question, module))
 
 
-def serve_processes(source: Source, channel: Channel, core: Any, folders: Any, settings: dict[str, Any]) -> NoReturn:
+def serve_processes(
+    source: Source, channel: wire.Channel, core: Any, folders: Any, settings: dict[str, Any]
+) -> NoReturn:
     """Answer each question in a process of its own."""
     parent = os.getpid()
     gc.collect()
@@ -185,14 +150,14 @@ def serve_processes(source: Source, channel: Channel, core: Any, folders: Any, s
         if child == 0:
             be_child(source, question, into, parent, core, settings["call_seconds"])
         os.close(into)
-        answer = read_answer(out)
+        answer = wire.read_answer(out)
         os.close(out)
         # Whatever it may still be doing: its answer is given.
         os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
         del question
         folders.empty(settings["folder"])
-        channel.send(answer if is_answer(answer) else FAULT + how_it_ended(status).encode())
+        channel.send(answer if wire.is_answer(answer) else how_it_ended(status))
 
 
 def be_child(source: Source, question: bytes, into: int, parent: int, core: Any, call_seconds: float) -> NoReturn:
@@ -202,42 +167,27 @@ def be_child(source: Source, question: bytes, into: int, parent: int, core: Any,
         core.forbid_processes()
         os.closerange(3, into)
         os.closerange(into + 1, FILES_OPEN_MAX)
+        # Opened anew: flags belong to what was opened, and would be seen by the next call.
+        lead_nowhere()
         # A backstop behind the service's own deadline.
         seconds = math.ceil(call_seconds) + 1
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-        for name in ("random", "numpy.random"):
-            if name in sys.modules:
-                sys.modules[name].seed(SEED)
-        write_all(into, source.answer(question, ModuleType(MODULE)))
+        seed()
+        wire.write_all(into, source.answer(question, ModuleType(MODULE)))
     finally:
         os._exit(0)
 
 
-def read_answer(out: int) -> bytes:
-    """Return what a child writes, up to the first byte that is too many."""
-    answer = b""
-    while len(answer) <= FAULT_BYTES_MAX + 1 and (more := os.read(out, FAULT_BYTES_MAX + 2 - len(answer))):
-        answer += more
-    return answer
-
-
-def is_answer(answer: bytes) -> bool:
-    """Say whether these bytes are an answer; a child may have written anything."""
-    kind, rest = answer[:1], answer[1:]
-    if kind == SCORE:
-        return len(rest) == DOUBLE.size and math.isfinite(DOUBLE.unpack(rest)[0])
-    return (kind == FINE and not rest) or (kind == FAULT and len(rest) <= FAULT_BYTES_MAX)
-
-
-def how_it_ended(status: int) -> str:
-    """Say how a child ended that did not answer."""
+def how_it_ended(status: int) -> bytes:
+    """Answer for a child that did not."""
     if not os.WIFSIGNALED(status):
-        return f"the process of the grader ended with {os.WEXITSTATUS(status)} and without a grade"
+        detail = f"the process of the grader ended with {os.WEXITSTATUS(status)} and without a grade"
+        return wire.FAULT + detail.encode()
     name = signal.Signals(os.WTERMSIG(status)).name
     meant = {"SIGKILL": "it closed its pipe, or the machine has no memory left", "SIGXCPU": "too much processor time"}
-    return f"the process of the grader was ended by {name} without a grade" + (
-        f" ({meant[name]})" if name in meant else ""
-    )
+    why = f" ({meant[name]})" if name in meant else ""
+    detail = f"the process of the grader was ended by {name} without a grade{why}"
+    return (wire.NO_MEMORY if name == "SIGKILL" else wire.FAULT) + detail.encode()
 
 
 def limit(settings: dict[str, Any]) -> None:
@@ -257,14 +207,19 @@ def limit(settings: dict[str, Any]) -> None:
         resource.setrlimit(kind, (most, most))
 
 
-def take_pipes() -> Channel:
+def take_pipes() -> wire.Channel:
     """Move the pipes away from the standard streams, which lead nowhere from now on."""
-    channel = Channel(os.dup(0), os.dup(1))
+    channel = wire.Channel(os.dup(0), os.dup(1))
+    lead_nowhere()
+    return channel
+
+
+def lead_nowhere() -> None:
+    """Open the standard streams anew, on nothing."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(nowhere, standard)
     os.close(nowhere)
-    return channel
 
 
 def preload(imported: list[tuple[str, tuple[str, ...]]]) -> None:
@@ -293,7 +248,7 @@ def main() -> NoReturn:
         limit(settings)
         core.lock_down(settings["readable"], settings["folder"])
     except (RuntimeError, OSError, ValueError) as error:
-        channel.send(UNLOCKED + str(error).encode("utf-8", "replace"))
+        channel.send(wire.UNLOCKED + str(error).encode("utf-8", "replace"))
         os._exit(1)
     text = channel.receive()
     try:
@@ -301,18 +256,18 @@ def main() -> NoReturn:
         source = Source(text, compile(tree, sources.FILE_NAME, "exec"))
     except SyntaxError as error:
         place = "" if error.lineno is None else f"line {error.lineno}: "
-        channel.send(BAD_SOURCE + f"{place}{error.msg}".encode("utf-8", "replace"))
+        channel.send(wire.BAD_SOURCE + f"{place}{error.msg}".encode("utf-8", "replace"))
         os._exit(0)
     except (ValueError, RecursionError, MemoryError) as error:
-        channel.send(BAD_SOURCE + f"it cannot be compiled: {type_name(error)}: {error}".encode("utf-8", "replace"))
+        channel.send(wire.BAD_SOURCE + f"it cannot be compiled: {type_name(error)}: {error}".encode("utf-8", "replace"))
         os._exit(0)
+    preload(sources.imports(tree))
     if sources.why_processes(tree):
-        preload(sources.imports(tree))
-        channel.send(READY + PROCESSES)
+        channel.send(wire.READY + wire.PROCESSES)
         serve_processes(source, channel, core, folders, settings)
     core.forbid_processes()
-    channel.send(READY + FRESH)
-    serve_fresh(source, channel, sources.FORBIDDEN_NAMES, any(name == "random" for name, _ in sources.imports(tree)))
+    channel.send(wire.READY + wire.FRESH)
+    serve_fresh(source, channel, sources.FORBIDDEN_NAMES)
 
 
 if __name__ == "__main__":
