@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY
-from tests.fakes.python_graders import EXACT, EXACT_FORKED, ask, children_of, error_of, settings, still_grades
+from tests.fakes.python_graders import ask, children_of, error_of, settings, still_grades
 
 from pinetune.grading.sandbox import source as sources
 from pinetune.grading.sandbox.asker import PythonAsker
@@ -359,7 +359,7 @@ def grade(sample, item):
             continue
     return 1.0 if text == item["answer"] else 0.0
 """
-HARM = "__import__('sys').modules['__main__'].Source._scored = lambda *a: b'S' + b'\\0' * 8"
+HARM = "setattr(__import__('sys').modules['__main__'].wire, 'SCORE', b'F')"
 TEXTS = {
     "code": HARM,
     "code as a format": "{0.__class__.__init__.__globals__[sys].modules[json].loads}",
@@ -376,7 +376,7 @@ TEXTS = {
     "the name of a codec": "idna",
     "a codec that reads code": "unicode_escape",
     "numbers without an end": "9" * 100_000,
-    "an exponent": "1e999999999",
+    "an exponent": "1e99999",
     "brackets without an end": "[" * 100_000,
     "lone surrogates and zero bytes": "\ud800\0\udfff",
     "a pattern that is wrong": "(?P<a>(?P<a>[",
@@ -384,23 +384,29 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
-def test_no_text_changes_what_the_next_is_graded_as_in_a_shared_process(shared: PythonAsker, text: str) -> None:
-    grades = ask(shared, READS_TEXTS, ["4", text, "4", "5"])
-    assert [grades[place].score for place in (0, 2, 3)] == [1.0, 1.0, 0.0]
-    assert grades[1].score == 0.0 or grades[1].error is not None
-
-
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PythonAsker]:
     """One process for all texts, so that each comes after all the others."""
-    assert sources.why_processes(ast.parse(READS_TEXTS)) == ""
-    asker = PythonAsker(settings(tmp_path_factory.mktemp("shared"), python_workers=1, python_memory_bytes=1 << 30))
+    root = tmp_path_factory.mktemp("shared")
+    asker = PythonAsker(settings(root, python_workers=1, python_memory_bytes=1 << 30))
     ask(asker, READS_TEXTS)
-    starts = REGISTRY.get_sample_value("pinetune_grading_sandbox_starts_total")
     yield asker
-    assert REGISTRY.get_sample_value("pinetune_grading_sandbox_starts_total") == starts, "it was one process"
     asker.close()
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
+def test_no_text_changes_what_the_next_is_graded_as_in_a_shared_process(shared: PythonAsker, text: str) -> None:
+    starts = REGISTRY.get_sample_value("pinetune_grading_sandbox_starts_total")
+    grades = ask(shared, READS_TEXTS, ["4", text, "4", "5"])
+    assert [grades[place].score for place in (0, 2, 3)] == [1.0, 1.0, 0.0]
+    assert grades[1].score == 0.0 or grades[1].error is not None
+    assert REGISTRY.get_sample_value("pinetune_grading_sandbox_starts_total") == starts, "it was the same process"
+
+
+def test_the_grader_that_reads_texts_shares_a_process_and_the_code_in_them_would_do_harm(asker: PythonAsker) -> None:
+    assert sources.why_processes(ast.parse(READS_TEXTS)) == ""
+    executes = "def grade(sample, item):\n    exec(sample['output_text'])\n    return 1.0"
+    assert [grade.score for grade in ask(asker, executes, ["pass", HARM])] == [1.0, None]
 
 
 def test_a_forged_answer_is_that_of_its_own_call_alone(tmp_path: Path) -> None:
@@ -504,7 +510,8 @@ def test_no_dead_process_is_left_to_the_first_process_of_a_container(tmp_path: P
         "from tests.fakes.python_graders import ask, children_of, error_of, settings\n"
         "assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0\n"
         "asker = PythonAsker(settings(Path(sys.argv[1]), python_workers=1, python_call_timeout_seconds=0.3))\n"
-        "for _ in range(3):\n    print(error_of(ask(asker, 'import os\\ndef grade(s, i):\\n    while True: pass'))[0])\n"
+        "source = 'import os\\ndef grade(s, i):\\n    while True: pass'\n"
+        "for _ in range(3):\n    print(error_of(ask(asker, source))[0])\n"
         "asker.close()\nprint(children_of(os.getpid()))\n"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}

@@ -46,7 +46,6 @@ WITHOUT: dict[str, frozenset[str]] = {
     "math": ALL,
     "numpy": frozenset(
         {
-            "DataSource",
             "bmat",
             "errstate",
             "fromfile",
@@ -208,7 +207,7 @@ def _modules(tree: ast.Module) -> tuple[dict[str, str], str]:
         if module not in WITHOUT or module.partition(".")[0] not in WITHOUT:
             return bound, f"it imports {module}"
         for name in names:
-            if f"{module}.{name}" not in WITHOUT and name not in names(module):
+            if f"{module}.{name}" not in WITHOUT and name not in lasting_names(module):
                 return bound, f"it imports {name} from {module}"
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -288,7 +287,7 @@ def _fault_of_attribute(node: ast.Attribute, modules: dict[str, str], own: set[i
     if node.attr in FORMATTING and id(node) not in harmless:
         return f"line {node.lineno} fills a text that may be anybody's"
     module = _module_of(node.value, modules)
-    if module and not _module_of(node, modules) and node.attr not in names(module):
+    if module and not _module_of(node, modules) and node.attr not in lasting_names(module):
         return f"it uses {module}.{node.attr}"
     return ""
 
@@ -335,7 +334,7 @@ def _module_of(node: ast.expr, modules: dict[str, str]) -> str:
     return ""
 
 
-def names(module: str) -> frozenset[str]:
+def lasting_names(module: str) -> frozenset[str]:
     """Return the names of a module that a source in a fresh namespace may use; none where it is not installed."""
     try:
         loaded = importlib.import_module(module)
