@@ -209,11 +209,20 @@ def test_each_call_starts_from_nothing(asker: PythonAsker, prefix: str) -> None:
     assert len(scores) == 1, "module, defaults and random numbers are those of the first call"
 
 
-@pytest.mark.parametrize("prefix", ["", "import os\n"], ids=["fresh", "processes"])
-@pytest.mark.parametrize("code", ["NormalDist().samples(1)[0]", "NormalDist(0, 1).samples(2)[1]"])
-def test_random_numbers_of_libraries_begin_anew_too(asker: PythonAsker, prefix: str, code: str) -> None:
-    source = f"{prefix}from statistics import NormalDist\ndef grade(sample, item):\n    return {code}"
-    assert len({grade.score for grade in ask(asker, source, ["a"] * 12)}) == 1
+RANDOM = {
+    "a library that draws them": "import statistics\ndef grade(s, i): return statistics.NormalDist().samples(1)[0]",
+    "the same in a process": "import os, statistics\ndef grade(s, i): return statistics.NormalDist().samples(1)[0]",
+    "numpy's, found in numpy": "import os\nimport numpy as np\ndef grade(s, i): return np.random.rand()",
+    "imported by name": "def grade(s, i): return __import__('random').random()",
+    "imported in the call": "import importlib\ndef grade(s, i): return importlib.import_module('random').random()",
+}
+
+
+@pytest.mark.parametrize("source", RANDOM.values(), ids=RANDOM.keys())
+def test_random_numbers_are_the_same_however_they_are_come_by(asker: PythonAsker, source: str) -> None:
+    scores = [grade.score for grade in ask(asker, source, ["a"] * 6)]
+    assert len(set(scores)) == 1
+    assert scores[0] is not None
 
 
 @pytest.mark.parametrize("prefix", ["", "import os\n"], ids=["fresh", "processes"])

@@ -223,10 +223,15 @@ def lead_nowhere() -> None:
 
 
 def preload(imported: list[tuple[str, tuple[str, ...]]]) -> None:
-    """Import what the source imports, so that its calls need not. What fails here fails there, with a traceback."""
-    for module, names in imported:
+    """Import what the source imports, so that its calls need not. What fails here fails there, with a traceback.
+
+    Random numbers are there before they are seeded, too: who imported them only in a call would get others each time.
+    """
+    for module, names in [("random", ()), *imported]:
         try:
             __import__(module, fromlist=names or None)
+            if "numpy" in sys.modules:
+                __import__("numpy.random")
         except BaseException:
             continue
 
