@@ -434,9 +434,10 @@ FULL = {
     ),
     "files that are only mapped": (
         "import ctypes, os, time\nlibc = ctypes.CDLL(None)\nlibc.mmap.restype = ctypes.c_void_p\nfor n in range(40):\n"
-        "    fd = os.open(str(n), os.O_RDWR | os.O_CREAT)\n    os.posix_fallocate(fd, 0, 3_000_000)\n"
+        "    name = f'\\x0c \\u2028 {n}'\n    fd = os.open(name, os.O_RDWR | os.O_CREAT)\n"
+        "    os.posix_fallocate(fd, 0, 3_000_000)\n"
         "    assert libc.mmap(None, ctypes.c_size_t(4096), 1, 2, fd, ctypes.c_long(0)) != 2 ** 64 - 1\n"
-        "    os.close(fd)\n    os.unlink(str(n))\ntime.sleep(60)"
+        "    os.close(fd)\n    os.unlink(name)\ntime.sleep(60)"
     ),
 }
 

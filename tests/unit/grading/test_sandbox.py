@@ -128,10 +128,15 @@ PROCESSES = {
     "a class out of texts": ("type('R', (), {'__annotations__': {}})", "uses type for more"),
     "the class of classes": ("type(int)('R', (), {})", "uses type for more"),
     "the class of classes as a decorator": ("@type\nclass T: pass", "uses type for more"),
+    "a class out of texts by a comparison": ("type(*parts) == 1", "uses type for more"),
     "a metaclass": ("class M(type): pass", "uses type for more"),
     "the class of classes by typing": ("import typing\ntyping.get_origin(typing.Type[int])", "uses typing.get_origin"),
     "a dataclass made of another class": (
         "from dataclasses import dataclass\nfrom fractions import Fraction\ndataclass(Fraction)",
+        "uses dataclasses.dataclass other than as a decorator",
+    ),
+    "a dataclass of what another decorator gives": (
+        "from dataclasses import dataclass\n@dataclass\n@pick\nclass A: pass",
         "uses dataclasses.dataclass other than as a decorator",
     ),
     "a dataclass made by another name": (

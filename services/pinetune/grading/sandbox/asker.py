@@ -7,17 +7,18 @@ wrong around it PYTHON_SERVER, which is worth another try; what takes too long i
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from pydantic import JsonValue
 
-from pinetune.client.rollout import Grade, GradeError
+from pinetune.client.rollout import Grade
 from pinetune.grading import graders
 from pinetune.grading.asking import Answers, Questions
 from pinetune.grading.config import GradingSettings
 from pinetune.grading.refusals import refusal
 from pinetune.grading.sandbox import wire
+from pinetune.grading.sandbox.batch import Batch, failed
 from pinetune.grading.sandbox.cores import core_count
 from pinetune.grading.sandbox.pool import ClosedError, NoneFreeError, SandboxPool
 from pinetune.grading.sandbox.process import BadSourceError, End, EndedError, Sandbox, UnlockedError
@@ -76,9 +77,9 @@ class PythonAsker:
         """
         self._refuse_unlockable()
         try:
-            batch = _Batch(self._source(questions.grader), questions.bodies, deadline, cancelled)
+            batch = Batch(self._source(questions.grader), questions.bodies, deadline, cancelled)
         except InvalidInput as error:
-            return Answers([_failed("PYTHON_RUNTIME", error.message)] * len(questions.bodies))
+            return Answers([failed("PYTHON_RUNTIME", error.message)] * len(questions.bodies))
         lanes = min(self._process_count, len(questions.bodies)) - 1
         others = [self._threads.submit(self._work, batch) for _ in range(lanes)]
         self._work(batch)
@@ -123,7 +124,7 @@ class PythonAsker:
             raise refusal("source", detail, reason="GRADER_FIELD_VALUE")
         return source
 
-    def _work(self, batch: "_Batch") -> None:
+    def _work(self, batch: Batch) -> None:
         """Grade samples of a batch until there are no more, in one process after the other."""
         sandbox: Sandbox | None = None
         begin = time.monotonic()
@@ -144,25 +145,25 @@ class PythonAsker:
     def _must_yield(self, begin: float) -> bool:
         return self._pool.contended and time.monotonic() - begin > TURN_SECONDS
 
-    def _lend(self, batch: "_Batch", place: int) -> Sandbox | None:
+    def _lend(self, batch: Batch, place: int) -> Sandbox | None:
         """Return a process for the batch; where there is none the sample at `place` has its error."""
         try:
             return self._pool.lend(batch.source, batch.deadline, batch.cancelled)
         except BadSourceError as error:
-            batch.fail(place, _failed("PYTHON_RUNTIME", f"source: {error}"), lasting=True)
+            batch.fail(place, failed("PYTHON_RUNTIME", f"source: {error}"), lasting=True)
         except UnlockedError as error:
-            batch.fail(place, _failed("PYTHON_SERVER", str(error)), lasting=True)
+            batch.fail(place, failed("PYTHON_SERVER", str(error)), lasting=True)
         except ClosedError as error:
-            batch.fail(place, _failed("PYTHON_SERVER", str(error), retryable=True), lasting=True)
+            batch.fail(place, failed("PYTHON_SERVER", str(error), retryable=True), lasting=True)
         except NoneFreeError as error:
-            batch.fail(place, _failed("DEADLINE", str(error), retryable=True))
+            batch.fail(place, failed("DEADLINE", str(error), retryable=True))
         except (EndedError, OSError) as error:
             late = isinstance(error, EndedError) and error.reason is End.DEADLINE
             detail = f"the process could not be started: {error}"
-            batch.fail(place, _failed("DEADLINE" if late else "PYTHON_SERVER", detail, retryable=True))
+            batch.fail(place, failed("DEADLINE" if late else "PYTHON_SERVER", detail, retryable=True))
         return None
 
-    def _grade(self, sandbox: Sandbox, body: str, batch: "_Batch") -> Grade:
+    def _grade(self, sandbox: Sandbox, body: str, batch: Batch) -> Grade:
         own_deadline = time.monotonic() + self._settings.python_call_timeout_seconds
         deadline = min(own_deadline, batch.deadline)
         try:
@@ -171,65 +172,20 @@ class PythonAsker:
         except EndedError as error:
             return self._grade_of_end(error, own=own_deadline <= batch.deadline)
         except OSError as error:
-            return _failed("PYTHON_SERVER", f"the process could not be watched: {error}", retryable=True)
+            return failed("PYTHON_SERVER", f"the process could not be watched: {error}", retryable=True)
         if answer[:1] == wire.SCORE:
             return Grade(score=wire.DOUBLE.unpack(answer[1:])[0])
-        return _failed("PYTHON_RUNTIME", answer[1:].decode("utf-8", "replace"))
+        return failed("PYTHON_RUNTIME", answer[1:].decode("utf-8", "replace"))
 
     def _grade_of_end(self, error: EndedError, *, own: bool) -> Grade:
         if self._pool.closed:
-            return _failed("PYTHON_SERVER", SHUTS_DOWN, retryable=True)
+            return failed("PYTHON_SERVER", SHUTS_DOWN, retryable=True)
         if error.reason is End.CANCELLED:
-            return _failed("DEADLINE", str(error), retryable=True)
+            return failed("DEADLINE", str(error), retryable=True)
         if error.reason is End.DEADLINE:
             seconds = self._settings.python_call_timeout_seconds
             limit = f"{seconds:g} seconds" if own else "the time that the batch had left"
-            return _failed("DEADLINE", f"the grader took longer than {limit}", retryable=not own)
+            return failed("DEADLINE", f"the grader took longer than {limit}", retryable=not own)
         if error.reason is End.PROTOCOL:
-            return _failed("PYTHON_SERVER", str(error), retryable=True)
-        return _failed("PYTHON_RUNTIME", str(error))
-
-
-class _Batch:
-    """The samples of a batch, taken one by one by several threads, and their grades."""
-
-    def __init__(self, source: bytes, bodies: Sequence[str], deadline: float, cancelled: threading.Event) -> None:
-        self.source, self.deadline, self.cancelled = source, deadline, cancelled
-        self._bodies = bodies
-        self._grades: list[Grade | None] = [None] * len(bodies)
-        self._places = iter(range(len(bodies)))
-        self._taking = threading.Lock()
-        self._lasting: Grade | None = None
-
-    def take(self) -> int | None:
-        """Return the place of a sample that nobody has taken; None where none is left, no time, or nobody who waits."""
-        with self._taking:
-            if self._lasting is not None or self.cancelled.is_set() or time.monotonic() >= self.deadline:
-                return None
-            return next(self._places, None)
-
-    def body(self, place: int) -> str:
-        """Return the question about a sample."""
-        return self._bodies[place]
-
-    def put(self, place: int, grade: Grade) -> None:
-        """Note a grade."""
-        self._grades[place] = grade
-
-    def fail(self, place: int, grade: Grade, *, lasting: bool = False) -> None:
-        """Note an error; one that is lasting is that of every sample that is still to be taken."""
-        self.put(place, grade)
-        if lasting:
-            self._lasting = grade
-
-    def grades(self) -> list[Grade]:
-        """Return all grades; what was not reached has the error that stopped the batch."""
-        over = (
-            "nobody waits for it any more" if self.cancelled.is_set() else "the batch's time was over before its turn"
-        )
-        left = self._lasting or _failed("DEADLINE", over, retryable=True)
-        return [grade or left for grade in self._grades]
-
-
-def _failed(error_class: str, detail: str, *, retryable: bool = False) -> Grade:
-    return Grade(error=GradeError(error_class, detail, retryable))
+            return failed("PYTHON_SERVER", str(error), retryable=True)
+        return failed("PYTHON_RUNTIME", str(error))

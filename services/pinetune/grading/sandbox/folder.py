@@ -85,10 +85,11 @@ def _open_nameless(process: str) -> dict[int, int]:
 
 def _mapped_nameless(process: str, folder: str) -> set[int]:
     """Return the numbers of the nameless files of the folder that a process has in its memory."""
-    inside = f"{os.path.realpath(folder)}/"
+    inside = os.fsencode(f"{os.path.realpath(folder)}/")
     numbers = set()
-    for line in Path(f"/proc/{process}/maps").read_bytes().decode("utf-8", "replace").splitlines():
-        if line.endswith(" (deleted)"):
+    # The kernel masks line ends in names, and nothing else that may end a line of text.
+    for line in Path(f"/proc/{process}/maps").read_bytes().split(b"\n"):
+        if line.endswith(b" (deleted)"):
             _range, _rights, _offset, _device, number, path = line.split(maxsplit=5)
             if path.startswith(inside):
                 numbers.add(int(number))

@@ -243,7 +243,8 @@ def _harmless_uses(tree: ast.Module) -> Iterator[ast.AST]:
         if isinstance(node, ast.Attribute):
             yield node.value  # A module is harmless as what a name is taken from.
         if isinstance(node, ast.ClassDef):
-            for decorator in node.decorator_list:
+            # The innermost is the one that gets the class itself.
+            for decorator in node.decorator_list[-1:]:
                 used = decorator.func if isinstance(decorator, ast.Call) and not decorator.args else decorator
                 if not _is_name(used, "type"):
                     yield used
@@ -253,7 +254,7 @@ def _harmless_uses(tree: ast.Module) -> Iterator[ast.AST]:
         compared = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
         named = [node.value] if isinstance(node, ast.Attribute) and node.attr == "__name__" else []
         for call in compared + named:
-            if isinstance(call, ast.Call) and len(call.args) == 1 and not call.keywords:
+            if isinstance(call, ast.Call) and len(call.args) == 1 and not isinstance(call.args[0], ast.Starred):
                 yield call.func
 
 
