@@ -2,6 +2,7 @@
 
 import email.utils
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -29,14 +30,14 @@ def test_a_server_that_asks_for_patience_gets_it() -> None:
 @pytest.mark.parametrize(
     ("value", "low", "high"),
     [
-        ("7", 7.0, 7.0),
-        (email.utils.formatdate(time.time() + 100, usegmt=True), 50.0, 100.0),
-        (email.utils.formatdate(0, usegmt=True), 0.0, 0.0),
+        (lambda: "7", 7.0, 7.0),
+        (lambda: email.utils.formatdate(time.time() + 100, usegmt=True), 50.0, 100.0),
+        (lambda: email.utils.formatdate(0, usegmt=True), 0.0, 0.0),
     ],
     ids=["seconds", "date", "past"],
 )
-def test_retry_after_is_read_in_both_its_forms(value: str, low: float, high: float) -> None:
-    found = HttpReply(429, {"retry-after": value}, b"").retry_after_seconds
+def test_retry_after_is_read_in_both_its_forms(value: Callable[[], str], low: float, high: float) -> None:
+    found = HttpReply(429, {"retry-after": value()}, b"").retry_after_seconds
     assert found is not None
     assert low <= found <= high
 
