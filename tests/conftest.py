@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+# Before anything imports gRPC: tests start processes while it runs, and its handlers of fork write into their stderr.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 if TYPE_CHECKING:
     from pinetune.pod.server import Pod, RegisteredService
 

@@ -12,10 +12,14 @@ from pathlib import Path
 
 import yaml
 
+from pinetune.client import strict_json
 from pinetune.pod.errors import InvalidInput
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 """What a file may hold."""
+
+
+NO_TEXT = 'a key must be a plain text; a template stands in quotes: "{{item.answer}}"'
 
 
 class CoreLoader(yaml.SafeLoader):
@@ -28,7 +32,12 @@ class CoreLoader(yaml.SafeLoader):
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(None, None, "a key must be a plain text", key.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None,
+                    None,
+                    'a key must be a plain text; a template stands in quotes: "{{item.answer}}"',
+                    key.start_mark,
+                )
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is there twice", key.start_mark)
             seen.add(key.value)
@@ -52,7 +61,7 @@ def read_object(path: Path) -> dict[str, Json]:
     """Read a file whose top is a mapping; raises InvalidInput that names file, line and fault."""
     text = read_text(path)
     try:
-        content = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=CoreLoader)
+        content = strict_json.parse(text) if path.suffix == ".json" else yaml.load(text, Loader=CoreLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
@@ -61,6 +70,10 @@ def read_object(path: Path) -> dict[str, Json]:
         raise _unreadable(str(path), " ".join(str(error).split())) from error
     except json.JSONDecodeError as error:
         raise _unreadable(f"{path}:{error.lineno}:{error.colno}", error.msg) from error
+    except RecursionError as error:
+        raise _unreadable(str(path), "nested too deeply") from error
+    except ValueError as error:
+        raise _unreadable(str(path), f"not JSON: {error}") from error
     if not isinstance(content, dict):
         raise _unreadable(str(path), f"its top must be a mapping with keys, not {_kind(content)}")
     return content
@@ -69,7 +82,7 @@ def read_object(path: Path) -> dict[str, Json]:
 def read_text(path: Path) -> str:
     """Read a text file; raises InvalidInput where it is not there or is no UTF-8."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InvalidInput(f"{path}: {(error.strerror or str(error)).lower()}", reason="FILE_UNREADABLE") from error
     except UnicodeDecodeError as error:

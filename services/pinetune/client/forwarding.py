@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterable
 
 import grpc
 
-from pinetune.pod.errors import from_rpc_error
+from pinetune.pod.errors import Cancelled, from_rpc_error
 
+LONGEST_SECONDS = 24 * 3600.0
+"""Deadline of a call whose caller names none."""
 Answer = Callable[[bytes, grpc.ServicerContext], bytes]
 
 
 def forwarding(service_name: str, methods: Iterable[str], channel: grpc.Channel) -> grpc.GenericRpcHandler:
     """Return handlers of the named unary methods (`Grade`) that ask the pod behind `channel`.
 
-    The caller's deadline is the deadline of the call that is passed on.
+    The caller's deadline is the deadline of the call that is passed on, and where the caller leaves that is cancelled.
     """
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
     for name in methods:
@@ -29,8 +31,19 @@ def _passing_on(path: str, channel: grpc.Channel) -> Answer:
     ask: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
 
     def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
+        # A caller without a deadline has centuries left, which is more than gRPC takes as one.
+        left_seconds = context.time_remaining()
+        left_seconds = LONGEST_SECONDS if left_seconds is None else min(left_seconds, LONGEST_SECONDS)
+        passed_on = ask.future(request, timeout=left_seconds)
+
+        def leave() -> None:
+            passed_on.cancel()
+
+        context.add_callback(leave)
         try:
-            return ask(request, timeout=context.time_remaining())
+            return passed_on.result()
+        except grpc.FutureCancelledError:
+            raise Cancelled("the caller has left", reason="CANCELLED") from None
         except grpc.RpcError as error:
             raise from_rpc_error(error) from error
 

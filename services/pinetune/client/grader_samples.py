@@ -3,8 +3,9 @@
     {"sample": "It is 4.", "item": {"answer": "4"}}
     {"sample": {"output_text": "", "output_tools": [{"function": {"name": "f", "arguments": "{}"}}]}, "item": {}}
 
-A sample that is an object has any of `output_text`, `output_json`, `output_tools` and `choices`, as templates name
-them; null counts as absent. Keys of a row that nobody asks for are left alone: a row may have an id or a remark.
+A sample that is an object has `output_text`, or `output_json` or `output_tools` in its place, and perhaps `choices`, as
+templates name them; null counts as absent. Keys of a row that nobody asks for are left alone: a row may have an id or
+a remark.
 """
 
 import json
@@ -63,7 +64,7 @@ def sample_of(row: Mapping[str, JsonValue], key: str = "sample") -> Sample:
     fields_json = json.dumps(item, ensure_ascii=False)
     given = row.get(key)
     if isinstance(given, str):
-        return Sample(given, fields_json)
+        return Sample(_text(key, given), fields_json)
     if not isinstance(given, dict) or not given:
         raise InvalidInput(
             f"{key}: must be a text, or an object with output_text, output_json, output_tools or choices; "
@@ -76,7 +77,23 @@ def sample_of(row: Mapping[str, JsonValue], key: str = "sample") -> Sample:
         field = f"{key}.output_text"
         raise InvalidInput(f"{field}: must be a text; it is {_shown(text)}", reason=BAD_ROW, field=field)
     values = {name: value for name, value in given.items() if name != "output_text" and value is not None}
-    return Sample(text or "", fields_json, json.dumps(values, ensure_ascii=False) if values else "")
+    if text is None and not {"output_json", "output_tools"} & values.keys():
+        raise InvalidInput(
+            f"{key}: needs output_text, or output_json or output_tools in its place; it has {', '.join(given)}",
+            reason=BAD_ROW,
+            field=key,
+        )
+    values_json = json.dumps(values, ensure_ascii=False) if values else ""
+    return Sample(_text(f"{key}.output_text", text or ""), fields_json, values_json)
+
+
+def _text(field: str, text: str) -> str:
+    """Return a text that a message can carry; a shell hands on what is no UTF-8 as halves of characters."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{field}: is no UTF-8", reason=BAD_ROW, field=field) from None
+    return text
 
 
 def _shown(value: JsonValue) -> str:

@@ -79,3 +79,29 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"a: \xff\xfe")
     with pytest.raises(InvalidInput, match="not UTF-8 at byte 3"):
         read_object(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.json", '{"a": 1, "a": 2}', "'a' occurs twice"),
+        ("a.json", '{"a": NaN}', "NaN is not a number"),
+        ("a.json", '{"a": ' + "[" * 100_000, "nested too deeply"),
+        ("a.yaml", "a: " + "[" * 100_000, "nested too deeply"),
+        ("a.yaml", "reference: {{item.answer}}", 'a template stands in quotes: "{{item.answer}}"'),
+    ],
+    ids=["twice", "NaN", "deep JSON", "deep YAML", "no quotes"],
+)
+def test_what_people_get_wrong_is_said_in_one_sentence(tmp_path: Path, name: str, text: str, words: str) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(InvalidInput) as caught:
+        read_object(path)
+    assert words in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"a": 1}', encoding="utf-8-sig")
+    assert read_object(path) == {"a": 1}

@@ -48,3 +48,18 @@ def test_a_line_that_is_no_json_object_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         read_row(text)
     assert caught.value.reason == "BAD_ROW"
+
+
+@pytest.mark.parametrize(
+    "sample", [{"ouput_text": "4"}, {"choices": []}, {"output_text": None, "choices": []}], ids=json.dumps
+)
+def test_a_sample_without_anything_to_grade_is_no_empty_text(sample: dict[str, JsonValue]) -> None:
+    with pytest.raises(InvalidInput, match="needs output_text"):
+        sample_of({"sample": sample, "item": {}})
+
+
+def test_a_text_that_is_no_utf_8_is_refused_by_its_field() -> None:
+    rows: tuple[dict[str, JsonValue], ...] = ({"sample": "caf\udce9"}, {"sample": {"output_text": "caf\udce9"}})
+    for row in rows:
+        with pytest.raises(InvalidInput, match=r"sample(\.output_text)?: is no UTF-8"):
+            sample_of(row)

@@ -46,6 +46,7 @@ def test_a_key_written_where_its_place_belongs_is_refused_and_not_repeated(monke
         ("MODELS", {"gpt": {"base_url": "ftp://me:sk-very-secret@api.example.com"}}),
         ("MODELS", {"gpt": {"base_url": URL, "concurrency": "sk-very-secret"}}),
         ("MODELS", {"gpt": {"base_url": URL, "api_key_env": "A", "api_key_file": "sk-very-secret"}}),
+        ("MODELS", {"gpt": {"base_url": URL, "api_key_env": "sk-very-secret"}}),
         ("EMBEDDING_MODEL", {"model": "e", "api_key": "sk-very-secret"}),
         ("EMBEDDING_MODEL", "sk-very-secret"),
         ("REMOTE_ENDPOINTS", [{"https://a.org": "sk-very-secret"}]),

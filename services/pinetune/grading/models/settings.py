@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pinetune.grading.key_places import read_key
+from pinetune.grading.key_places import VARIABLE, read_key
 
 
 class ModelSettings(BaseModel):
@@ -23,7 +23,7 @@ class ModelSettings(BaseModel):
     """`https://host/v1` of an openai-compatible server, or `grpc://host:port` of a generation service."""
     model: str = ""
     """What the server calls the model; empty for the name that graders use. A generation service has just one."""
-    api_key_env: str | None = None
+    api_key_env: str | None = Field(default=None, pattern=VARIABLE)
     """Name of the environment variable that holds the API key."""
     api_key_file: Path | None = None
     """File that holds the API key, for secrets that are mounted; instead of `api_key_env`."""

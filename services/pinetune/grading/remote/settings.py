@@ -7,9 +7,9 @@ token_env = "TEAM_GRADERS_TOKEN"                             # or token_file; ne
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pinetune.grading.key_places import read_key
+from pinetune.grading.key_places import VARIABLE, read_key
 
 
 class RemoteToken(BaseModel):
@@ -17,7 +17,7 @@ class RemoteToken(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    token_env: str | None = None
+    token_env: str | None = Field(default=None, pattern=VARIABLE)
     """Name of the environment variable that holds it."""
     token_file: Path | None = None
     """File that holds it, for secrets that are mounted; instead of `token_env`."""
