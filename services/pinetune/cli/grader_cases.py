@@ -83,13 +83,15 @@ def _graded(client: GradingClient, grader_json: str, cases: list[Case]) -> Itera
     """Yield line and answer of cases with one grader.
 
     The service times and counts the whole batch: a case is given its even share of the time, and tokens of judge
-    models only where it is alone.
+    models only where it is alone. Raises InvalidInput where the grader is wrong.
     """
-    batch = client.grade_samples(grader_json, [case.sample for case in cases])
+    checked = client.validate(grader_json).json
+    grader = json.loads(checked)
+    batch = client.grade_samples(checked, [case.sample for case in cases])
     tokens = batch.judge_tokens if len(cases) == 1 else None
     seconds = batch.grading_seconds / len(cases)
     for case, grade in zip(cases, batch.grades, strict=True):
-        response = run_response(case.grader, grade, seconds=seconds, judge_tokens=tokens)
+        response = run_response(grader, grade, seconds=seconds, judge_tokens=tokens)
         yield case.line, Answer(response, note=f"line {case.line}: {grade.error.detail}" if grade.error else "")
 
 

@@ -45,7 +45,7 @@ def gate(
     grader_json = read_grader(file)
     limits = Limits(repeats, tolerance, min_agreement, max_seconds)
     with grading_at(server, local=local) as client:
-        report = _report(client, grader_json, labelled, limits)
+        report = _report(client, client.validate(grader_json).json, labelled, limits)
     if as_json:
         print(json.dumps(_content(report), indent=2, ensure_ascii=False))
     else:

@@ -107,11 +107,13 @@ def run(
     with _refusals(as_json):
         grader_json = read_grader(given[0])
         with grading_at(server, local=local) as client:
-            graded = client.grade_samples(grader_json, rows)
+            # Refuses what grading would only find out sample by sample: a source that cannot be compiled.
+            checked = client.validate(grader_json)
+            graded = client.grade_samples(checked.json, rows)
     if not as_json:
         _show(rows, graded)
     elif samples is None:
-        _print_response(grader_json, graded)
+        _print_response(checked.json, graded)
     else:
         grades = [each.to_wire() for each in graded.grades]
         response = grading_pb2.GradeResponse(grades=grades, judge_tokens=graded.judge_tokens)

@@ -221,3 +221,29 @@ def test_where_nobody_serves_a_way_without_a_server_is_named(run: Run, number: P
     outcome = run("graders", "validate", number, "--server", "127.0.0.1:1")
     assert outcome.code == 2
     assert "add --local" in outcome.err
+
+
+# what only a look at the grader finds
+
+BROKEN = {"type": "python", "source": "def grade(sample, item)\n    return 1.0\n"}
+UNKNOWN = {"type": "score_model", "model": "nobody", "input": [{"role": "user", "content": "{{item.missing}}"}]}
+
+
+@pytest.mark.parametrize(("grader", "field"), [(BROKEN, "source"), (UNKNOWN, "model")], ids=["python", "judge"])
+def test_a_grader_that_can_grade_nothing_is_refused_and_not_tried_sample_by_sample(
+    graders: Run, tmp_path: Path, grader: dict[str, Any], field: str
+) -> None:
+    file = written(tmp_path / "grader.json", grader)
+    alone = graders("run", "--grader", str(file), "--sample", "4", "--json")
+    assert (alone.code, json.loads(alone.out)["error"]["field"]) == (2, field)
+    cases = written(tmp_path / "cases.jsonl", {"grader": grader, "sample": "4", "item": {}})
+    answered = graders("run", "--cases", str(cases))
+    assert (answered.code, lines(answered.out)[0]["error"]["field"]) == (1, field)
+    labelled = written(tmp_path / "labelled.jsonl", {"sample": "4", "item": {}, "score": 1})
+    assert graders("test", str(file), "--cases", str(labelled)).code == 2
+
+
+def test_a_grader_without_a_name_is_called_by_its_kind(graders: Run, tmp_path: Path) -> None:
+    file = written(tmp_path / "grader.json", RANKED)
+    found = graders("run", "--grader", str(file), "--sample", "4", "--item", json.dumps(FOUR), "--json")
+    assert json.loads(found.out)["metadata"]["name"] == "ranked_list"
