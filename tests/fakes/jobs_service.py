@@ -298,6 +298,14 @@ class FakeJobs(JobsServiceServicer):
         return [r for h in self.histories.values() for r in h.evaluation_rollouts.get(evaluation_id, [])]
 
 
+MISSING = rollout_pb2.Grade(
+    error=rollout_pb2.GradeError(
+        error_class=rollout_pb2.GRADE_ERROR_CLASS_INVALID_VARIABLE, detail="item.missing has no value in this sample"
+    )
+)
+"""What a grader that reads `item.missing` gets."""
+
+
 class FakeGrading(grading_pb2_grpc.GradingServiceServicer):
     """A grading service whose one grader finds the item's answer in the text."""
 
@@ -305,6 +313,8 @@ class FakeGrading(grading_pb2_grpc.GradingServiceServicer):
         if json.loads(request.grader.json).get("type") != "number":
             context.abort_with_status(to_status(InvalidInput("grader.type: not a known kind", reason="INVALID_GRADER")))
         indexes = request.item_indexes or range(len(request.output_texts))
+        if "missing" in request.grader.json:
+            return grading_pb2.GradeResponse(grades=[MISSING] * len(request.output_texts))
         items = [json.loads(request.items_json[index]) for index in indexes]
         return grading_pb2.GradeResponse(
             grades=[_grade(item, text) for item, text in zip(items, request.output_texts, strict=True)]

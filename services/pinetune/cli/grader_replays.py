@@ -98,6 +98,7 @@ def _regrades(
                     purpose=purpose,
                     old=rollout.grade.score if rollout.grade.WhichOneof("outcome") == "score" else None,
                     new=grade.score,
+                    new_error=f"{grade.error.error_class}: {grade.error.detail}" if grade.error else "",
                 )
                 for rollout, grade in zip(batch, graded.grades, strict=True)
             ]
@@ -117,6 +118,7 @@ def _content(found: Replay, limit: int) -> dict[str, object]:
         "flips": {"count": len(found.flips), "by_reason": dict(sorted(found.reason_counts.items()))},
         "mean_grade": {"old": found.old_mean, "new": found.new_mean},
         "ungraded": {"old": found.old_ungraded, "new": found.new_ungraded},
+        "errors": [{"error": text, "count": count} for text, count in found.new_errors],
         "kendall_tau_b": found.tau_b,
         "worst_flips": [
             {
@@ -144,6 +146,7 @@ def _show(found: Replay, job_id: str, limit: int) -> None:
                 ("flipped", f"{len(found.flips)}{f' ({reasons})' if reasons else ''}"),
                 ("mean grade", f"{_score(found.old_mean)} → {_score(found.new_mean)}"),
                 ("ungraded", f"{found.old_ungraded} → {found.new_ungraded}"),
+                *(("error", f"{count}x {' '.join(text.split())}") for text, count in found.new_errors),
                 ("Kendall's tau-b", _score(found.tau_b)),
             ]
         )

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from pinetune.client.rank_correlation import inversions, kendall_tau_b
 
+ERRORS_SHOWN = 5
 AT_MEAN = 1e-9
 """Distance from the mean below which an advantage counts as zero: far above a mean's rounding."""
 
@@ -40,6 +41,8 @@ class Regrade:
     """The job's score; None where it has none."""
     new: float | None
     """The other grader's score; None where it has none."""
+    new_error: str = ""
+    """Class and detail of the other grader's error, empty where it has a score."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,8 @@ class Replay:
     """Completions without a score of the other grader."""
     tau_b: float | None
     """Kendall's rank correlation over all completions that both graded; None where one of them gave a single score."""
+    new_errors: tuple[tuple[str, int], ...]
+    """The commonest errors of the other grader with their counts."""
 
     @property
     def reason_counts(self) -> Mapping[str, int]:
@@ -141,6 +146,7 @@ def compare(regrades: Sequence[Regrade]) -> Replay:
         old_ungraded=len(regrades) - len(old),
         new_ungraded=len(regrades) - len(new),
         tau_b=kendall_tau_b([x for x, _ in both], [y for _, y in both]),
+        new_errors=tuple(Counter(one.new_error for one in regrades if one.new is None).most_common(ERRORS_SHOWN)),
     )
 
 

@@ -110,6 +110,18 @@ def test_a_person_sees_means_and_the_completions_to_look_at(pinetune: Run, repla
     assert pinetune("rollouts", "get", "ftjob-old", "s1-b-0").code == 0
 
 
+def test_why_the_other_grader_grades_nothing_is_said_with_how_often(
+    pinetune: Run, replayed: FakeJobs, tmp_path: Path
+) -> None:
+    path = tmp_path / "grader.yaml"
+    path.write_text('type: number\nreference: "{{item.missing}}"\n')
+    content = found(pinetune, path)
+    assert content["ungraded"]["new"] == 9
+    assert content["errors"] == [{"error": "INVALID_VARIABLE: item.missing has no value in this sample", "count": 9}]
+    outcome = pinetune("graders", "replay", path, "--job", "ftjob-old")
+    assert "9x INVALID_VARIABLE: item.missing has no value in this sample" in " ".join(outcome.out.split())
+
+
 @pytest.mark.parametrize(
     ("options", "word"),
     [
