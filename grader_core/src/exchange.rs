@@ -4,6 +4,7 @@
 use prost::Message;
 
 use crate::asking::{Answers, Questions};
+use crate::batch::Batch;
 use crate::error::GraderError;
 use crate::grade::{ErrorClass, Grade};
 use crate::reply;
@@ -76,29 +77,31 @@ pub struct PartAnswers<'a> {
 
 /// Grades a `GradeRequest`, or says what has to be asked first.
 pub fn grade(request: &[u8]) -> Result<Outcome, GraderError> {
-    let request = GradeRequest::decode(request)?;
-    let grader = Grader::from_spec(request.grader.as_ref())?;
-    let wanted = grader.item_keys();
-    let batch = request.batch(&wanted)?;
-    let questions = grader.questions(&batch);
-    if !questions.is_empty() {
-        return Ok(Outcome::Asks(questions));
-    }
-    Ok(Outcome::Graded(Box::new(graded(&grader, &grader.grade(&batch)))))
+    with_batch(request, |grader, batch| {
+        let questions = grader.questions(batch);
+        if !questions.is_empty() {
+            return Outcome::Asks(questions);
+        }
+        Outcome::Graded(Box::new(graded(grader, &grader.grade(batch))))
+    })
 }
 
 /// Grades a `GradeRequest` whose questions are answered.
 pub fn grade_answered(request: &[u8], answered: Vec<PartAnswers<'_>>) -> Result<Graded, GraderError> {
-    let request = GradeRequest::decode(request)?;
-    let grader = Grader::from_spec(request.grader.as_ref())?;
-    let wanted = grader.item_keys();
-    let batch = request.batch(&wanted)?;
     let mut answers = Answers::default();
     for part in answered {
         let grades = part.grades.iter().map(|grade| read_answer(grade)).collect::<Result<Vec<_>, _>>()?;
         answers.add(part.part, part.rows.into_iter().zip(grades));
     }
-    Ok(graded(&grader, &grader.grade_answered(&batch, &answers)))
+    with_batch(request, |grader, batch| graded(grader, &grader.grade_answered(batch, &answers)))
+}
+
+/// What `function` makes of a request's grader and batch.
+fn with_batch<T>(request: &[u8], function: impl FnOnce(&Grader, &Batch<'_>) -> T) -> Result<T, GraderError> {
+    let request = GradeRequest::decode(request)?;
+    let grader = Grader::from_spec(request.grader.as_ref())?;
+    let wanted = grader.item_keys();
+    Ok(function(&grader, &request.batch(&wanted)?))
 }
 
 fn graded(grader: &Grader, grades: &[Grade]) -> Graded {

@@ -2,35 +2,18 @@
 //! and no faster.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A broken test shall stop.
 
+use std::sync::LazyLock;
+
 use grader_core::{Batch, Grade, GradeRequest, Grader, Item, Row, grade, validate};
 use proptest::prelude::*;
 
-/// One grader of each kind that reads the sample and the item, settings varied.
-const GRADERS: [&str; 22] = [
-    r#"{"type":"number","reference":"{{item.answer}}","partial_score":0.1}"#,
-    r#"{"type":"number","reference":"{{item.answer}}","location":{"marker":"Answer"},"percent_as_fraction":true,"relative_tolerance":0.1}"#,
-    r#"{"type":"number","reference":"{{item.answer}}","location":{"marker":"Answer"},"expression":true}"#,
-    r#"{"type":"multiple_choice","reference":"{{item.answer}}"}"#,
-    r#"{"type":"multiple_choice","reference":"Yes","choices":["Yes","No","Not known"],"location":{"marker":"ß"}}"#,
-    r#"{"type":"ranked_list","reference":"{{item.answer}}","aliases":"{{item.answer}}"}"#,
-    r#"{"type":"ranked_list","reference":"x","location":{"marker":"list"},"curve":{"kind":"dcg"}}"#,
-    r#"{"type":"text_similarity","input":"{{sample.output_text}}","reference":"{{item.answer}}","evaluation_metric":"fuzzy_match"}"#,
-    r#"{"type":"text_similarity","input":"{{sample.output_text}}","reference":"{{item.answer}}","evaluation_metric":"bleu"}"#,
-    r#"{"type":"text_similarity","input":"{{sample.output_text}}","reference":"{{item.answer}}","evaluation_metric":"meteor"}"#,
-    r#"{"type":"text_similarity","input":"{{sample.output_text}}","reference":"{{item.answer}}","evaluation_metric":"rouge_2"}"#,
-    r#"{"type":"text_similarity","input":"{{sample.output_text}}","reference":"{{item.answer}}","evaluation_metric":"rouge_l"}"#,
-    r#"{"type":"string_check","input":"{{sample.output_text}}","reference":"{{item.answer}}","operation":"ilike"}"#,
-    r#"{"type":"string_check","input":"{{sample.output_json.a[0]}}","reference":"{{sample.choices}}","operation":"eq"}"#,
-    r#"{"type":"math","reference":"{{item.answer}}","partial_score":0.1}"#,
-    r#"{"type":"math","reference":"\\frac{x^2-1}{x-1}","location":{"marker":"Answer"}}"#,
-    r#"{"type":"json_fields","reference":"{{item.answer}}","weights":{"a":2}}"#,
-    r#"{"type":"json_fields","reference":"{\"a\":[1,{\"b\":2}]}","schema_json":{"type":"object","properties":{"a":{"pattern":"(a|b)+"}}}}"#,
-    r#"{"type":"tool_calls","input":"{{sample.output_text}}","reference":"{{item.answer}}","any_order":true}"#,
-    r#"{"type":"regex","pattern":"(?i)answer\\W*(\\w+)?","reference":"{{item.answer}}"}"#,
-    r#"{"type":"shape","min_characters":3,"max_characters":20,"slope_characters":7,"required_pattern":"[0-9]|a"}"#,
-    r#"{"type":"multi","graders":{"n":{"type":"number","reference":"{{item.answer}}"},"c":{"type":"multiple_choice","reference":"B"}},"calculate_output":"(n+c)/2"}"#,
-];
+/// A grader of every kind and metric, settings varied; fuzzing takes them too.
+static GRADERS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let graders: Vec<serde_json::Value> = serde_json::from_str(include_str!("every_kind.json")).unwrap();
+    graders.iter().map(serde_json::Value::to_string).collect()
+});
 
+const NUMBER: &str = r#"{"type":"number","reference":"{{item.answer}}","partial_score":0.1}"#;
 const MATH: &str = r#"{"type":"math","reference":"{{item.answer}}"}"#;
 
 fn grade_one(grader: &str, item: &str, text: &str, sample_json: &str) -> Grade {
@@ -41,7 +24,7 @@ fn grade_one(grader: &str, item: &str, text: &str, sample_json: &str) -> Grade {
 }
 
 fn check(item: &str, text: &str, sample_json: &str) {
-    for grader in GRADERS {
+    for grader in GRADERS.iter() {
         let grade = grade_one(grader, item, text, sample_json);
         if let Ok(score) = grade.outcome {
             assert!((0.0..=1.0).contains(&score), "{grader} gives {score} for {text:?}");
@@ -158,7 +141,7 @@ proptest! {
 
     #[test]
     fn a_written_integer_is_found_again(value in any::<i64>(), before in "[a-z ]{0,10}") {
-        let grade = grade_one(GRADERS[0], &serde_json::json!({"answer": value}).to_string(), &format!("{before} = {value}."), "");
+        let grade = grade_one(NUMBER, &serde_json::json!({"answer": value}).to_string(), &format!("{before} = {value}."), "");
         prop_assert_eq!(grade.outcome, Ok(1.0));
         prop_assert_eq!(grade.extracted_answer, value.to_string());
     }
@@ -166,7 +149,7 @@ proptest! {
     #[test]
     fn a_written_decimal_with_thousands_marks_is_found_again(whole in 1000_u32..1_000_000, cents in 0_u32..100) {
         let text = format!("${},{:03}.{cents:02}", whole / 1000, whole % 1000);
-        let grade = grade_one(GRADERS[0], &format!("{{\"answer\": {whole}.{cents:02}}}"), &text, "");
+        let grade = grade_one(NUMBER, &format!("{{\"answer\": {whole}.{cents:02}}}"), &text, "");
         prop_assert_eq!(grade.outcome, Ok(1.0));
     }
 

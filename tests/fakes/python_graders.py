@@ -63,3 +63,16 @@ def children_of(process: int, program: str = "") -> list[int]:
     tasks = Path(f"/proc/{process}/task").glob("*/children")
     children = [int(child) for task in tasks for child in task.read_text().split()]
     return [child for child in children if program in Path(f"/proc/{child}/cmdline").read_text()]
+
+
+def of_class(source: str) -> dict[str, str]:
+    """Return the grader of a source."""
+    return {"type": "python", "source": source}
+
+
+def until_running(root: Path, count: int = 1) -> None:
+    """Wait until so many graders have made a file `running` in their folders."""
+    until = time.monotonic() + 30
+    while len(list(root.glob("*/running"))) < count:
+        assert time.monotonic() < until, "it never ran"
+        time.sleep(0.01)

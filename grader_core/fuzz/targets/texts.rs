@@ -8,44 +8,13 @@ use grader_core::{Batch, Grade, Grader, Item, Row};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 
-/// A grader of every kind and metric that the core grades alone; `seeds.py` reads how many.
-const GRADERS: [&str; 32] = [
-    r#"{"type":"number","reference":"{{item.answer}}","partial_score":0.1}"#,
-    r#"{"type":"number","reference":"{{item.answer}}","location":{"marker":"Answer"},"percent_as_fraction":true}"#,
-    r#"{"type":"number","reference":"{{item.answer}}","location":{"marker":"is"},"expression":true}"#,
-    r#"{"type":"multiple_choice","reference":"{{item.answer}}"}"#,
-    r#"{"type":"multiple_choice","reference":"Yes","choices":["Yes","No","Not known"],"location":{"marker":"ß"}}"#,
-    r#"{"type":"ranked_list","reference":"{{item.answer}}","aliases":"{{item.answer}}"}"#,
-    r#"{"type":"ranked_list","reference":"x","location":{"marker":"list"},"curve":{"kind":"dcg"},"max_rank":3}"#,
-    r#"{"type":"math","reference":"{{item.answer}}","partial_score":0.1}"#,
-    r#"{"type":"math","reference":"{{item.answer}}","location":{"marker":"is"}}"#,
-    r#"{"type":"math","reference":"\\frac{x^2-1}{x-1}"}"#,
-    r#"{"type":"json_fields","reference":"{{item.answer}}","weights":{"a":2}}"#,
-    r#"{"type":"json_fields","reference":"{\"a\":[1,{\"b\":2}]}","schema_json":{"type":"object","properties":{"a":{"items":{"multipleOf":0.1}}}}}"#,
-    r#"{"type":"tool_calls","input":"{{sample.output_text}}","reference":"{{item.answer}}","any_order":true}"#,
-    r#"{"type":"tool_calls","reference":"{{item.answer}}"}"#,
-    r#"{"type":"regex","pattern":"(?i)answer\\W*(\\w+)?","reference":"{{item.answer}}"}"#,
-    r#"{"type":"shape","min_characters":3,"max_characters":20,"slope_characters":7,"required_pattern":"[0-9]|a"}"#,
-    r#"{"type":"string_check","input":"{{sample.output_text}}","reference":"{{item.answer}}","operation":"eq"}"#,
-    r#"{"type":"string_check","input":"{{sample.output_text}}","reference":"{{item.answer}}","operation":"like"}"#,
-    r#"{"type":"string_check","input":"{{sample.output_text}}","reference":"{{item.answer}}","operation":"ilike"}"#,
-    r#"{"type":"string_check","input":"{{sample.output_json.a[0]}}","reference":"{{sample.choices}}","operation":"ne"}"#,
-    r#"{"type":"text_similarity","input":"{{sample.output_text}}","reference":"{{item.answer}}","evaluation_metric":"fuzzy_match"}"#,
-    r#"{"type":"text_similarity","input":"{{sample.output_text}}","reference":"{{item.answer}}","evaluation_metric":"bleu"}"#,
-    r#"{"type":"text_similarity","input":"{{sample.output_text}}","reference":"{{item.answer}}","evaluation_metric":"gleu"}"#,
-    r#"{"type":"text_similarity","input":"{{sample.output_text}}","reference":"{{item.answer}}","evaluation_metric":"meteor"}"#,
-    r#"{"type":"text_similarity","input":"{{sample.output_text}}","reference":"{{item.answer}}","evaluation_metric":"rouge_1"}"#,
-    r#"{"type":"text_similarity","input":"{{sample.output_text}}","reference":"{{item.answer}}","evaluation_metric":"rouge_2"}"#,
-    r#"{"type":"text_similarity","input":"{{sample.output_text}}","reference":"{{item.answer}}","evaluation_metric":"rouge_3"}"#,
-    r#"{"type":"text_similarity","input":"{{sample.output_text}}","reference":"{{item.answer}}","evaluation_metric":"rouge_4"}"#,
-    r#"{"type":"text_similarity","input":"{{sample.output_text}}","reference":"{{item.answer}}","evaluation_metric":"rouge_5"}"#,
-    r#"{"type":"text_similarity","input":"{{sample.output_text}}","reference":"{{item.answer}}","evaluation_metric":"rouge_l"}"#,
-    r#"{"type":"multi","graders":{"n":{"type":"number","reference":"{{item.answer}}"},"c":{"type":"multiple_choice","reference":"B"}},"calculate_output":"(n + c) / 2"}"#,
-    r#"{"type":"multi","graders":{"m":{"type":"math","reference":"{{item.answer}}"},"s":{"type":"shape","max_characters":9}},"calculate_output":"min(m, s)","gate":"m"}"#,
-];
+/// A grader of every kind and metric that the core grades alone, settings varied.
+const GRADERS: &str = include_str!("../../tests/every_kind.json");
 
-static READ: LazyLock<Vec<Grader>> =
-    LazyLock::new(|| GRADERS.iter().map(|grader| Grader::from_json(grader).expect("the table is right")).collect());
+static READ: LazyLock<Vec<Grader>> = LazyLock::new(|| {
+    let graders: Vec<serde_json::Value> = serde_json::from_str(GRADERS).expect("the table is JSON");
+    graders.iter().map(|grader| Grader::from_json(&grader.to_string()).expect("the table is right")).collect()
+});
 
 fn grades(grader: &Grader, item: &str, text: &str, sample_json: &str) -> Vec<Grade> {
     let wanted = grader.item_keys();
@@ -56,7 +25,7 @@ fn grades(grader: &Grader, item: &str, text: &str, sample_json: &str) -> Vec<Gra
 
 fuzz_target!(|input: &[u8]| {
     let Some((pick, rest)) = input.split_first() else { return };
-    let grader = &READ[usize::from(*pick) % GRADERS.len()];
+    let grader = &READ[usize::from(*pick) % READ.len()];
     let texts: Option<Vec<&str>> =
         rest.splitn(3, |byte| *byte == 0xFF).map(|text| std::str::from_utf8(text).ok()).collect();
     let Some(texts) = texts else { return };

@@ -16,8 +16,8 @@ from pinetune.client.rollout import FINISH_REASON_TO_WIRE, FinishReason, Grade
 # A batch is milliseconds in the core. Python may take two minutes a sample, and a judge model has its pace: what they
 # have not answered by then is an error of those samples, and the others' grades are kept.
 GRADE_DEADLINE_SECONDS = 1800.0
+# Longer than the service waits for a Python source to be read, so that it can say what is wrong.
 VALIDATE_DEADLINE_SECONDS = 90.0
-"""Longer than the service waits for a Python source to be read, so that it can say what is wrong."""
 GRADE_METHOD = f"/{wire.DESCRIPTOR.services_by_name['GradingService'].full_name}/Grade"
 CALL_SAMPLES, CALL_CHARACTERS = 1000, 16 << 20
 """Most samples, and about the most text, that `grade_samples` sends in one call: well below what a message may have."""

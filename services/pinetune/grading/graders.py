@@ -1,5 +1,6 @@
-"""The graders as Python sees them: bytes in, bytes and counts out. With the encoder of
-`pinetune.client.grade_requests` the only place that opens the Rust core.
+"""The graders as Python sees them: bytes in, bytes and counts out.
+
+Only this file and the writer of requests, `pinetune.client.grade_requests`, open the Rust core.
 
 The bytes are the messages of `grading.proto`; nothing here reads them, so that a batch of thousands of texts passes
 through Python without one object a text.

@@ -1,24 +1,29 @@
-"""Python graders: what a source is checked for, how it is run, and what becomes of a batch when processes end."""
+"""Python graders: how a source is run, and what becomes of a batch when processes end."""
 
 import ast
 import json
 import os
-import re
-import signal
 import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from prometheus_client import REGISTRY
 from pydantic import ValidationError
-from tests.fakes.python_graders import EXACT, EXACT_FORKED, ask, children_of, error_of, settings, still_grades
+from tests.fakes.python_graders import (
+    EXACT,
+    EXACT_FORKED,
+    ask,
+    error_of,
+    of_class,
+    settings,
+    still_grades,
+    until_running,
+)
 
 from pinetune.grading import graders
 from pinetune.grading.sandbox import folder as folders
@@ -27,164 +32,9 @@ from pinetune.grading.sandbox import wire
 from pinetune.grading.sandbox.asker import PythonAsker
 from pinetune.grading.sandbox.cores import core_count
 from pinetune.grading.sandbox.pool import NoneFreeError, SandboxPool
-from pinetune.pod.errors import Busy, InvalidInput, Unavailable
+from pinetune.pod.errors import InvalidInput
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Landlock and seccomp are Linux")
-
-
-@pytest.fixture(scope="module")
-def asker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PythonAsker]:
-    asker = PythonAsker(settings(tmp_path_factory.mktemp("folders")))
-    yield asker
-    asker.close()
-
-
-def of_class(source: str) -> dict[str, str]:
-    return {"type": "python", "source": source}
-
-
-FRESH = {
-    "nothing but builtins": "def grade(sample, item):\n    return float(len(sample['output_text']))",
-    "modules and their names": "import json, re as r\nfrom math import isclose\nx = json.loads\ny = r.compile('a')",
-    "modules in modules": "import numpy as np\nx = np.linalg.norm",
-    "abstract classes": "import collections.abc\nfrom collections import Counter\nx = collections.abc.Mapping",
-    "a class with state of its own": "class A:\n    def __init__(self):\n        self.x = 1\n        self.x += 1",
-    "private state of its own": "class A:\n    def f(self, x):\n        self._x = x\n        return self._x.upper()",
-    "a dataclass": "from dataclasses import dataclass, field\n@dataclass(frozen=True)\nclass A:\n    x: int = 1",
-    "a dataclass of a module": "import dataclasses\n@dataclasses.dataclass\nclass A:\n    x: int = 1",
-    "a named tuple": "from collections import namedtuple\nA = namedtuple('A', 'x')\nA(1)._replace(x=2)._asdict()",
-    "types that are compared or named": "def f(x):\n    return type(x) is int or type(x).__name__ == 'int'",
-    "a text of its own that is filled": "def f(x):\n    return '{:.2f}'.format(x)",
-    "patterns": "def f(x):\n    match x:\n        case [int(), *_]: return 1\n        case complex(real=r): return r",
-    "operators of a class": "class A:\n    def __eq__(self, other):\n        return True",
-    "annotations": "from __future__ import annotations\nfrom typing import Any\nx: Any = 1",
-}
-
-
-@pytest.mark.parametrize("source", FRESH.values(), ids=FRESH.keys())
-def test_a_source_that_turns_no_text_into_code_shares_a_process(source: str) -> None:
-    assert sources.why_processes(ast.parse(source)) == ""
-
-
-PROCESSES = {
-    "exec": ("exec('1')", "uses exec"),
-    "eval under another name": ("f = eval", "uses eval"),
-    "an import by name": ("__import__('os')", "uses __import__"),
-    "a system module": ("import os", "imports os"),
-    "a system module, hidden": ("def f():\n    from subprocess import run", "imports subprocess"),
-    "a module that evaluates": ("import sympy", "imports sympy"),
-    "a submodule of a known one": ("import json.decoder", "imports json.decoder"),
-    "everything of a module": ("from json import *", "imports * from json"),
-    "a module of a module": ("import json\njson.codecs.open('x')", "uses json.codecs"),
-    "a private module of a module": ("import random\nrandom._os", "uses _os"),
-    "a private module by import": ("from random import _os", "imports _os from random"),
-    "a name that evaluates": ("import typing\ntyping.get_type_hints", "uses typing.get_type_hints"),
-    "a name that runs others": ("from operator import methodcaller", "imports methodcaller from operator"),
-    "state of a module": ("import decimal\ndecimal.getcontext", "uses decimal.getcontext"),
-    "a changed module": ("import json\njson.loads = None", "changes an attribute"),
-    "a changed class": ("from fractions import Fraction\nFraction.x = 1", "changes an attribute"),
-    "a deleted attribute": ("import json\ndel json.loads", "changes an attribute"),
-    "a module as a value": ("import json\nx = json", "passes a module on"),
-    "a submodule as a value": ("import numpy as np\nf(np.linalg)", "passes a module on"),
-    "a module under a used name": ("import json\njson = 5", "changes json"),
-    "attributes by name": ("getattr(1, 'real')", "uses getattr"),
-    "the way to the classes": ("().__class__.__bases__", "uses __"),
-    "the way to the frames": ("def f(e):\n    return e.tb_frame", "uses tb_frame"),
-    "the builtins": ("__builtins__['eval']", "uses __builtins__"),
-    "a file": ("open('x')", "uses open"),
-    "a file by an array": ("import numpy as np\nnp.zeros(1).dump('x')", "uses dump"),
-    "an abstract class that is told of others": (
-        "from collections.abc import Mapping\nMapping.register(str)",
-        "uses register",
-    ),
-    "a private attribute": ("from typing import List\nf(List['1'])._evaluate", "uses _evaluate"),
-    "a private attribute of another's self": ("def f(self):\n    return self._x", "uses _x"),
-    "another self": ("from fractions import Fraction\nself = Fraction\nself.seen = 7", "changes an attribute"),
-    "another self in a function": ("def f(self):\n    self.x = 1", "changes an attribute"),
-    "another self in a method": (
-        "from fractions import Fraction\nclass A:\n    def f(self):\n        self = Fraction\n        self.x = 1",
-        "changes an attribute",
-    ),
-    "another self by a pattern": (
-        "class A:\n    def f(self, x):\n        match x:\n            case self: self.x = 1",
-        "changes an attribute",
-    ),
-    "another self by a nested function": (
-        "class A:\n    def f(self):\n        def g(self):\n            self.x = 1",
-        "changes an attribute",
-    ),
-    "a method without a self": (
-        "class A:\n    @staticmethod\n    def f(self):\n        self.x = 1",
-        "changes an attribute",
-    ),
-    "the globals by a pattern": (
-        "import json\nmatch json.loads:\n    case object(__globals__=g): pass",
-        "uses __globals__",
-    ),
-    "frames by a pattern": ("match x:\n    case object(gi_frame=g): pass", "uses gi_frame"),
-    "private attributes by a pattern": ("match x:\n    case object(_field=g): pass", "uses _field"),
-    "builtins of its own": ("import json as __builtins__", "uses __builtins__"),
-    "the builtins as a global": ("def f():\n    global __builtins__", "uses __builtins__"),
-    "a class out of texts": ("type('R', (), {'__annotations__': {}})", "uses type for more"),
-    "the class of classes": ("type(int)('R', (), {})", "uses type for more"),
-    "the class of classes as a decorator": ("@type\nclass T: pass", "uses type for more"),
-    "a class out of texts by a comparison": ("type(*parts) == 1", "uses type for more"),
-    "a metaclass": ("class M(type): pass", "uses type for more"),
-    "the class of classes by typing": ("import typing\ntyping.get_origin(typing.Type[int])", "uses typing.get_origin"),
-    "a dataclass made of another class": (
-        "from dataclasses import dataclass\nfrom fractions import Fraction\ndataclass(Fraction)",
-        "uses dataclasses.dataclass other than as a decorator",
-    ),
-    "a dataclass of what another decorator gives": (
-        "from dataclasses import dataclass\n@dataclass\n@pick\nclass A: pass",
-        "uses dataclasses.dataclass other than as a decorator",
-    ),
-    "a dataclass made by another name": (
-        "import dataclasses\nmake = dataclasses.dataclass",
-        "uses dataclasses.dataclass other than as a decorator",
-    ),
-    "marks on what others use": ("from typing import no_type_check", "imports no_type_check from typing"),
-    "marks on what others use, by attribute": ("import typing\ntyping.final(int)", "uses typing.final"),
-    "what is done when swept up": ("class A:\n    def __del__(self): pass", "defines __del__"),
-    "another's text that is filled": ("def f(x):\n    return x.format(f)", "fills a text"),
-    "another's text that is filled later": ("g = '{}'.format", "fills a text"),
-    "a filled text as a function": ("g = str.format_map", "fills a text"),
-    "numpy's settings in a generator": ("import numpy as np\nnp.errstate", "uses numpy.errstate"),
-    "a shared instance": ("import unicodedata\nunicodedata.ucd_3_2_0", "uses unicodedata.ucd_3_2_0"),
-    "a shared set": ("import hashlib\nhashlib.algorithms_available.add('x')", "uses hashlib.algorithms_available"),
-    "a shared table of a class": (
-        "import textwrap\ntextwrap.TextWrapper.unicode_whitespace_trans[1] = 2",
-        "uses unicode_whitespace_trans",
-    ),
-    "shared tables": ("import numpy as np\nnp.sctypeDict['x'] = 1", "uses numpy.sctypeDict"),
-    "a file by numpy": ("import numpy as np\nnp.load('x')", "uses numpy.load"),
-    "a relative import": ("from . import x", "beside itself"),
-}
-
-
-@pytest.mark.parametrize(("source", "why"), PROCESSES.values(), ids=PROCESSES.keys())
-def test_any_other_source_gets_a_process_for_each_call(source: str, why: str) -> None:
-    assert why in sources.why_processes(ast.parse(source))
-
-
-def test_every_name_that_is_left_out_exists() -> None:
-    # A misspelt name would leave nothing out.
-    for module, left_out in sources.WITHOUT.items():
-        loaded = pytest.importorskip(module)
-        missing = {name for name in left_out if not hasattr(loaded, name)}
-        assert missing <= {"file_digest", "call"}, f"{module}: {missing}"
-
-
-def test_no_class_that_may_be_named_has_a_container_that_all_share() -> None:
-    for module in sources.WITHOUT:
-        loaded = pytest.importorskip(module)
-        for name in sources.lasting_names(module):
-            held = getattr(loaded, name)
-            for attribute in dir(held) if isinstance(held, type) else ():
-                if attribute.startswith("_") or attribute in sources.FORBIDDEN_ATTRIBUTES:
-                    continue
-                value = getattr(held, attribute, None)
-                assert not isinstance(value, dict | list | set | bytearray | ModuleType), f"{module}.{name}.{attribute}"
 
 
 @pytest.mark.parametrize("name", sorted(sources.FORBIDDEN_NAMES))
@@ -298,114 +148,6 @@ def test_an_exception_shows_the_users_frames(asker: PythonAsker, prefix: str) ->
         f"  line {first + 6}, in grade: return read('{{')",
         f"  line {first + 3}, in read: return json.loads(text)",
     ]
-
-
-BAD = {
-    "no Python": ("def grade(sample, item:\n    return 1", "line 1: '(' was never closed"),
-    "a zero byte": ("x = 1\0", "source code string cannot contain null bytes"),
-    "nested too deep": ("(" * 5000 + ")" * 5000, "too many nested parentheses"),
-    "no grade": ("def score(sample, item): return 1.0", "it defines no function grade(sample, item)"),
-    "grade is no function": ("grade = 1.0", "it defines no function grade(sample, item)"),
-    "one argument": ("def grade(sample): return 1.0", "must take two arguments"),
-    "three arguments": ("def grade(sample, item, more): return 1.0", "must take two arguments"),
-    "a needed keyword": ("def grade(sample, item, *, more): return 1.0", "must take two arguments"),
-    "a missing module": ("import nothing_of_this_name", "No module named 'nothing_of_this_name'"),
-    "a failing line": ("x = 1\ny = x / 0", "ZeroDivisionError: division by zero\n  line 2, in <module>: y = x / 0"),
-}
-
-
-@pytest.mark.parametrize(("source", "detail"), BAD.values(), ids=BAD.keys())
-def test_a_bad_source_is_refused_with_line_and_fault(asker: PythonAsker, source: str, detail: str) -> None:
-    with pytest.raises(InvalidInput, match=re.escape(detail)) as caught:
-        asker.check(of_class(source))
-    assert (caught.value.reason, caught.value.metadata["field"]) == ("GRADER_FIELD_VALUE", "source")
-    assert ask(asker, source)[0].error is not None, "what is refused grades nothing"
-
-
-@pytest.mark.parametrize(
-    "source", [EXACT, EXACT_FORKED, "grade = lambda s, i, more=0: 1.0", "def grade(*both, **more): return 1.0"]
-)
-def test_a_good_source_passes(asker: PythonAsker, source: str) -> None:
-    asker.check(of_class(source))
-
-
-def test_a_source_that_is_too_long_is_refused_with_the_limit(asker: PythonAsker) -> None:
-    with pytest.raises(InvalidInput, match="source: must have at most 256000 bytes, it has 256001"):
-        asker.check(of_class("#" * 256_001))
-
-
-def check_meanwhile(asker: PythonAsker, source: str, meanwhile: Callable[[], object]) -> BaseException | None:
-    """Return what `check` raises, where `meanwhile` is done once the source runs and makes a file `running`."""
-    with ThreadPoolExecutor(1) as thread:
-        checking = thread.submit(asker.check, of_class(source))
-        meanwhile()
-        return checking.exception()
-
-
-def until_running(root: Path, count: int = 1) -> None:
-    until = time.monotonic() + 30
-    while len(list(root.glob("*/running"))) < count:
-        assert time.monotonic() < until, "it never ran"
-        time.sleep(0.01)
-
-
-SLOW_TO_IMPORT = "open('running', 'w').close()\nimport time\ntime.sleep(60)\ndef grade(s, i): return 1.0"
-
-
-def test_a_source_that_never_ends_is_not_refused_for_good(tmp_path: Path) -> None:
-    # A machine that is busy looks the same.
-    asker = PythonAsker(settings(tmp_path, python_start_timeout_seconds=1.0))
-    with pytest.raises(Unavailable, match="for at most 1 seconds"):
-        asker.check(of_class("while True: pass"))
-    assert still_grades(asker)
-    asker.close()
-
-
-def test_a_check_that_the_end_of_the_service_cuts_off_refuses_nothing(tmp_path: Path) -> None:
-    asker = PythonAsker(settings(tmp_path))
-
-    def close() -> None:
-        until_running(tmp_path)
-        asker.close()
-
-    error = check_meanwhile(asker, SLOW_TO_IMPORT, close)
-    assert isinstance(error, Unavailable)
-    assert (error.reason, error.message) == ("SANDBOX_UNAVAILABLE", "the service shuts down")
-
-
-@pytest.mark.parametrize("whose", ["the process", "its child"])
-def test_a_process_that_is_killed_from_outside_refuses_nothing(tmp_path: Path, whose: str) -> None:
-    asker = PythonAsker(settings(tmp_path))
-
-    def kill() -> None:
-        until_running(tmp_path)
-        (worker,) = children_of(os.getpid(), str(tmp_path))
-        (child,) = children_of(worker)
-        os.kill(worker if whose == "the process" else child, signal.SIGKILL)
-
-    error = check_meanwhile(asker, SLOW_TO_IMPORT, kill)
-    asker.close()
-    assert isinstance(error, Unavailable)
-    assert (error.reason, "no memory left" in error.message) == ("SANDBOX_UNAVAILABLE", True)
-
-
-@pytest.mark.parametrize("prefix", ["", "import os\n"], ids=["fresh", "processes"])
-def test_a_source_that_finds_no_memory_is_not_refused_for_good(asker: PythonAsker, prefix: str) -> None:
-    with pytest.raises(Unavailable, match="MemoryError"):
-        asker.check(of_class(prefix + "x = bytearray(1 << 40)\n" + EXACT))
-    assert error_of(ask(asker, prefix + "x = bytearray(1 << 40)\n" + EXACT))[0] == "PYTHON_RUNTIME"
-
-
-def test_a_check_that_finds_every_process_busy_can_be_repeated(tmp_path: Path) -> None:
-    asker = PythonAsker(settings(tmp_path, python_workers=1, python_start_timeout_seconds=1.0))
-    slow = "import time\ndef grade(s, i):\n    open('running', 'w').close()\n    time.sleep(3)\n    return 1.0"
-    with ThreadPoolExecutor(1) as thread:
-        grading = thread.submit(ask, asker, slow)
-        until_running(tmp_path)
-        with pytest.raises(Busy, match="no process for Python graders was free in time"):
-            asker.check(of_class(EXACT))
-        assert [grade.score for grade in grading.result()] == [1.0]
-    asker.close()
 
 
 def test_a_batch_that_nobody_waits_for_is_ended(tmp_path: Path) -> None:

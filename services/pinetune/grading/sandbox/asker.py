@@ -1,8 +1,8 @@
 """Python graders: the user's `grade(sample, item)`, run where it can do no harm.
 
-`PythonAsker` spreads the samples of a batch over processes (`pool`, `process`) that have locked
-themselves up (`worker`). What goes wrong in the source is the error PYTHON_RUNTIME of that sample, what goes
-wrong around it PYTHON_SERVER, which is worth another try; what takes too long is killed and DEADLINE.
+`PythonAsker` spreads the samples of a batch over processes (`pool`, `process`) that have locked themselves up
+(`worker`). What goes wrong in the source is the error PYTHON_RUNTIME of that sample, what goes wrong around it
+PYTHON_SERVER, which is worth another try; what takes too long is killed and DEADLINE.
 """
 
 import threading
