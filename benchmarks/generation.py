@@ -100,7 +100,7 @@ def ours(folder: Path, threads: int, case: Case) -> Callable[[], int]:
     )
 
     def sample() -> int:
-        groups = engine.generate(prompts, case.sample_count, sampling)
+        groups = engine.generate(prompts, case.sample_count, sampling).groups
         return sum(len(completion.token_ids) for group in groups for completion in group)
 
     return sample

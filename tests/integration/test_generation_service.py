@@ -43,8 +43,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def address(model: Path, serve: Callable[..., str]) -> str:
-    service = GenerationService(waiting_calls_max=4)
-    service.hold(TransformersEngine(EngineOptions(str(model), threads=1)))
+    service = GenerationService()
+    service.hold(TransformersEngine(EngineOptions(str(model), threads=1, waiting_calls_max=4)))
     return serve(
         [RegisteredService(SERVICE_NAME, lambda server: add_GenerationServiceServicer_to_server(service, server))]
     )
@@ -248,7 +248,7 @@ REFUSED: dict[str, tuple[Request, type[PinetuneError], str]] = {
     "loading in flight": (
         wire.LoadPolicyRequest(policy_uri="x", in_flight=wire.IN_FLIGHT_POLICY_CONTINUE),
         Unsupported,
-        "in_flight IN_FLIGHT_POLICY_CONTINUE",
+        "in_flight continue: the transformers engine lets completions finish",
     ),
 }
 

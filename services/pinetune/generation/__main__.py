@@ -24,7 +24,7 @@ def build(pod: Pod) -> list[RegisteredService]:
         raise InvalidInput(
             "PINETUNE_GENERATION_ENGINE: vllm is not in this release; use transformers", reason="ENGINE_UNSUPPORTED"
         )
-    service = GenerationService(settings.waiting_calls_max)
+    service = GenerationService()
 
     def start() -> None:
         wait_for_nano(settings)
@@ -43,6 +43,7 @@ def build(pod: Pod) -> list[RegisteredService]:
                     max_model_tokens=settings.max_model_tokens,
                     threads=settings.threads,
                     local_files_only=settings.local_files_only,
+                    waiting_calls_max=settings.waiting_calls_max,
                 )
             )
         )

@@ -16,6 +16,11 @@ class Batch:
     rows: tuple[tuple[int, int], ...]
     """For each row its place in `prompts` and its sample index."""
 
+    def row(self, row: int) -> tuple[int, int]:
+        """Return the prompt, as its position in the request, and the sample index of a row."""
+        place, sample_index = self.rows[row]
+        return self.prompts[place], sample_index
+
 
 def plan_batches(
     prompt_lengths: Sequence[int], sample_count: int, max_tokens: int, token_budget: int, *, padding: bool

@@ -61,6 +61,9 @@ class Decoder:
     """How many ids it has to see to find a stop string that ends in the last of them."""
     cancelled: Callable[[], bool]
     """Whether the caller has left."""
+    hears: Callable[[int, int, int, float], None] | None = None
+    """Told prompt, sample index, token id and log-probability of each token that does not end its row, as soon as it is
+    sampled; None where nobody listens."""
 
     @torch.inference_mode()
     def decode(self, batch: Batch, prompts: Sequence[Prompt]) -> list[SampledRow]:
@@ -72,8 +75,13 @@ class Decoder:
             forbidden = ends if position < self.sampling.min_tokens else None
             tokens_B, logprobs_B = draw(logits_BV, rows.uniforms_TB[position], self.sampling, forbidden)
             rows.record(position, tokens_B, logprobs_B, (tokens_B[:, None] == ends).any(1))
-            if (position + 1) % LOOK_UP_TOKENS == 0:
+            # A listener must not hear what a stop string cuts off, so every token is looked at for him.
+            if self.hears is not None or (position + 1) % LOOK_UP_TOKENS == 0:
                 self._look_up(rows, position + 1)
+            if self.hears is not None:
+                for row, token_id, logprob in rows.going_on(position):
+                    prompt, sample_index = batch.row(row)
+                    self.hears(prompt, sample_index, token_id, logprob)
             if position + 1 == self.sampling.max_tokens or not rows.leave_ended():
                 break
             logits_BV = rows.read_tokens()
@@ -150,6 +158,12 @@ class _Rows:
         ids: list[list[int]] = self._tokens_TR[:token_count, self._row_of_B].T.tolist()
         return ids
 
+    def going_on(self, position: int) -> list[tuple[int, int, float]]:
+        """Return row, token id and log-probability at `position` of each row that has not ended."""
+        rows_B = self._row_of_B[~self._left_B]
+        tokens, logprobs = self._tokens_TR[position, rows_B].tolist(), self._logprobs_TR[position, rows_B].tolist()
+        return list(zip(rows_B.tolist(), tokens, logprobs, strict=True))
+
     def leave_ended(self) -> bool:
         """Take ended rows out of the batch once they are enough; return False where none is left."""
         left, size = int(self._left_B.sum()), len(self._left_B)
@@ -180,9 +194,9 @@ class _Rows:
         tokens, logprobs = self._tokens_TR.T.tolist(), self._logprobs_TR.T.tolist()
         counts, ended = self._count_R.tolist(), self._ended_R.tolist()
         return [
-            SampledRow(batch.prompts[place], sample_index, ids[:count], row_logprobs[:count], row_ended)
-            for (place, sample_index), ids, row_logprobs, count, row_ended in zip(
-                batch.rows, tokens, logprobs, counts, ended, strict=True
+            SampledRow(*batch.row(row), ids[:count], row_logprobs[:count], row_ended)
+            for row, (ids, row_logprobs, count, row_ended) in enumerate(
+                zip(tokens, logprobs, counts, ended, strict=True)
             )
         ]
 

@@ -1,8 +1,8 @@
 """What the room asks of an engine, in its own words: dataclasses in, dataclasses out, no transport and no tensors.
 
-An engine holds one model, one tokenizer and one policy version at a time. It is not thread-safe and need not be: the
-service makes its calls one after the other. `transformers_engine.py` is one engine; another is written by keeping this
-interface.
+An engine holds one model, one tokenizer and one policy version at a time. Its calls come from many threads at once; it
+decides itself whether they share batches, take turns or are refused. `transformers_engine.py` is one engine; another is
+written by keeping this interface.
 
 One completion of three tokens, the last of them the end of the turn, written by policy 4:
 
@@ -15,9 +15,24 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from pinetune.generation.conversation import Example, TokenisedExample
+from pinetune.pod.errors import Conflict
 
 FinishReason = Literal["stop", "length"]
 """`stop`: an end-of-turn token or a stop string came. `length`: the token limit was reached."""
+
+InFlight = Literal["finish", "continue", "abort"]
+"""What becomes of completions that are being sampled when a policy is loaded: they `finish` on the old one first, they
+`continue` under the new one from the token they are at, or they `abort` with the error Unavailable POLICY_REPLACED."""
+
+
+@dataclass(frozen=True)
+class AnswerFormat:
+    """What shape an answer must have."""
+
+    kind: Literal["json_schema", "regex"]
+    """How it is described."""
+    text: str
+    """JSON Schema as JSON text, or a regular expression."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +53,8 @@ class SamplingParams:
     """Texts that end a completion; they stay in the token ids and are cut from the text."""
     seed: int = 0
     """Fixes the draws, together with prompt id, sample index and position."""
+    answer_format: AnswerFormat | None = None
+    """What shape an answer must have; None for any."""
 
 
 @dataclass(frozen=True)
@@ -77,16 +94,6 @@ class SampledCompletion:
 
 
 @dataclass(frozen=True)
-class TokenSequence:
-    """Tokens to score."""
-
-    prompt_token_ids: tuple[int, ...]
-    """The context, at least one token; not scored."""
-    token_ids: tuple[int, ...]
-    """What is scored, length T."""
-
-
-@dataclass(frozen=True)
 class PolicyState:
     """The policy an engine holds."""
 
@@ -99,6 +106,71 @@ class PolicyState:
 
 
 @dataclass(frozen=True)
+class SampledTokens:
+    """Some more tokens of one completion, as they are sampled."""
+
+    prompt: int
+    """Position of its prompt in the call."""
+    sample_index: int
+    """Which of the prompt's samples it is."""
+    token_ids: tuple[int, ...]
+    """The new ids; all of them are in the completion that the call returns."""
+    logprobs: tuple[float, ...]
+    """Their log-probabilities, raw as in the completion."""
+    policy_version: int
+    """The version that wrote them."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who makes a call: whether he still waits, which policy he takes, and his ear."""
+
+    waits: Callable[[], bool] = lambda: True
+    """Asked every few tokens; once it says False the call ends with the error Cancelled."""
+    min_policy_version: int = 0
+    """The oldest policy version that may answer; an older one raises Conflict POLICY_TOO_OLD."""
+    hears: Callable[[SampledTokens], None] | None = None
+    """Told of tokens as soon as they are sampled, in order within each completion; None where nobody listens. It is
+    called by the engine's thread and must not wait."""
+
+
+CALLER = Caller()
+"""One who waits without end, takes any policy and does not listen."""
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Outcome of sampling."""
+
+    groups: list[list[SampledCompletion]]
+    """The completions of each prompt, in the order of the prompts."""
+    policy: PolicyState
+    """The policy held when the last token was sampled."""
+    seconds: float
+    """Time spent sampling, without waiting."""
+
+
+@dataclass(frozen=True)
+class TokenSequence:
+    """Tokens to score."""
+
+    prompt_token_ids: tuple[int, ...]
+    """The context, at least one token; not scored."""
+    token_ids: tuple[int, ...]
+    """What is scored, length T."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Outcome of scoring."""
+
+    logprobs: list[list[float]]
+    """The log-probability of each scored token under the policy, raw as in completions."""
+    policy: PolicyState
+    """The policy that scored."""
+
+
+@dataclass(frozen=True)
 class LoadedPolicy:
     """Outcome of loading a policy."""
 
@@ -106,6 +178,8 @@ class LoadedPolicy:
     """What is held now."""
     changed_tensor_count: int
     """Tensors that had to be read."""
+    seconds: float
+    """Time to read, check and place them, without waiting."""
 
 
 @dataclass(frozen=True)
@@ -134,38 +208,81 @@ class EngineDescription:
     """The held policy."""
 
 
+@dataclass(frozen=True)
+class EngineLoad:
+    """How busy an engine is."""
+
+    running_count: int
+    """Completions that are being sampled."""
+    waiting_count: int
+    """Completions that wait to be sampled."""
+    kv_cache_usage: float
+    """Share of the memory for keys and values that is in use, 0 to 1."""
+
+
 class Engine(Protocol):
-    """Samples from one policy at a time. Calls are made one after the other."""
+    """Samples from one policy at a time. Calls may come from several threads at once.
+
+    `generate`, `score` and `load_policy` raise Busy, with a hint when to come again, where too many wait already, and
+    Cancelled once the caller does not wait any more.
+    """
 
     def tokenise(self, examples: Sequence[Example]) -> list[TokenisedExample]:
-        """Return the token ids of prompts and answers. Safe to call while the engine samples."""
+        """Return the token ids of prompts and answers. Does not wait for what is being sampled."""
+        ...
+
+    def text(self, token_ids: Sequence[int]) -> str:
+        """Return the decoded text of sampled ids, without special tokens. Does not wait for what is being sampled."""
         ...
 
     def generate(
-        self,
-        prompts: Sequence[Prompt],
-        sample_count: int,
-        sampling: SamplingParams,
-        cancelled: Callable[[], bool] = lambda: False,
-    ) -> list[list[SampledCompletion]]:
+        self, prompts: Sequence[Prompt], sample_count: int, sampling: SamplingParams, caller: Caller = CALLER
+    ) -> Sampled:
         """Return `sample_count` completions per prompt, in the order of the prompts.
 
-        `cancelled` is asked every few tokens; once it says True the call ends with the error Cancelled.
+        Raises Conflict POLICY_TOO_OLD, Unsupported where the engine cannot sample so, Unavailable POLICY_REPLACED where
+        a policy was loaded meanwhile that lets nothing finish.
         """
         ...
 
-    def score(self, sequences: Sequence[TokenSequence]) -> list[list[float]]:
-        """Return the log-probability of each scored token under the held policy, raw as in `generate`."""
+    def score(self, sequences: Sequence[TokenSequence], caller: Caller = CALLER) -> Scored:
+        """Return the log-probability of each scored token under the held policy."""
         ...
 
-    def load_policy(self, policy_uri: str, policy_version: int, content_hash: str) -> LoadedPolicy:
-        """Replace the held policy by that in `policy_uri`, checked tensor by tensor; on any error the old one stays."""
+    def load_policy(
+        self,
+        policy_uri: str,
+        policy_version: int,
+        content_hash: str,
+        in_flight: InFlight = "finish",
+        caller: Caller = CALLER,
+    ) -> LoadedPolicy:
+        """Replace the held policy by that in `policy_uri`, checked tensor by tensor; on any error the old one stays.
+
+        An empty `content_hash` takes the manifest's. Raises Unsupported where the engine does not know `in_flight`.
+        """
         ...
 
     def describe(self) -> EngineDescription:
-        """Return what the engine is and holds. Safe to call while the engine samples."""
+        """Return what the engine is and holds. Does not wait for what is being sampled."""
+        ...
+
+    def load(self) -> EngineLoad:
+        """Return how busy it is. Does not wait for what is being sampled."""
         ...
 
     def close(self) -> None:
         """Give back memory and processes."""
         ...
+
+
+def refuse_old_policy(held: PolicyState, wanted: int) -> None:
+    """Raise Conflict POLICY_TOO_OLD where the held policy is older than the caller takes."""
+    if held.policy_version < wanted:
+        raise Conflict(
+            f"min_policy_version: policy {held.policy_version} is held and at least {wanted} is asked for; load it "
+            "first",
+            reason="POLICY_TOO_OLD",
+            held=held.policy_version,
+            wanted=wanted,
+        )

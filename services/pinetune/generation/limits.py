@@ -3,7 +3,7 @@
 import math
 
 from pinetune.api.generation.v1 import generation_pb2 as wire
-from pinetune.generation.engine import SamplingParams
+from pinetune.generation.engine import AnswerFormat, SamplingParams
 from pinetune.pod.errors import InvalidInput
 
 # Below it, float32 logits divided by the temperature lose what they differ in; 0 says what is meant.
@@ -11,7 +11,7 @@ TEMPERATURE_MIN, TEMPERATURE_MAX = 1e-4, 10.0
 STOP_MAX = 16
 
 
-def checked_sampling(given: wire.SamplingParams) -> SamplingParams:
+def checked_sampling(given: wire.SamplingParams, response_format: wire.ResponseFormat) -> SamplingParams:
     """Return the parameters as the engine takes them; raises InvalidInput SAMPLING with field, limit and value."""
     top_p = given.top_p or 1.0
     faults = {
@@ -43,4 +43,11 @@ def checked_sampling(given: wire.SamplingParams) -> SamplingParams:
         min_tokens=given.min_tokens,
         stop=tuple(given.stop),
         seed=given.seed,
+        answer_format=_answer_format(response_format),
     )
+
+
+def _answer_format(given: wire.ResponseFormat) -> AnswerFormat | None:
+    if given.HasField("json_schema"):
+        return AnswerFormat("json_schema", given.json_schema)
+    return AnswerFormat("regex", given.regex) if given.HasField("regex") else None

@@ -5,7 +5,8 @@ It is what a laptop and the tests run; on large GPUs vLLM is faster. What it pro
 log-probabilities are those of the model: no approximation is taken for speed.
 """
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,18 +17,28 @@ from pinetune.generation.causal_model import CausalModel
 from pinetune.generation.conversation import Example, TokenisedExample
 from pinetune.generation.decoding import Decoder, SampledRow
 from pinetune.generation.engine import (
+    CALLER,
+    Caller,
     EngineDescription,
+    EngineLoad,
+    InFlight,
     LoadedPolicy,
     PolicySpan,
     Prompt,
+    Sampled,
     SampledCompletion,
     SamplingParams,
+    Scored,
     TokenSequence,
+    refuse_old_policy,
 )
+from pinetune.generation.listening import Listening
 from pinetune.generation.pretrained import load_pretrained
 from pinetune.generation.scoring import score
 from pinetune.generation.tokenisation import Tokenisation
+from pinetune.generation.turns import Turns
 from pinetune.generation.weights import HeldWeights
+from pinetune.pod.errors import Unsupported
 
 NAME = "transformers"
 
@@ -52,10 +63,16 @@ class EngineOptions:
     """Threads of torch; 0 leaves its default."""
     local_files_only: bool = False
     """Whether the hub may not be asked."""
+    waiting_calls_max: int = 8
+    """Calls that may wait while another is served."""
 
 
 class TransformersEngine:
-    """One model of transformers with its tokenizer and the policy it holds."""
+    """One model of transformers with its tokenizer and the policy it holds.
+
+    Calls take turns: which rows share a batch decides the last bits of their log-probabilities, so a call's batches are
+    made of its own prompts alone, and the same call gives the same numbers whatever else is asked meanwhile.
+    """
 
     def __init__(self, options: EngineOptions) -> None:
         """Load model and tokenizer. Raises InvalidInput with what to set instead."""
@@ -70,46 +87,55 @@ class TransformersEngine:
         self._end_token_ids = tuple(sorted({*pretrained.end_token_ids, self._tokenisation.end_of_turn_token_id}))
         self._model = CausalModel(pretrained.model)
         self._weights = HeldWeights(pretrained.model, threads=torch.get_num_threads())
+        self._turns = Turns(options.waiting_calls_max)
 
     def tokenise(self, examples: Sequence[Example]) -> list[TokenisedExample]:
         """Return the token ids of prompts and answers."""
         return [self._tokenisation.tokenise(example) for example in examples]
 
+    def text(self, token_ids: Sequence[int]) -> str:
+        """Return the decoded text of sampled ids, without special tokens."""
+        return self._tokenisation.text(token_ids)
+
     def generate(
-        self,
-        prompts: Sequence[Prompt],
-        sample_count: int,
-        sampling: SamplingParams,
-        cancelled: Callable[[], bool] = lambda: False,
-    ) -> list[list[SampledCompletion]]:
-        """Return `sample_count` completions per prompt, in the order of the prompts. Raises Cancelled."""
-        # At temperature 0 the samples of a prompt are all the same one.
-        drawn_count = 1 if sampling.temperature == 0.0 else sample_count
-        decoder = self._decoder(sampling, cancelled)
-        lengths = [len(prompt.token_ids) for prompt in prompts]
-        batches = plan_batches(
-            lengths,
-            drawn_count,
-            sampling.max_tokens,
-            self._options.max_batch_tokens,
-            padding=self._model.takes_padding,
-        )
-        completions: dict[tuple[int, int], SampledCompletion] = {}
-        for batch in batches:
-            for row in decoder.decode(batch, prompts):
-                completions[row.prompt, row.sample_index] = self._completion(row, sampling.stop)
-        return [
-            [completions[prompt, index % drawn_count] for index in range(sample_count)]
-            for prompt in range(len(prompts))
-        ]
+        self, prompts: Sequence[Prompt], sample_count: int, sampling: SamplingParams, caller: Caller = CALLER
+    ) -> Sampled:
+        """Return `sample_count` completions per prompt, in the order of the prompts; see `Engine.generate`."""
+        if sampling.answer_format is not None:
+            raise Unsupported(
+                "response_format: the transformers engine does not constrain its answers; leave it out or use vllm",
+                reason="RESPONSE_FORMAT_UNSUPPORTED",
+            )
+        with self._turns.take(caller.waits, len(prompts) * sample_count):
+            policy = self._weights.state
+            refuse_old_policy(policy, caller.min_policy_version)
+            began = time.monotonic()
+            groups = self._sample(prompts, sample_count, sampling, caller)
+            return Sampled(groups, policy, time.monotonic() - began)
 
-    def score(self, sequences: Sequence[TokenSequence]) -> list[list[float]]:
+    def score(self, sequences: Sequence[TokenSequence], caller: Caller = CALLER) -> Scored:
         """Return the raw log-probability of each scored token under the held policy."""
-        return score(self._model, sequences, self._options.max_batch_tokens)
+        with self._turns.take(caller.waits):
+            policy = self._weights.state
+            refuse_old_policy(policy, caller.min_policy_version)
+            return Scored(score(self._model, sequences, self._options.max_batch_tokens), policy)
 
-    def load_policy(self, policy_uri: str, policy_version: int, content_hash: str) -> LoadedPolicy:
-        """Replace the held policy; see `weights.py`."""
-        return self._weights.load(policy_uri, policy_version, content_hash)
+    def load_policy(
+        self,
+        policy_uri: str,
+        policy_version: int,
+        content_hash: str,
+        in_flight: InFlight = "finish",
+        caller: Caller = CALLER,
+    ) -> LoadedPolicy:
+        """Replace the held policy between two calls; see `weights.py`."""
+        if in_flight != "finish":
+            raise Unsupported(
+                f"in_flight {in_flight}: the transformers engine lets completions finish; use finish",
+                reason="IN_FLIGHT_UNSUPPORTED",
+            )
+        with self._turns.take(caller.waits):
+            return self._weights.load(policy_uri, policy_version, content_hash)
 
     def describe(self) -> EngineDescription:
         """Return what the engine is and holds."""
@@ -127,10 +153,41 @@ class TransformersEngine:
             policy=self._weights.state,
         )
 
+    def load(self) -> EngineLoad:
+        """Return how busy it is; memory for keys and values is reserved a batch at a time and never short."""
+        return EngineLoad(self._turns.running_count, self._turns.waiting_count, kv_cache_usage=0.0)
+
     def close(self) -> None:
         """Nothing to give back: the process ends with its memory."""
 
-    def _decoder(self, sampling: SamplingParams, cancelled: Callable[[], bool]) -> Decoder:
+    def _sample(
+        self, prompts: Sequence[Prompt], sample_count: int, sampling: SamplingParams, caller: Caller
+    ) -> list[list[SampledCompletion]]:
+        # At temperature 0 the samples of a prompt are all the same one.
+        drawn_count = 1 if sampling.temperature == 0.0 else sample_count
+        listening = Listening(caller, self._weights.state.policy_version)
+        decoder = self._decoder(sampling, caller, listening)
+        batches = plan_batches(
+            [len(prompt.token_ids) for prompt in prompts],
+            drawn_count,
+            sampling.max_tokens,
+            self._options.max_batch_tokens,
+            padding=self._model.takes_padding,
+        )
+        completions: dict[tuple[int, int], SampledCompletion] = {}
+        for batch in batches:
+            for row in decoder.decode(batch, prompts):
+                completions[row.prompt, row.sample_index] = self._completion(row, sampling.stop)
+        groups = [
+            [completions[prompt, index % drawn_count] for index in range(sample_count)]
+            for prompt in range(len(prompts))
+        ]
+        for prompt, group in enumerate(groups):
+            for sample_index, completion in enumerate(group):
+                listening.end(prompt, sample_index, completion)
+        return groups
+
+    def _decoder(self, sampling: SamplingParams, caller: Caller, listening: Listening) -> Decoder:
         def has_stop(token_ids: list[int]) -> bool:
             text = self._tokenisation.text(token_ids)
             return any(stop in text for stop in sampling.stop)
@@ -142,7 +199,8 @@ class TransformersEngine:
             has_stop=has_stop if sampling.stop else None,
             # A token is at least a byte of text, and one more may be cut by the window's edge.
             stop_window_tokens=max((len(stop.encode()) + 1 for stop in sampling.stop), default=0),
-            cancelled=cancelled,
+            cancelled=lambda: not caller.waits(),
+            hears=listening.token if listening.active else None,
         )
 
     def _completion(self, row: SampledRow, stop: tuple[str, ...]) -> SampledCompletion:

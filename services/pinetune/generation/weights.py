@@ -11,6 +11,7 @@ are equal; the copy goes into the one tensor, so they stay tied.
 """
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -56,15 +57,16 @@ class HeldWeights:
         content hash that was asked for, Corrupt where tensors are not what the manifest or the model says. The old
         policy then stays.
         """
+        began = time.monotonic()
         manifest = read_manifest(policy_uri)
         _check_request(manifest, policy_version, expected_content_hash)
         if (self.state.policy_version, self.state.content_hash) == (manifest.policy_version, manifest.content_hash):
-            return LoadedPolicy(self.state, changed_tensor_count=0)
+            return LoadedPolicy(self.state, changed_tensor_count=0, seconds=time.monotonic() - began)
         self._check_model(manifest)
         changed = self._read_changed(policy_uri, manifest)
         self._place(manifest, changed)
         self.state = PolicyState(manifest.policy_version, manifest.content_hash, _now())
-        return LoadedPolicy(self.state, changed_tensor_count=len(changed))
+        return LoadedPolicy(self.state, changed_tensor_count=len(changed), seconds=time.monotonic() - began)
 
     def _check_model(self, manifest: Manifest) -> None:
         """Raise Corrupt unless the manifest has each tensor of the model, in its shape and dtype, and no other."""

@@ -1,0 +1,36 @@
+"""What a listener has heard of a call's completions, so that he hears each token once and none that is cut later."""
+
+from dataclasses import dataclass, field
+
+from pinetune.generation.engine import Caller, SampledCompletion, SampledTokens
+
+
+@dataclass
+class Listening:
+    """Tells one call's listener of tokens; of nothing where nobody listens."""
+
+    caller: Caller
+    """Who listens."""
+    policy_version: int
+    """The version that writes the tokens."""
+    _heard: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    @property
+    def active(self) -> bool:
+        """Whether somebody listens."""
+        return self.caller.hears is not None
+
+    def token(self, prompt: int, sample_index: int, token_id: int, logprob: float) -> None:
+        """Tell the next token of a completion that goes on."""
+        self._tell(prompt, sample_index, (token_id,), (logprob,))
+
+    def end(self, prompt: int, sample_index: int, completion: SampledCompletion) -> None:
+        """Tell what is not heard yet of a completion that has ended."""
+        heard = self._heard.get((prompt, sample_index), 0)
+        self._tell(prompt, sample_index, completion.token_ids[heard:], completion.logprobs[heard:])
+
+    def _tell(self, prompt: int, sample_index: int, token_ids: tuple[int, ...], logprobs: tuple[float, ...]) -> None:
+        if self.caller.hears is not None and token_ids:
+            place = (prompt, sample_index)
+            self._heard[place] = self._heard.get(place, 0) + len(token_ids)
+            self.caller.hears(SampledTokens(prompt, sample_index, token_ids, logprobs, self.policy_version))
