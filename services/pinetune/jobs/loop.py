@@ -22,6 +22,7 @@ from collections.abc import Callable
 
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.client.rollout import Purpose
+from pinetune.jobs.budget import Budget
 from pinetune.jobs.components import Components
 from pinetune.jobs.journal import Measurement, StepRecord, StopAsked
 from pinetune.jobs.plan import Plan
@@ -46,8 +47,7 @@ class Loop:
         self.policy = Policy(prepared.learner.policy_version, plan.model_uri, prepared.base_content_hash)
         self.weights_changed = prepared.learner.weights_changed
         """Whether the learner is ahead of `policy`."""
-        self.budget_spent = False
-        """Whether the budget ended the steps before the plan did."""
+        self.budget = Budget(plan, self.sampler.usage, self.journal)
 
     def run(self) -> str:
         """Do all that is left to do; returns the folder of the final model."""
@@ -65,13 +65,13 @@ class Loop:
 
     def take_steps(self, take: Callable[[int], None], done: int, planned: int) -> None:
         """Take the steps after `done`, until the plan or the budget ends them."""
-        if self.budget_ends_at(done, planned):
+        if self.budget.ends_at(done, planned):
             return
         for step in range(done + 1, planned + 1):
             with trace.within(step=step):
                 take(step)
             # Asked inside the step, whose policy is then measured; not again here, where it would go unmeasured.
-            if self.budget_spent:
+            if self.budget.spent:
                 return
 
     def warm_up_step(self, step: int) -> None:
@@ -82,7 +82,7 @@ class Loop:
         self.sampler.usage.add_warm_up(metrics.token_count, self.prepared.learner.parameter_count)
         self.warm_up_steps_done, self.weights_changed = step, True
         planned = self.prepared.warm_up_steps
-        last = step == planned or self.budget_ends_at(step, planned)
+        last = step == planned or self.budget.ends_at(step, planned)
         validation = None
         if self.plan.supervised_only and self.plan.validates_after(step, last=last):
             self.publish()
@@ -106,19 +106,21 @@ class Loop:
     def training_step(self, step: int) -> None:
         """Sample, grade, learn, publish, commit: one step of PPO."""
         rollouts = self.collect(step)
+        # Written before anything may refuse them: a step that fails is the one whose rollouts somebody will read.
+        uri = f"{self.plan.rollouts_uri}/training-{step:06d}.parquet"
+        sha256 = write_rollouts(uri, rollouts)
         grades = count_grades([rollout.grade for rollout in rollouts], self.plan.rewards)
-        refuse_too_many_ungraded(grades, self.plan.rewards)
+        refuse_too_many_ungraded(grades, self.plan.rewards, rollouts_uri=uri)
         with self.journal.waiting("learning to update the policy"), self.clock.part("learning"):
             metrics = self.learning.update(step, trajectories_of(rollouts))
         epochs = self.plan.spec.pinetune.algorithm.ppo_epochs
         self.sampler.usage.add_update(metrics.token_count, epochs, self.prepared.learner.parameter_count)
         self.steps_done, self.weights_changed = step, True
         self.publish()
-        last = step == self.plan.training_steps or self.budget_ends_at(step, self.plan.training_steps)
+        last = step == self.plan.training_steps or self.budget.ends_at(step, self.plan.training_steps)
         validation = self.validate(step) if self.plan.validates_after(step, last=last) else None
         # The validation uses the budget up too, and the policy is measured now.
-        last = last or (validation is not None and self.budget_ends_at(step, self.plan.training_steps))
-        uri = f"{self.plan.rollouts_uri}/training-{step:06d}.parquet"
+        last = last or (validation is not None and self.budget.ends_at(step, self.plan.training_steps))
         self.commit(
             StepRecord(
                 step,
@@ -127,7 +129,7 @@ class Loop:
                 update=metrics,
                 rollouts=rollouts,
                 rollouts_uri=uri,
-                rollouts_sha256=write_rollouts(uri, rollouts),
+                rollouts_sha256=sha256,
                 grades=grades,
                 validation=validation,
             )
@@ -213,20 +215,3 @@ class Loop:
             f"{ungraded_sentence(validation.grades, self.plan.rewards)}"
         )
         return False
-
-    def budget_ends_at(self, step: int, planned: int) -> bool:
-        """Return whether the budget leaves nothing for a step after `step`; the first time that is also said.
-
-        The compute of a supervised job is planned beforehand, and not looked at again.
-        """
-        budget, usage = self.plan.spec.pinetune.budget, self.sampler.usage
-        used = [("max_seconds", usage.seconds, budget.max_seconds)]
-        if not self.plan.supervised_only:
-            used.append(("max_compute_flops", usage.compute_flops, budget.max_compute_flops))
-        for name, value, limit in used:
-            if limit is not None and value >= limit and not self.budget_spent:
-                self.budget_spent = True
-                self.journal.warn(
-                    f"the budget is spent, pinetune.budget.{name} of {limit:g}: no more steps after {step} of {planned}"
-                )
-        return self.budget_spent

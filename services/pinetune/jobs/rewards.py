@@ -93,11 +93,11 @@ def ungraded_sentence(counts: GradeCounts, policy: RewardPolicy) -> str:
     return f"{counts.ungraded} of {counts.sampled} completions could not be graded{above}: {texts}"
 
 
-def refuse_too_many_ungraded(counts: GradeCounts, policy: RewardPolicy) -> None:
-    """Raise Conflict TOO_MANY_UNGRADED where too few of a step's completions have a grade."""
+def refuse_too_many_ungraded(counts: GradeCounts, policy: RewardPolicy, *, rollouts_uri: str) -> None:
+    """Raise Conflict TOO_MANY_UNGRADED where too few of a step's completions have a grade; it says where they are."""
     if too_many_ungraded(counts, policy):
         raise Conflict(
-            ungraded_sentence(counts, policy),
+            f"{ungraded_sentence(counts, policy)}; the step's rollouts with their grades are in {rollouts_uri}",
             reason="TOO_MANY_UNGRADED",
             ungraded=counts.ungraded,
             sampled=counts.sampled,

@@ -188,6 +188,9 @@ def test_a_step_without_any_grade_stops_the_job_whatever_the_policy(tmp_path: Pa
         job.loop().run()
     assert caught.value.reason == "TOO_MANY_UNGRADED"
     assert job.learning.rewards_seen == [[0.5] * 4]
+    kept = read_rollouts(str(caught.value).rpartition(" are in ")[2])
+    assert [rollout.step for rollout in kept] == [2] * 4
+    assert all(rollout.grade.error is not None for rollout in kept)
 
 
 def test_a_validation_that_could_not_be_graded_chooses_no_policy(tmp_path: Path) -> None:

@@ -41,9 +41,9 @@ def test_sampled_graded_ungraded_and_penalised_are_four_numbers() -> None:
 
 def test_a_step_with_too_many_failures_stops_the_job_and_says_why() -> None:
     with pytest.raises(Conflict, match=r"2 of 3 .* 2x INVALID_VARIABLE: item.answer is not there") as caught:
-        refuse_too_many_ungraded(count_grades([RIGHT, FAILED, FAILED], policy()), policy())
+        refuse_too_many_ungraded(count_grades([RIGHT, FAILED, FAILED], policy()), policy(), rollouts_uri="/r.parquet")
     assert caught.value.reason == "TOO_MANY_UNGRADED"
 
 
 def test_a_step_with_few_failures_goes_on() -> None:
-    refuse_too_many_ungraded(count_grades([RIGHT, FAILED], policy()), policy())
+    refuse_too_many_ungraded(count_grades([RIGHT, FAILED], policy()), policy(), rollouts_uri="/r.parquet")
