@@ -118,7 +118,8 @@ def test_two_texts_that_the_model_does_not_take_fail_without_their_neighbours(ma
 def test_a_server_that_takes_nothing_is_not_asked_about_each_text(api: OpenaiApi, make: Make) -> None:
     api.otherwise = lambda body: status(400, "unknown parameter")
     found = ask(make(), *[(f"text {number}", f"reference {number}") for number in range(100)]).grades
-    assert {grade.error and grade.error.detail for grade in found} == {"model embedder: status 400: unknown parameter"}
+    detail = f"model embedder at {api.url}: status 400: unknown parameter"
+    assert {grade.error and grade.error.detail for grade in found} == {detail}
     batch_count = math.ceil(200 / TEXTS_PER_REQUEST)
     assert len(api.seen) == batch_count + 1
 

@@ -34,7 +34,7 @@ def test_a_client_error_is_told_in_the_servers_words_and_not_repeated(
     api.otherwise = lambda body: status(code, "no such deployment", Location="http://127.0.0.1:1/")
     found = error(asker)
     assert (found.error_class, found.retryable) == ("MODEL_SERVER", False)
-    assert found.detail == f"model judge: status {code}: no such deployment"
+    assert found.detail == f"model judge at {api.url}: status {code}: no such deployment"
     assert len(api.seen) == 1
 
 

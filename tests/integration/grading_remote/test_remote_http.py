@@ -154,7 +154,9 @@ def test_calls_are_counted_by_outcome(api: OpenaiApi, asker: RemoteAsker) -> Non
 
 def test_status_413_says_that_the_sample_is_too_large(api: OpenaiApi, asker: RemoteAsker) -> None:
     api.otherwise = lambda body: Reply(b"too long", 413)
-    assert error(ask(asker, grader(api.url))) == GradeError("TOO_LARGE", "remote grader: status 413: too long", False)
+    assert error(ask(asker, grader(api.url))) == GradeError(
+        "TOO_LARGE", f"remote grader at {api.url}: status 413: too long", False
+    )
 
 
 @pytest.mark.parametrize("error_class", ["TRUNCATED", "TOO_LARGE", "REMOTE"])
@@ -238,4 +240,4 @@ def test_a_token_that_a_grader_repeats_is_cut_out_of_its_words(
     monkeypatch.setenv("TEAM_TOKEN", "team-secret")
     asker = make(remote_endpoints=[api.url], remote_tokens={api.url: {"token_env": "TEAM_TOKEN"}})
     api.otherwise = lambda body: Reply(b"who is team-secret?", 401)
-    assert error(ask(asker, grader(api.url))).detail == "remote grader: status 401: who is ***?"
+    assert error(ask(asker, grader(api.url))).detail == f"remote grader at {api.url}: status 401: who is ***?"

@@ -86,7 +86,7 @@ class OpenaiServer:
         detail = detail if self._key is None else detail.replace(self._key, HIDDEN)
         return AttemptError(
             "MODEL_SERVER",
-            f"model {self._name}: {detail[:MESSAGE_CHARACTERS_MAX]}",
+            f"model {self._name} at {self.base_url}: {detail[:MESSAGE_CHARACTERS_MAX]}",
             retryable=retryable,
             server_alive=server_alive,
             timed_out=timed_out,

@@ -48,6 +48,11 @@ class Endpoint:
         return self.scheme, self.host, self.port
 
     @property
+    def shown(self) -> str:
+        """The address for a person, without its query, which may hold a secret."""
+        return self.text.partition("?")[0]
+
+    @property
     def keeps_secrets(self) -> bool:
         """True where nobody between reads what is sent: it is encrypted, or stays on this machine."""
         return self.scheme in ("grpcs", "https") or _is_loopback(self.host)

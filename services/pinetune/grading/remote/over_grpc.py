@@ -60,7 +60,7 @@ def _grades(
             return [late("no reply of the remote grader before the grade's deadline")] * count, {}
         retryable = isinstance(fault, Transient | TimedOut | Broken | Cancelled)
         words = call.without_token(f"{fault.reason}: {fault.message}")
-        return [failed(f"remote grader: {words}", retryable=retryable)] * count, {}
+        return [failed(f"remote grader at {call.endpoint.shown}: {words}", retryable=retryable)] * count, {}
     if len(response.grades) != count:
         detail = f"remote grader: {count} samples were sent and {len(response.grades)} grades came back"
         return [failed(detail, retryable=False)] * count, {}

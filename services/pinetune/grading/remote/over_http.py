@@ -54,14 +54,14 @@ def ask(caller: HttpCaller, call: RemoteCall, body: str) -> Grade:
     except NoReplyError as error:
         if error.timed_out and left_seconds < call.timeout_seconds:
             return late("no reply of the remote grader before the grade's deadline")
-        return failed(f"remote grader: {error.detail}", retryable=True)
+        return failed(f"remote grader at {call.endpoint.shown}: {error.detail}", retryable=True)
     return _read(reply.body, call) if reply.status == 200 else _refused(reply, call)
 
 
 def _refused(reply: HttpReply, call: RemoteCall) -> Grade:
     words = call.without_token(reply.body.decode("utf-8", "replace")).strip()
     return failed(
-        f"remote grader: status {reply.status}: {words or 'no message'}",
+        f"remote grader at {call.endpoint.shown}: status {reply.status}: {words or 'no message'}",
         retryable=reply.status >= 500 or reply.status in RETRYABLE_STATUSES,
         error_class="TOO_LARGE" if reply.status == TOO_LARGE_STATUS else "REMOTE",
     )
