@@ -14,9 +14,9 @@ from pathlib import Path
 from pinetune.jobs.launcher.base import Exit, WorkOrder
 from pinetune.jobs.launcher.group import ProcessGroup, ProcessPlan
 from pinetune.jobs.launcher.ports import LOOPBACK, free_ports
+from pinetune.jobs.launcher.room_settings import Addresses, generation_settings, learning_settings, worker_settings
 from pinetune.pod.errors import Broken
 
-WAIT_FOR_MODEL_SECONDS = 1800
 CLOSE_POLL_SECONDS = 0.05
 OWN_VARIABLES = ("HOST", "GRPC_PORT", "METRICS_PORT", "ADDRESS_FILE", "STOP_ON_STDIN_EOF", "THREADS")
 """Settings of this pod that its children must not inherit."""
@@ -108,21 +108,12 @@ class LocalLauncher:
             addresses.setdefault(room, []).append(f"{LOOPBACK}:{grpc_port}")
 
         if order.learns:
-            add("learning", "learning", _threads("LEARNING", order))
+            add("learning", "learning", learning_settings(order))
         for replica in range(order.engine.replicas):
-            add(f"generation-{replica}", "generation", _generation(order))
-        add("worker", "worker", self._worker(order, addresses))
+            add(f"generation-{replica}", "generation", generation_settings(order))
+        reached = Addresses(self._jobs_address, self._grading_address, addresses["learning"], addresses["generation"])
+        add("worker", "worker", worker_settings(order, reached))
         return plans
-
-    def _worker(self, order: WorkOrder, addresses: Mapping[str, Sequence[str]]) -> dict[str, str]:
-        return {
-            "PINETUNE_WORKER_WORK_ID": order.work_id,
-            "PINETUNE_WORKER_ATTEMPT": str(order.attempt),
-            "PINETUNE_WORKER_JOBS_ADDRESS": self._jobs_address,
-            "PINETUNE_WORKER_GRADING_ADDRESS": self._grading_address,
-            "PINETUNE_WORKER_LEARNING_ADDRESS": ",".join(addresses["learning"]),
-            "PINETUNE_WORKER_GENERATION_ADDRESSES": ",".join(addresses["generation"]),
-        }
 
     def _write_targets(self) -> None:
         """Publish where /metrics of each process is, whole or not at all (Prometheus file_sd)."""
@@ -155,21 +146,3 @@ def _environment(grpc_port: int, metrics_port: int, threads: int | None) -> dict
         "PINETUNE_POD_STOP_ON_STDIN_EOF": "true",
     }
     return inherited | ours | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
-
-
-def _generation(order: WorkOrder) -> dict[str, str]:
-    engine = order.engine
-    settings = {
-        "PINETUNE_GENERATION_MODEL": order.model_uri,
-        "PINETUNE_GENERATION_ENGINE": engine.name,
-        "PINETUNE_GENERATION_DEVICE": engine.device,
-        "PINETUNE_GENERATION_DTYPE": engine.dtype,
-    }
-    if order.makes_model:
-        settings["PINETUNE_GENERATION_WAIT_FOR_MODEL_SECONDS"] = str(WAIT_FOR_MODEL_SECONDS)
-    return settings | _threads("GENERATION", order)
-
-
-def _threads(room: str, order: WorkOrder) -> dict[str, str]:
-    threads = order.engine.threads
-    return {f"PINETUNE_{room}_THREADS": str(threads)} if threads else {}
