@@ -85,6 +85,7 @@ class FakeLauncher:
         self.orders: list[WorkOrder] = []
         self.stopped: list[str] = []
         self.refusal: PinetuneError | None = None
+        self.held_up: dict[str, str] = {}
         self._alive: dict[str, int] = {}
         self._exits: list[Exit] = []
 
@@ -103,6 +104,9 @@ class FakeLauncher:
 
     def running(self) -> frozenset[str]:
         return frozenset(self._alive)
+
+    def pending(self) -> dict[str, str]:
+        return self.held_up
 
     def close(self) -> None:
         self._alive.clear()

@@ -20,6 +20,7 @@ from pinetune.jobs.watching import Watching
 from pinetune.jobs.worker_service import WorkerServicer
 from pinetune.pod.channel import connect
 from pinetune.pod.config import load
+from pinetune.pod.errors import InvalidInput
 from pinetune.pod.server import Pod, PodSettings, RegisteredService, run
 
 JOBS_SERVICE = "pinetune.api.jobs.v1.JobsService"
@@ -44,13 +45,7 @@ def build(pod: Pod, settings: JobsSettings, *, command: Command = module_command
 
     def start_scheduler() -> None:
         # The ports are known only now, and workers have to find us.
-        launcher: Launcher = LocalLauncher(
-            data_dir=settings.folder(),
-            jobs_address=settings.jobs_address or pod.grpc_address,
-            grading_address=settings.grading_address,
-            stop_grace_seconds=settings.stop_grace_seconds,
-            command=command,
-        )
+        launcher = make_launcher(settings, settings.jobs_address or pod.grpc_address, command)
         limits = Limits(
             max_running=settings.max_running,
             cancel_grace_seconds=settings.cancel_grace_seconds,
@@ -71,6 +66,34 @@ def build(pod: Pod, settings: JobsSettings, *, command: Command = module_command
         handler = forwarding(GRADING_SERVICE, GRADING_METHODS, channel)
         services.append(RegisteredService(GRADING_SERVICE, lambda server: server.add_generic_rpc_handlers((handler,))))
     return services
+
+
+def make_launcher(settings: JobsSettings, jobs_address: str, command: Command) -> Launcher:
+    """Return what runs jobs; raises InvalidInput where the settings do not suffice for it."""
+    if settings.launcher == "local":
+        return LocalLauncher(
+            data_dir=settings.folder(),
+            jobs_address=jobs_address,
+            grading_address=settings.grading_address,
+            stop_grace_seconds=settings.stop_grace_seconds,
+            command=command,
+        )
+    if settings.pod_templates is None:
+        raise InvalidInput(
+            "PINETUNE_JOBS_POD_TEMPLATES: the kubernetes launcher needs the file with the pod templates",
+            reason="FIELD_REQUIRED",
+            field="pod_templates",
+        )
+    # Imported here: only clusters need the Kubernetes client.
+    from pinetune.jobs.launcher.kubernetes import KubernetesLauncher
+    from pinetune.jobs.launcher.kubernetes_cluster import connect_to_cluster
+    from pinetune.jobs.launcher.kubernetes_objects import Surroundings
+    from pinetune.jobs.launcher.pod_templates import read_pod_templates
+
+    surroundings = Surroundings(
+        read_pod_templates(settings.pod_templates), jobs_address, settings.grading_address, settings.queue_name
+    )
+    return KubernetesLauncher(connect_to_cluster(settings.namespace), surroundings)
 
 
 def main() -> int:

@@ -1,6 +1,7 @@
 """Settings of the jobs room: `PINETUNE_JOBS_…`."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -23,6 +24,14 @@ class JobsSettings(RoomSettings, env_prefix="PINETUNE_JOBS_"):
     """`host:port` of the grading service that checks graders and that workers use."""
     jobs_address: str = ""
     """`host:port` under which workers reach this service; empty for its own."""
+    launcher: Literal["local", "kubernetes"] = "local"
+    """Where jobs run: as processes beside this one, or as pods of a Kubernetes namespace."""
+    namespace: str = ""
+    """Namespace of the pods; empty for the one this pod is in."""
+    pod_templates: Path | None = None
+    """YAML file with the pod templates of learning, generation and worker; `launcher` kubernetes needs it."""
+    queue_name: str = ""
+    """Kueue's local queue that jobs wait in; empty where the cluster has no Kueue."""
     max_running: int = Field(default=1, ge=1, le=1000)
     """Jobs and evaluations that run at once."""
     max_watchers: int = Field(default=64, ge=1, le=10_000)

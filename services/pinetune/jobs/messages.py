@@ -60,7 +60,8 @@ def job_message(connection: Connection, job: Job, *, with_order: bool = True) ->
         model_uri=job.model_uri,
         fine_tuned_model=job.model_name,
         usage=wire.Usage.FromString(job.usage_message),
-        waiting_for=work.waiting_for,
+        # What keeps a pod from starting says more than that somebody waits for it.
+        waiting_for=work.pending or work.waiting_for,
         attempt=work.attempt,
         best_checkpoint_id=job.best_checkpoint_id,
     )

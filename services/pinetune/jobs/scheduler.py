@@ -7,6 +7,7 @@ whichever process is killed, this one included.
 
 import logging
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.engine import Connection
@@ -20,7 +21,7 @@ from pinetune.jobs.moments import now
 from pinetune.jobs.states import State, Wish
 from pinetune.jobs.store.database import Database
 from pinetune.jobs.store.leases import begin_attempt, current_attempt, end_attempt
-from pinetune.jobs.store.works import EVALUATION, JOB, Fault, Work, count_works, get_work, list_works, move
+from pinetune.jobs.store.works import EVALUATION, JOB, Fault, Work, count_works, get_work, list_works, move, update_work
 from pinetune.jobs.work_orders import work_order
 from pinetune.pod.errors import PinetuneError
 
@@ -59,6 +60,7 @@ class Scheduler:
         self._news = news
         self._queue = queue
         self._silent: set[str] = set()
+        self._since = now()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
 
@@ -87,6 +89,7 @@ class Scheduler:
                 self._start_lost(work)
         while self._start_next():
             pass
+        self._show_pending(running)
         self._show_counts()
 
     def _run(self) -> None:
@@ -194,7 +197,8 @@ class Scheduler:
             self._launcher.stop(work.work_id, grace_seconds=self._limits.stop_grace_seconds)
             return
         with self._database.read() as connection:
-            heard = current_attempt(connection, work).heartbeat_time
+            # While this service was away nobody could be heard.
+            heard = max(current_attempt(connection, work).heartbeat_time, self._since)
         if moment - heard > self._limits.heartbeat_timeout_seconds * 1e6:
             self._silent.add(work.work_id)
             self._launcher.stop(work.work_id, grace_seconds=self._limits.stop_grace_seconds)
@@ -202,6 +206,19 @@ class Scheduler:
     def _end_as_wished(self, connection: Connection, work: Work, moment: int) -> None:
         state = State.CANCELLED if work.wish is Wish.CANCEL else State.PAUSED
         end_work(connection, work, state, moment=moment)
+
+    def _show_pending(self, running: Sequence[Work]) -> None:
+        """Write into each work what keeps its processes from starting, and tell it once as an event."""
+        pending = self._launcher.pending()
+        for work in running:
+            sentence = pending.get(work.work_id, "")
+            if sentence == work.pending:
+                continue
+            with self._database.write() as connection:
+                update_work(connection, work.work_id, pending=sentence)
+                if sentence:
+                    events.record(connection, work, sentence, moment=now(), level=wire.EVENT_LEVEL_WARN)
+            self._news.ring()
 
     def _show_counts(self) -> None:
         with self._database.read() as connection:

@@ -10,6 +10,7 @@ from tests.fakes.jobs_room import LIMITS, FakeLauncher, Room, jobs_room, trainin
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.jobs.bell import Bell
 from pinetune.jobs.scheduler import Scheduler
+from pinetune.jobs.store.tables import attempts
 from pinetune.jobs.store.works import update_work
 from pinetune.pod.errors import Broken
 
@@ -145,6 +146,31 @@ def test_a_silent_worker_is_stopped_and_started_again(tmp_path: Path) -> None:
         room.launcher.die(job.job_id, code=-15)
         room.scheduler.look()
         assert "it was not heard of for 1e-06 s and was stopped; started again" in last_message(room, job)
+
+
+def test_a_worker_that_went_on_while_the_service_was_away_is_not_taken_for_silent(room: Room) -> None:
+    job = room.create_job()
+    room.take(job.job_id)
+    with room.database.write() as connection:
+        connection.execute(attempts.update().values(heartbeat_time=1))
+    revived = Scheduler(room.database, room.launcher, LIMITS, artifacts_uri="/a", news=Bell(), queue=Bell())
+    revived.look()
+    assert room.launcher.stopped == []
+    assert [order.attempt for order in room.launcher.orders] == [1]
+
+
+def test_what_keeps_pods_from_starting_stands_in_the_job_and_once_in_its_history(room: Room) -> None:
+    job = room.create_job()
+    room.scheduler.look()
+    sentence = "generation-0 has no node: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu"
+    room.launcher.held_up[job.job_id] = sentence
+    for _ in range(3):
+        room.scheduler.look()
+    assert room.client.get_job(job.job_id).waiting_for == sentence
+    assert [event.message for event in room.client.list_events(job.job_id)].count(sentence) == 1
+    room.launcher.held_up.clear()
+    room.scheduler.look()
+    assert room.client.get_job(job.job_id).waiting_for == ""
 
 
 def test_work_that_cannot_be_launched_fails(room: Room) -> None:

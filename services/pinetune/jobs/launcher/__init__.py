@@ -1,1 +1,1 @@
-"""Starts and stops the processes of a job: on this machine, later as pods of a cluster. `base.py` is the interface."""
+"""Starts and stops the processes of a job: on this machine, or as pods of a cluster. `base.py` is the interface."""

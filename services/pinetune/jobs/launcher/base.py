@@ -1,6 +1,6 @@
 """What a scheduler asks of a launcher: start the processes of some work, stop them, say which have ended."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -89,6 +89,10 @@ class Launcher(Protocol):
         """Return the work that has processes, those that are being stopped included."""
         ...
 
+    def pending(self) -> Mapping[str, str]:
+        """Return, by work, one sentence on what keeps its processes from starting, as of the last `poll`."""
+        ...
+
     def close(self) -> None:
-        """End all processes and wait until they are gone."""
+        """End the processes that do not outlive this service, and wait until they are gone."""
         ...

@@ -68,6 +68,7 @@ works = Table(
     Column("wish", String(16), nullable=False),
     Column("wish_time", BigInteger, nullable=False),
     Column("waiting_for", Text, nullable=False),
+    Column("pending", Text, nullable=False, server_default=""),
     Column("attempt", Integer, nullable=False),
     Column("restart_count", Integer, nullable=False),
     Column("max_restarts", Integer, nullable=False),

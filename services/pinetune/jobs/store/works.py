@@ -52,6 +52,8 @@ class Work:
     """When the user said so, in microseconds."""
     waiting_for: str
     """What the worker waits for."""
+    pending: str
+    """What keeps its processes from starting; empty where nothing does."""
     attempt: int
     """Times the worker was started."""
     restart_count: int
@@ -101,6 +103,7 @@ def insert_work(connection: Connection, new: NewWork) -> None:
             wish=Wish.NONE.value,
             wish_time=0,
             waiting_for="",
+            pending="",
             attempt=0,
             restart_count=0,
             max_restarts=new.max_restarts,
@@ -154,7 +157,7 @@ def move(connection: Connection, work: Work, state: State, *, now: int, fault: F
     check_transition(work.work_id, work.state, state)
     values: dict[str, Any] = {"state": state.value}
     if state is not State.RUNNING:
-        values |= {"wish": Wish.NONE.value, "waiting_for": ""}
+        values |= {"wish": Wish.NONE.value, "waiting_for": "", "pending": ""}
     if state is State.RUNNING and work.start_time is None:
         values["start_time"] = now
     if state.is_end:

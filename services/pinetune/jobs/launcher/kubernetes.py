@@ -1,0 +1,146 @@
+"""Runs attempts as pods of a Kubernetes namespace.
+
+What runs is read from the cluster and nowhere else: a jobs service that comes back finds its attempts going on. An
+attempt is over when its ConfigMap is gone, and that goes last; so no two attempts of a job ever run side by side.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kubernetes.client import ApiException
+from urllib3.exceptions import HTTPError
+
+from pinetune.jobs.launcher.base import Exit, WorkOrder
+from pinetune.jobs.launcher.kubernetes_cluster import Cluster
+from pinetune.jobs.launcher.kubernetes_objects import (
+    ATTEMPT_LABEL,
+    WORK_LABEL,
+    Surroundings,
+    attempt_name,
+    owned_objects,
+    owner_object,
+)
+from pinetune.jobs.launcher.kubernetes_states import AttemptObjects, Ended, first_end, why_pending
+from pinetune.jobs.launcher.pod_templates import Object
+from pinetune.pod.errors import Broken, PinetuneError
+
+log = logging.getLogger(__name__)
+
+TERMINATED = -15
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """An attempt whose objects were seen or made."""
+
+    work_id: str
+    attempt: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.work_id}-{self.attempt}"
+
+
+class KubernetesLauncher:
+    """Pods of one namespace; see `Launcher`."""
+
+    def __init__(self, cluster: Cluster, surroundings: Surroundings) -> None:
+        self._cluster = cluster
+        self._surroundings = surroundings
+        self._there: dict[str, _Attempt] = {}
+        """What has objects, by their name."""
+        self._ends: dict[str, Exit] = {}
+        """How those ended that are being deleted."""
+        self._pending: dict[str, str] = {}
+
+    def launch(self, order: WorkOrder) -> None:
+        """Create the objects; raises Broken LAUNCH_FAILED, Unsupported for an engine without pods; leaves none."""
+        name = attempt_name(order)
+        try:
+            owner = self._cluster.create(owner_object(order))
+            self._there[name] = _Attempt(order.work_id, order.attempt)
+            for one in owned_objects(order, self._surroundings, owner_uid=owner["metadata"]["uid"]):
+                self._cluster.create(one)
+        except (ApiException, HTTPError, PinetuneError) as error:
+            self._delete(name)
+            if isinstance(error, PinetuneError):
+                raise
+            said = f"{error.reason}: {error.body}" if isinstance(error, ApiException) else str(error)
+            raise Broken(f"the pods of {order.work_id} cannot be made: {said}", reason="LAUNCH_FAILED") from error
+
+    def stop(self, work_id: str, *, grace_seconds: float) -> None:
+        """Delete the objects; pods get the grace that their template has, whatever is asked for here."""
+        for name, attempt in self._there.items():
+            if attempt.work_id == work_id:
+                self._ends.setdefault(name, Exit(work_id, attempt.attempt, "the attempt", TERMINATED, ()))
+                self._delete(name)
+
+    def poll(self) -> list[Exit]:
+        """Look at the cluster, delete what has ended, and return the attempts whose objects are all gone."""
+        seen = self._look()
+        gone = [attempt for name, attempt in self._there.items() if name not in seen]
+        self._there = {name: self._there.get(name) or _attempt_of(owner) for name, (owner, _) in seen.items()}
+        self._pending = {}
+        for name, (owner, objects) in seen.items():
+            if owner["metadata"].get("deletionTimestamp"):
+                continue
+            if (end := first_end(objects)) is not None:
+                self._ends[name] = self._exit(self._there[name], end)
+                self._delete(name)
+            elif sentence := why_pending(objects):
+                self._pending[self._there[name].work_id] = sentence
+        return [self._ends.pop(attempt.name, _vanished(attempt)) for attempt in gone]
+
+    def running(self) -> frozenset[str]:
+        """Return the work that has objects, those being deleted included."""
+        return frozenset(attempt.work_id for attempt in self._there.values())
+
+    def pending(self) -> Mapping[str, str]:
+        """Return what keeps work from running, as of the last look."""
+        return self._pending
+
+    def close(self) -> None:
+        """Leave everything as it is: jobs go on without this service, and the next one finds them."""
+
+    def _look(self) -> dict[str, tuple[Object, AttemptObjects]]:
+        """Return what the cluster has, by attempt."""
+        # Owners last: what they own is deleted before them, so no attempt looks whole without its objects.
+        jobs, pods = _by_attempt(self._cluster.jobs()), _by_attempt(self._cluster.pods())
+        owners = self._cluster.owners()
+        warnings = self._cluster.warnings() if owners else []
+        found = {}
+        for owner in owners:
+            name = owner["metadata"]["name"]
+            events = [event for event in warnings if event["involvedObject"]["name"].startswith(f"{name}-")]
+            found[name] = owner, AttemptObjects(name, jobs[name], pods[name], events)
+        return found
+
+    def _exit(self, attempt: _Attempt, end: Ended) -> Exit:
+        lines = self._cluster.last_lines(end.pod) if end.pod else ["its pod was deleted, or its node is lost"]
+        return Exit(attempt.work_id, attempt.attempt, end.process, end.code, lines)
+
+    def _delete(self, name: str) -> None:
+        try:
+            self._cluster.delete_owner(name)
+        except (ApiException, HTTPError):
+            # The next look finds it again and tries again.
+            log.exception("an attempt's objects cannot be deleted now", extra={"attempt": name})
+
+
+def _attempt_of(owner: Object) -> _Attempt:
+    labels = owner["metadata"]["labels"]
+    return _Attempt(labels[WORK_LABEL], int(labels[ATTEMPT_LABEL]))
+
+
+def _by_attempt(objects: list[Object]) -> dict[str, list[Object]]:
+    found: dict[str, list[Object]] = defaultdict(list)
+    for one in objects:
+        found[_attempt_of(one).name].append(one)
+    return found
+
+
+def _vanished(attempt: _Attempt) -> Exit:
+    lines = ["the objects of the attempt were deleted by somebody else, or while this service was away"]
+    return Exit(attempt.work_id, attempt.attempt, "the attempt", TERMINATED, lines)
