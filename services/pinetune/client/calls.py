@@ -13,8 +13,8 @@ HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 PROBE_SECONDS = 0.2
 """Pause between two probes of a service that is starting."""
 PROBE_DEADLINE_SECONDS = 2.0
-ATTEMPT_COUNT = 4
-FIRST_PAUSE_SECONDS = 0.1
+PATIENCE_SECONDS = 1.0
+FIRST_PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.1, 2.0
 
 Q = TypeVar("Q", contravariant=True)
 R = TypeVar("R", covariant=True)
@@ -46,16 +46,20 @@ def call(method: Unary[S, T], request: S, *, deadline_seconds: float) -> T:
         raise from_rpc_error(error) from error
 
 
-def call_safe(method: Unary[S, T], request: S, *, deadline_seconds: float) -> T:
-    """Make a call that may be repeated; repeat it while nobody is there, for about a second in all."""
+def call_safe(
+    method: Unary[S, T], request: S, *, deadline_seconds: float, patience_seconds: float = PATIENCE_SECONDS
+) -> T:
+    """Make a call that may be repeated; repeat it while nobody is there, until the patience is over."""
+    give_up = time.monotonic() + patience_seconds
     pause_seconds = FIRST_PAUSE_SECONDS
-    for _ in range(ATTEMPT_COUNT - 1):
+    while True:
         try:
             return call(method, request, deadline_seconds=deadline_seconds)
         except Unavailable:
-            time.sleep(pause_seconds)
-            pause_seconds *= 2
-    return call(method, request, deadline_seconds=deadline_seconds)
+            if time.monotonic() + pause_seconds > give_up:
+                raise
+        time.sleep(pause_seconds)
+        pause_seconds = min(2 * pause_seconds, PAUSE_SECONDS_MAX)
 
 
 def stream(method: Streaming[S, T], request: S, *, deadline_seconds: float) -> Iterator[T]:

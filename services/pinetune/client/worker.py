@@ -1,25 +1,40 @@
 """Client of the worker service: what a job's worker tells the jobs service, each call under the worker's lease.
 
-Commits and the end are repeated while the service is away for a moment, for it takes them up once. A claim and events
-would be told twice in the job's story, and are made once; so is a heartbeat, which the next one follows.
+Commits and the end are repeated while the service is away, as when a cluster moves it, for it takes them up once. A
+claim and events would be told twice in the job's story, and are made once; so is a heartbeat, which the next one
+follows.
 """
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import grpc
 
 from pinetune.api.jobs.v1 import jobs_pb2, worker_pb2
 from pinetune.api.jobs.v1.worker_pb2_grpc import WorkerServiceStub
-from pinetune.client.calls import call, call_safe
+from pinetune.client.calls import Unary, call, call_safe
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 CALL_DEADLINE_SECONDS = 60.0
 HEARTBEAT_DEADLINE_SECONDS = 10.0
+PATIENCE_SECONDS = 120.0
+"""How long the jobs service may be away without work being lost."""
 
 
 class WorkerClient:
     """One worker's line to the jobs service. Raises Conflict STALE_ATTEMPT once another worker has taken its work."""
 
-    def __init__(self, channel: grpc.Channel, *, work_id: str, attempt: int) -> None:
+    def __init__(
+        self,
+        channel: grpc.Channel,
+        *,
+        work_id: str,
+        attempt: int,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._patience_seconds = patience_seconds
         self._stub = WorkerServiceStub(channel)
         self._lease = worker_pb2.Lease(work_id=work_id, attempt=attempt)
 
@@ -44,12 +59,12 @@ class WorkerClient:
     def commit_step(self, step: jobs_pb2.Step, usage: jobs_pb2.Usage) -> worker_pb2.WorkerAction:
         """Commit a step; returns what the user wants."""
         request = worker_pb2.CommitStepRequest(lease=self._lease, step=step, usage=usage)
-        return call_safe(self._stub.CommitStep, request, deadline_seconds=CALL_DEADLINE_SECONDS).action
+        return self._call_patiently(self._stub.CommitStep, request).action
 
     def commit_checkpoint(self, checkpoint: jobs_pb2.Checkpoint) -> tuple[jobs_pb2.Checkpoint, list[str]]:
         """Record a checkpoint; returns it with its id, and the folders that may be deleted."""
         request = worker_pb2.CommitCheckpointRequest(lease=self._lease, checkpoint=checkpoint)
-        response = call_safe(self._stub.CommitCheckpoint, request, deadline_seconds=CALL_DEADLINE_SECONDS)
+        response = self._call_patiently(self._stub.CommitCheckpoint, request)
         return response.checkpoint, list(response.deletable_uris)
 
     def append_events(self, events: Sequence[jobs_pb2.Event]) -> None:
@@ -60,7 +75,7 @@ class WorkerClient:
     def commit_evaluation(self, evaluation: jobs_pb2.Evaluation) -> jobs_pb2.Evaluation:
         """Record a finished evaluation; returns it with its id."""
         request = worker_pb2.CommitEvaluationRequest(lease=self._lease, evaluation=evaluation)
-        return call_safe(self._stub.CommitEvaluation, request, deadline_seconds=CALL_DEADLINE_SECONDS).evaluation
+        return self._call_patiently(self._stub.CommitEvaluation, request).evaluation
 
     def finish(
         self,
@@ -80,4 +95,9 @@ class WorkerClient:
             best_checkpoint_id=best_checkpoint_id,
             usage=usage,
         )
-        call_safe(self._stub.FinishWork, request, deadline_seconds=CALL_DEADLINE_SECONDS)
+        self._call_patiently(self._stub.FinishWork, request)
+
+    def _call_patiently(self, method: Unary[S, T], request: S) -> T:
+        return call_safe(
+            method, request, deadline_seconds=CALL_DEADLINE_SECONDS, patience_seconds=self._patience_seconds
+        )

@@ -10,6 +10,7 @@ import pytest
 from pinetune.api.jobs.v1 import jobs_pb2, worker_pb2
 from pinetune.api.jobs.v1.worker_pb2_grpc import WorkerServiceServicer, add_WorkerServiceServicer_to_server
 from pinetune.client.worker import WorkerClient
+from pinetune.jobs.launcher.ports import free_ports
 from pinetune.pod.errors import Unavailable, to_status
 
 AWAY = Unavailable("gone for a moment", reason="POD_STARTING")
@@ -119,3 +120,27 @@ def test_what_would_be_told_twice_is_made_once(
     with pytest.raises(Unavailable, match="gone for a moment"):
         ask(worker)
     assert service.calls[method] == 1
+
+
+def test_a_commit_waits_for_a_service_that_comes_back_under_its_address(service: FailingOnce) -> None:
+    port = free_ports(1)[0]
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, ThreadPoolExecutor(max_workers=1) as pool:
+        worker = WorkerClient(channel, work_id="ftjob-1", attempt=1)
+        commit = pool.submit(worker.commit_step, jobs_pb2.Step(), jobs_pb2.Usage())
+        # Long enough for several tries of a connection that is refused.
+        with pytest.raises(TimeoutError):
+            commit.result(1.5)
+        server = grpc.server(ThreadPoolExecutor(max_workers=1))
+        add_WorkerServiceServicer_to_server(service, server)
+        server.add_insecure_port(f"127.0.0.1:{port}")
+        server.start()
+        commit.result(30)
+        server.stop(0.2).wait()
+    assert service.calls["CommitStep"] == 2
+
+
+def test_a_worker_whose_service_stays_away_gives_up() -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{free_ports(1)[0]}") as channel:
+        worker = WorkerClient(channel, work_id="ftjob-1", attempt=1, patience_seconds=0.3)
+        with pytest.raises(Unavailable):
+            worker.finish(jobs_pb2.JOB_STATE_SUCCEEDED)
