@@ -66,7 +66,10 @@ class CausalModel:
     ) -> Tensor:
         """Return float32 logits, [B, S, V] or with `last_only` [B, V]; `mask_BK` is 0 on padding, None without any."""
         positions = {"position_ids": positions_BS} if self.takes_positions else {}
-        keep = {"logits_to_keep": 1} if last_only and self.takes_logits_to_keep else {}
+        # As an index and not as a count: the count takes a slice, for whose layout the output layer copies its weights
+        # once for each row.
+        last = torch.tensor([ids_BS.shape[1] - 1], device=ids_BS.device)
+        keep = {"logits_to_keep": last} if last_only and self.takes_logits_to_keep else {}
         output = self.model(
             input_ids=ids_BS, attention_mask=mask_BK, past_key_values=cache, use_cache=True, **positions, **keep
         )
