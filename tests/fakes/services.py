@@ -5,17 +5,11 @@ from pathlib import Path
 
 from pinetune.api.jobs.v1 import jobs_pb2, worker_pb2
 from pinetune.api.learning.v1 import learning_pb2
-from pinetune.client.generation import (
-    EngineInfo,
-    Example,
-    GenerationReplicas,
-    PolicyState,
-    Prompt,
-    Sampling,
-    TokenSequence,
-)
+from pinetune.client.generation import EngineInfo, PolicyState
+from pinetune.client.generation_replicas import GenerationReplicas
 from pinetune.client.grading import GradedBatch, GradingClient
 from pinetune.client.learning import LearnerState, LearningClient, SavedPolicy, Trajectory
+from pinetune.client.prompts import Example, Prompt, Sampling, TokenSequence
 from pinetune.client.rollout import Completion, FinishReason, Grade, GradeError, PolicySpan
 from pinetune.client.worker import WorkerClient
 from pinetune.pod.errors import Conflict

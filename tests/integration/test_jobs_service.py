@@ -14,7 +14,7 @@ from tests.fakes.jobs_room import GRADER, LIMITS, Room, jobs_room, training_step
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.api.jobs.v1.spec_pb2 import DatasetSettings
 from pinetune.api.rollout.v1 import rollout_pb2
-from pinetune.client.generation import Message
+from pinetune.client.prompts import Message
 from pinetune.client.rollout import Completion, FinishReason, Grade, PolicySpan, Purpose
 from pinetune.jobs.rollout_files import Rollout, write_rollouts
 from pinetune.jobs.spec import parse_spec_json, spec_to_message

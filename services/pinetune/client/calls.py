@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 import grpc
 from grpc_health.v1 import health_pb2
 
-from pinetune.pod.errors import TimedOut, Transient, Unavailable, from_rpc_error
+from pinetune.pod.errors import Busy, TimedOut, Transient, Unavailable, from_rpc_error
 
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 PROBE_SECONDS = 0.2
@@ -15,6 +15,8 @@ PROBE_SECONDS = 0.2
 PROBE_DEADLINE_SECONDS = 2.0
 PATIENCE_SECONDS = 1.0
 FIRST_PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.1, 2.0
+BUSY_PAUSE_SECONDS = 1.0
+"""Pause before a busy service is asked again that does not say when to come."""
 
 Q = TypeVar("Q", contravariant=True)
 R = TypeVar("R", covariant=True)
@@ -62,6 +64,24 @@ def call_safe(
         pause_seconds = min(2 * pause_seconds, PAUSE_SECONDS_MAX)
 
 
+def call_patient(method: Unary[S, T], request: S, *, deadline_seconds: float) -> T:
+    """Make a call; where the service is too busy to take it, come again when it says, within the deadline in all."""
+    give_up = time.monotonic() + deadline_seconds
+    while True:
+        try:
+            return call(method, request, deadline_seconds=max(give_up - time.monotonic(), 0.0))
+        except Busy as error:
+            pause_seconds = busy_pause(error)
+            if time.monotonic() + pause_seconds >= give_up:
+                raise
+            time.sleep(pause_seconds)
+
+
+def busy_pause(error: Busy) -> float:
+    """Return how many seconds to leave a busy service alone: what it said, or a second."""
+    return BUSY_PAUSE_SECONDS if error.retry_after_seconds is None else error.retry_after_seconds
+
+
 def stream(method: Streaming[S, T], request: S, *, deadline_seconds: float) -> Iterator[T]:
     """Make a call and yield its answers; a failed one raises the `PinetuneError` that the server meant."""
     try:
@@ -70,21 +90,25 @@ def stream(method: Streaming[S, T], request: S, *, deadline_seconds: float) -> I
         raise from_rpc_error(error) from error
 
 
-def wait_until_serving(channel: grpc.Channel, who: str, *, seconds: float) -> None:
-    """Return once the pod behind the channel says that it serves; raises Unavailable NOT_SERVING after `seconds`."""
+def is_serving(channel: grpc.Channel) -> bool:
+    """Return whether the pod behind the channel says that it takes calls."""
     check = channel.unary_unary(
         HEALTH_CHECK,
         request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
         response_deserializer=health_pb2.HealthCheckResponse.FromString,
     )
+    try:
+        answer = call(check, health_pb2.HealthCheckRequest(), deadline_seconds=PROBE_DEADLINE_SECONDS)
+    except (Transient, TimedOut):
+        return False
+    return answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def wait_until_serving(channel: grpc.Channel, who: str, *, seconds: float) -> None:
+    """Return once the pod behind the channel says that it serves; raises Unavailable NOT_SERVING after `seconds`."""
     give_up = time.monotonic() + seconds
     while time.monotonic() < give_up:
-        try:
-            answer = call(check, health_pb2.HealthCheckRequest(), deadline_seconds=PROBE_DEADLINE_SECONDS)
-        except (Transient, TimedOut):
-            pass
-        else:
-            if answer.status == health_pb2.HealthCheckResponse.SERVING:
-                return
+        if is_serving(channel):
+            return
         time.sleep(PROBE_SECONDS)
     raise Unavailable(f"{who} did not start within {seconds:g} s; its log says why", reason="NOT_SERVING")

@@ -1,23 +1,21 @@
-"""Client of the generation service, and of several replicas of it as one.
+"""Client of one generation service; `generation_replicas.py` uses several as one.
 
-`GenerationClient` speaks to one service. `GenerationReplicas` has the same face: it spreads a batch of prompts over the
-replicas, sends what a dead one was given to the others, and loads a new policy into all of them.
+A batch of prompts goes out in calls of bounded size. What comes back is held against what was asked for: the same
+prompts in the same order, each with all its samples. A completion in the wrong group would teach the wrong thing.
 """
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TypeVar
 
 import grpc
 
 from pinetune.api.generation.v1 import generation_pb2 as wire
 from pinetune.api.generation.v1.generation_pb2_grpc import GenerationServiceStub
 from pinetune.api.rollout.v1 import rollout_pb2
-from pinetune.client.calls import call
+from pinetune.client.calls import call, call_patient, is_serving
+from pinetune.client.prompts import Example, Prompt, Sampling, TokenSequence
 from pinetune.client.rollout import FINISH_REASON_FROM_WIRE, Completion, PolicySpan
-from pinetune.pod.errors import Unavailable
+from pinetune.pod.errors import Broken, Cancelled, from_rpc_error
 
 DESCRIBE_DEADLINE_SECONDS = 10.0
 TOKENIZE_DEADLINE_SECONDS = 120.0
@@ -27,142 +25,6 @@ LOAD_DEADLINE_SECONDS = 600.0
 PROMPTS_PER_CALL = 256
 COMPLETIONS_PER_CALL = 1024
 """Prompts and completions of one call at the most, so that it ends before its deadline and its answer is a message."""
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class ToolCall:
-    """One call of a tool in an earlier turn."""
-
-    call_id: str
-    """Identifies the call inside its turn."""
-    name: str
-    """Name of the called function."""
-    arguments_json: str
-    """The arguments, as JSON text."""
-
-
-@dataclass(frozen=True)
-class Message:
-    """One turn of a conversation."""
-
-    role: str
-    """system, developer, user, assistant or tool."""
-    content: str
-    """Its text."""
-    name: str = ""
-    """Name of the tool that answers."""
-    tool_calls: tuple[ToolCall, ...] = ()
-    """Calls that the assistant made."""
-    tool_call_id: str = ""
-    """The call that a tool's turn answers."""
-    reasoning_content: str = ""
-    """The chain of thought, kept apart from the content."""
-
-    def to_wire(self) -> rollout_pb2.Message:
-        """Spell as a message."""
-        return rollout_pb2.Message(
-            role=f"ROLE_{self.role.upper()}",
-            content=self.content,
-            name=self.name,
-            tool_calls=[
-                rollout_pb2.ToolCall(id=call.call_id, name=call.name, arguments_json=call.arguments_json)
-                for call in self.tool_calls
-            ],
-            tool_call_id=self.tool_call_id,
-            reasoning_content=self.reasoning_content,
-        )
-
-
-@dataclass(frozen=True)
-class Tool:
-    """A function that the model may call."""
-
-    name: str
-    """The function's name."""
-    description: str
-    """What it does, in words for the model."""
-    parameters_json: str
-    """JSON Schema of its arguments, as JSON text; empty for none."""
-
-    def to_wire(self) -> rollout_pb2.Tool:
-        """Spell as a message."""
-        return rollout_pb2.Tool(name=self.name, description=self.description, parameters_json=self.parameters_json)
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A prompt to sample for."""
-
-    prompt_id: str
-    """Comes back with its completions."""
-    messages: tuple[Message, ...]
-    """The conversation."""
-    tools: tuple[Tool, ...] = ()
-    """Tools that the model may call."""
-
-    def to_wire(self) -> wire.Prompt:
-        """Spell as a message."""
-        return wire.Prompt(
-            prompt_id=self.prompt_id,
-            messages=[message.to_wire() for message in self.messages],
-            tools=[tool.to_wire() for tool in self.tools],
-        )
-
-
-@dataclass(frozen=True)
-class Example:
-    """A prompt and the answer to imitate, to be tokenised."""
-
-    messages: tuple[Message, ...]
-    """The conversation."""
-    tools: tuple[Tool, ...]
-    """Tools that the model may call; they are part of what it reads."""
-    answer: str
-    """The assistant's answer; empty for the prompt alone."""
-
-    def to_wire(self) -> wire.Example:
-        """Spell as a message."""
-        return wire.Example(
-            messages=[message.to_wire() for message in self.messages],
-            tools=[tool.to_wire() for tool in self.tools],
-            answer=self.answer,
-        )
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How to sample."""
-
-    sample_count: int = 1
-    """Completions per prompt."""
-    temperature: float = 1.0
-    """0 takes the most likely token."""
-    top_p: float = 1.0
-    """Share of probability kept."""
-    top_k: int = 0
-    """Number of tokens kept; 0 means all."""
-    max_tokens: int = 512
-    """Most tokens of a completion."""
-    stop: tuple[str, ...] = ()
-    """Texts that end a completion."""
-    seed: int = 0
-    """Fixes the draws."""
-
-
-@dataclass(frozen=True)
-class TokenSequence:
-    """A prompt and the tokens after it."""
-
-    prompt_token_ids: tuple[int, ...]
-    """[P] the context."""
-    token_ids: tuple[int, ...]
-    """[T] what is imitated or scored."""
-
-    def to_wire(self) -> wire.TokenSequence:
-        """Spell as a message."""
-        return wire.TokenSequence(prompt_token_ids=self.prompt_token_ids, token_ids=self.token_ids)
 
 
 @dataclass(frozen=True)
@@ -187,11 +49,49 @@ class EngineInfo:
     """Most tokens of prompt and completion together."""
 
 
+class GenerateCall:
+    """A call of Generate under way."""
+
+    def __init__(
+        self, future: "grpc._CallFuture[wire.GenerateResponse]", prompts: Sequence[Prompt], sample_count: int
+    ) -> None:
+        self._future = future
+        self._prompts = prompts
+        self._sample_count = sample_count
+
+    def when_ended(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called once the call has ended, well or not, in a thread of gRPC's."""
+        self._future.add_done_callback(lambda _: tell())
+
+    def cancel(self) -> None:
+        """Take the call back; the service stops sampling for it."""
+        self._future.cancel()
+
+    def groups(self) -> list[list[Completion]]:
+        """Wait for the end; return the completions of each prompt, in the order of the prompts.
+
+        Raises Broken GROUPS_MISMATCH where the answer does not have each prompt with each sample once.
+        """
+        try:
+            response = self._future.result()
+        except grpc.FutureCancelledError:
+            raise Cancelled("the call was taken back", reason="CALLER_LEFT") from None
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+        _check_groups(response, self._prompts, self._sample_count)
+        return [[_completion(answer, message) for message in answer.completions] for answer in response.prompts]
+
+
 class GenerationClient:
     """Samples from one generation service."""
 
     def __init__(self, channel: grpc.Channel) -> None:
+        self._channel = channel
         self._stub = GenerationServiceStub(channel)
+
+    def is_serving(self) -> bool:
+        """Return whether the service is there and takes calls."""
+        return is_serving(self._channel)
 
     def tokenize(self, examples: Sequence[Example]) -> list[TokenSequence]:
         """Turn examples into token ids, the end-of-turn token after each answer."""
@@ -220,26 +120,28 @@ class GenerationClient:
         Conflict POLICY_TOO_OLD where the service holds an older policy than asked for.
         """
         found: list[list[Completion]] = []
-        size = max(1, min(PROMPTS_PER_CALL, COMPLETIONS_PER_CALL // sampling.sample_count))
-        for start in range(0, len(prompts), size):
-            part = prompts[start : start + size]
-            request = wire.GenerateRequest(
-                prompts=[prompt.to_wire() for prompt in part],
-                sample_count=sampling.sample_count,
-                sampling=_sampling_to_wire(sampling),
-                min_policy_version=min_policy_version,
-            )
-            response = call(self._stub.Generate, request, deadline_seconds=deadline_seconds)
-            got = [answer.prompt_id for answer in response.prompts]
-            if got != [prompt.prompt_id for prompt in part]:
-                raise AssertionError(f"asked for prompts {part[0].prompt_id}…, got {got[:3]}…")
-            found += [[_completion(answer, message) for message in answer.completions] for answer in response.prompts]
+        for part in in_calls(prompts, prompts_per_call(sampling)):
+            begun = self.begin(part, sampling, min_policy_version=min_policy_version, deadline_seconds=deadline_seconds)
+            found += begun.groups()
         return found
+
+    def begin(
+        self, prompts: Sequence[Prompt], sampling: Sampling, *, min_policy_version: int, deadline_seconds: float
+    ) -> GenerateCall:
+        """Send one call for at most `prompts_per_call` prompts, and return at once."""
+        request = wire.GenerateRequest(
+            prompts=[prompt.to_wire() for prompt in prompts],
+            sample_count=sampling.sample_count,
+            sampling=_sampling_to_wire(sampling),
+            min_policy_version=min_policy_version,
+        )
+        future = self._stub.Generate.future(request, timeout=deadline_seconds)
+        return GenerateCall(future, prompts, sampling.sample_count)
 
     def score(self, sequences: Sequence[TokenSequence]) -> list[list[float]]:
         """Return the log-probability of each token of each sequence under the held policy."""
         request = wire.ScoreRequest(sequences=[sequence.to_wire() for sequence in sequences])
-        response = call(self._stub.Score, request, deadline_seconds=SCORE_DEADLINE_SECONDS)
+        response = call_patient(self._stub.Score, request, deadline_seconds=SCORE_DEADLINE_SECONDS)
         return [list(sequence.logprobs) for sequence in response.sequences]
 
     def load_policy(self, policy_uri: str, *, policy_version: int, content_hash: str) -> PolicyState:
@@ -250,7 +152,7 @@ class GenerationClient:
             content_hash=content_hash,
             in_flight=wire.IN_FLIGHT_POLICY_FINISH,
         )
-        response = call(self._stub.LoadPolicy, request, deadline_seconds=LOAD_DEADLINE_SECONDS)
+        response = call_patient(self._stub.LoadPolicy, request, deadline_seconds=LOAD_DEADLINE_SECONDS)
         return PolicyState(response.policy.policy_version, response.policy.content_hash)
 
     def describe(self) -> EngineInfo:
@@ -262,74 +164,37 @@ class GenerationClient:
         return EngineInfo(policy, response.parameter_count, response.max_model_tokens)
 
 
-class GenerationReplicas:
-    """Several generation services that hold the same policy, used as one."""
+def prompts_per_call(sampling: Sampling) -> int:
+    """Return how many prompts one call may ask for; a prompt's completions are a group and never cut."""
+    return max(1, min(PROMPTS_PER_CALL, COMPLETIONS_PER_CALL // sampling.sample_count))
 
-    def __init__(self, replicas: Sequence[GenerationClient]) -> None:
-        if not replicas:
-            raise ValueError("at least one replica")
-        self._replicas = list(replicas)
 
-    def tokenize(self, examples: Sequence[Example]) -> list[TokenSequence]:
-        """Tokenise at the first replica that answers."""
-        return self._first_alive(lambda replica: replica.tokenize(examples))
+def in_calls(prompts: Sequence[Prompt], size: int) -> Iterator[Sequence[Prompt]]:
+    """Cut prompts into runs of at most `size`."""
+    for start in range(0, len(prompts), size):
+        yield prompts[start : start + size]
 
-    def generate(
-        self, prompts: Sequence[Prompt], sampling: Sampling, *, min_policy_version: int = 0
-    ) -> list[list[Completion]]:
-        """Sample as `GenerationClient.generate`, the prompts dealt out evenly over the replicas.
 
-        The share of a replica that cannot be reached goes to the others; with none left its error is raised.
-        """
-        shares = _deal(prompts, len(self._replicas))
-
-        def sample(position: int) -> list[list[Completion]]:
-            return self._first_alive(
-                lambda replica: replica.generate(shares[position], sampling, min_policy_version=min_policy_version),
-                start=position,
+def _check_groups(response: wire.GenerateResponse, prompts: Sequence[Prompt], sample_count: int) -> None:
+    asked, got = [prompt.prompt_id for prompt in prompts], [answer.prompt_id for answer in response.prompts]
+    if got != asked:
+        place = next((at for at, pair in enumerate(zip(asked, got, strict=False)) if pair[0] != pair[1]), len(got))
+        raise Broken(
+            f"asked for {len(asked)} prompts and got {len(got)} groups, other ones from place {place} on; group "
+            "membership decides what is learnt, so none of them is taken",
+            reason="GROUPS_MISMATCH",
+            asked=len(asked),
+            got=len(got),
+        )
+    for answer in response.prompts:
+        indexes = [completion.index for completion in answer.completions]
+        if indexes != list(range(sample_count)):
+            raise Broken(
+                f"prompt {answer.prompt_id} came back with samples {indexes[:8]} instead of 0 to {sample_count - 1}",
+                reason="GROUPS_MISMATCH",
+                asked=sample_count,
+                got=len(indexes),
             )
-
-        with ThreadPoolExecutor(max_workers=len(self._replicas)) as pool:
-            parts = list(pool.map(sample, range(len(shares))))
-        return [group for part in parts for group in part]
-
-    def score(self, sequences: Sequence[TokenSequence]) -> list[list[list[float]]]:
-        """Return each replica's log-probabilities: attestation has to see all of them."""
-        return [replica.score(sequences) for replica in self._replicas]
-
-    def load_policy(self, policy_uri: str, *, policy_version: int, content_hash: str) -> list[PolicyState]:
-        """Load into every replica and return what each then holds."""
-
-        def load(replica: GenerationClient) -> PolicyState:
-            return replica.load_policy(policy_uri, policy_version=policy_version, content_hash=content_hash)
-
-        with ThreadPoolExecutor(max_workers=len(self._replicas)) as pool:
-            return list(pool.map(load, self._replicas))
-
-    def describe(self) -> list[EngineInfo]:
-        """Return what each replica holds."""
-        return [replica.describe() for replica in self._replicas]
-
-    def _first_alive(self, use: Callable[[GenerationClient], T], *, start: int = 0) -> T:
-        """Return what the first reachable replica answers, beginning with the one at `start`."""
-        last: Unavailable | None = None
-        for offset in range(len(self._replicas)):
-            try:
-                return use(self._replicas[(start + offset) % len(self._replicas)])
-            except Unavailable as error:
-                last = error
-        assert last is not None
-        raise last
-
-
-def _deal(prompts: Sequence[Prompt], count: int) -> list[Sequence[Prompt]]:
-    """Cut `prompts` into at most `count` runs of about equal length, none empty."""
-    count = min(count, len(prompts)) or 1
-    size, rest = divmod(len(prompts), count)
-    bounds = [0]
-    for position in range(count):
-        bounds.append(bounds[-1] + size + (position < rest))
-    return [prompts[start:end] for start, end in pairwise(bounds)]
 
 
 def _sampling_to_wire(sampling: Sampling) -> wire.SamplingParams:

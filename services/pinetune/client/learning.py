@@ -12,7 +12,7 @@ from pinetune.api.learning.v1 import learning_pb2 as wire
 from pinetune.api.learning.v1.learning_pb2_grpc import LearningServiceStub
 from pinetune.api.rollout.v1 import rollout_pb2
 from pinetune.client.calls import call
-from pinetune.client.generation import TokenSequence
+from pinetune.client.prompts import TokenSequence
 from pinetune.client.rollout import FINISH_REASON_TO_WIRE, Completion
 
 OPEN_DEADLINE_SECONDS = 1800.0

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 import fsspec
 
-from pinetune.client.generation import Message, Tool, ToolCall
+from pinetune.client.prompts import Message, Tool, ToolCall
 from pinetune.jobs.prompts import MissingValueError, PromptTemplate, text_of, value_of_key
 from pinetune.jobs.rows import LISTED_MAX, Finding, Row, read_rows, refusal
 from pinetune.jobs.spec.settings import RESERVED_KEYS, DatasetSettings

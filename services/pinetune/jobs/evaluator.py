@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pinetune.client.generation import Sampling
+from pinetune.client.prompts import Sampling
 from pinetune.client.rollout import Purpose
 from pinetune.jobs.dataset import Item
 from pinetune.jobs.evaluation import measure

@@ -168,11 +168,12 @@ class Journal:
     def warn(self, message: str) -> None:
         """Add a warning to the log and to the job's events; one that does not get through stops no step."""
         log.warning(message)
-        event = wire.Event(level=wire.EVENT_LEVEL_WARN, type=wire.EVENT_TYPE_MESSAGE, message=message)
-        try:
-            self._client.append_events([event])
-        except (Transient, TimedOut):
-            log.exception("the warning did not get into the job's events")
+        self._tell(wire.EVENT_LEVEL_WARN, message)
+
+    def note(self, message: str) -> None:
+        """Add good news to the log and to the job's events, as `warn` does bad ones."""
+        log.info(message)
+        self._tell(wire.EVENT_LEVEL_INFO, message)
 
     def finish(
         self, state: wire.JobState, *, error: wire.JobError | None = None, model_uri: str = "", best: str = ""
@@ -181,6 +182,13 @@ class Journal:
         self._client.finish(
             state, error=error, model_uri=model_uri, best_checkpoint_id=best, usage=self._usage_message()
         )
+
+    def _tell(self, level: wire.EventLevel, message: str) -> None:
+        event = wire.Event(level=level, type=wire.EVENT_TYPE_MESSAGE, message=message)
+        try:
+            self._client.append_events([event])
+        except (Transient, TimedOut):
+            log.exception("this did not get into the job's events: %s", message)
 
     def _note(self, action: worker_pb2.WorkerAction) -> None:
         with self._lock:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pinetune.client.generation import TokenSequence
+from pinetune.client.prompts import TokenSequence
 from pinetune.jobs.dataset import Item
 from pinetune.jobs.plan import Plan
 from pinetune.pod.errors import InvalidInput

@@ -9,7 +9,9 @@
 The components do not know the loop; it wires them and drives them. Who waits for whom:
 
     the loop waits for   while it                    and no longer than
-    generation           samples, loads a policy     the call's deadline (client/generation.py)
+    generation           samples                     the step's deadline (client/spread.py)
+    generation           loads a policy              the call's deadline (client/generation.py)
+    a lost replica       is started again            ten minutes, with none left (client/generation_replicas.py)
     grading              grades                      the call's deadline (client/grading.py)
     learning             learns, saves               the call's deadline (client/learning.py)
     jobs                 commits                     the call's deadline (client/worker.py)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.api.jobs.v1 import worker_pb2
-from pinetune.client.generation import Sampling
+from pinetune.client.prompts import Sampling
 from pinetune.jobs.clock import Clock
 from pinetune.jobs.dataset import read_items
 from pinetune.jobs.evaluation import gives_ranks

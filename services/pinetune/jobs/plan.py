@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pinetune.api.learning.v1 import learning_pb2 as wire
-from pinetune.client.generation import Sampling, TokenSequence
+from pinetune.client.prompts import Sampling, TokenSequence
 from pinetune.jobs.data_order import batch_of_step, steps_in
 from pinetune.jobs.dataset import Item
 from pinetune.jobs.evaluation import gives_ranks

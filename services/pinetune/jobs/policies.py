@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import fsspec
 
-from pinetune.client.generation import GenerationReplicas, TokenSequence
+from pinetune.client.generation import GenerationClient
+from pinetune.client.generation_replicas import GenerationReplicas
 from pinetune.client.learning import LearningClient
+from pinetune.client.prompts import TokenSequence
 from pinetune.pod.errors import Conflict
 
 
@@ -30,6 +32,15 @@ class Policy:
     """Mean absolute difference of the canary's log-probabilities; None where nothing was compared."""
 
 
+@dataclass(frozen=True)
+class _Canary:
+    """What the learner makes of the canary under one policy."""
+
+    policy_version: int
+    sequence: TokenSequence
+    logprobs: Sequence[float]
+
+
 class Policies:
     """The policies of one job."""
 
@@ -41,6 +52,8 @@ class Policies:
         self._folder = folder
         self._max_canary_gap = max_canary_gap
         self._kept: set[str] = set()
+        self._canary: _Canary | None = None
+        generation.check_returned(self._attest_returned)
         self.current: Policy | None = None
         """The last published policy."""
 
@@ -62,15 +75,10 @@ class Policies:
         """
         uri = f"{self._folder}/v{version:06d}"
         saved = self._learning.save_policy(uri, policy_version=version)
+        # Known before the policy is loaded: a sampler that comes back under way is held against it too.
+        self._canary = _Canary(version, canary, self._learning.score([canary])[0])
         policy = self.load(uri, saved.policy_version, saved.content_hash)
-        gap = self._canary_gap(canary)
-        if not gap <= self._max_canary_gap:  # A gap that is no number is no agreement either.
-            raise Conflict(
-                f"sampler and learner disagree on policy {version}: the canary's log-probabilities differ by {gap:.3g} "
-                f"on average, above the limit pinetune.policies.max_canary_gap of {self._max_canary_gap:g}",
-                reason="POLICY_NOT_ATTESTED",
-                policy_version=version,
-            )
+        gap = self._attest(self._canary, [scored[0] for scored in self._generation.score([canary])])
         previous, self.current = self.current, Policy(version, uri, policy.content_hash, gap)
         if previous is not None and previous.uri != uri and previous.uri not in self._kept:
             delete_folder(previous.uri)
@@ -88,15 +96,28 @@ class Policies:
                 )
         return Policy(version, uri, content_hash)
 
-    def _canary_gap(self, canary: TokenSequence) -> float:
-        """Return the largest mean gap between the learner's and a sampler's log-probabilities of the canary."""
-        expected = self._learning.score([canary])[0]
+    def _attest_returned(self, replica: GenerationClient, policy_version: int) -> None:
+        """Let a sampler that came back score the canary too; a policy the learner no longer has is known by hash."""
+        if self._canary is not None and self._canary.policy_version == policy_version:
+            self._attest(self._canary, replica.score([self._canary.sequence]))
+
+    def _attest(self, canary: "_Canary", scores: Sequence[Sequence[float]]) -> float:
+        """Return the largest mean gap between the learner's and the samplers' log-probabilities of the canary."""
         gaps = []
-        for scored in self._generation.score([canary]):
-            pairs = zip(scored[0], expected, strict=True)
-            gaps.append(sum(abs(one - other) for one, other in pairs) / len(expected))
+        for scored in scores:
+            pairs = zip(scored, canary.logprobs, strict=True)
+            gaps.append(sum(abs(one - other) for one, other in pairs) / len(canary.logprobs))
         # max() may lose a NaN, and a NaN is the worst gap there is.
-        return math.nan if any(map(math.isnan, gaps)) else max(gaps)
+        gap = math.nan if any(map(math.isnan, gaps)) else max(gaps)
+        if not gap <= self._max_canary_gap:  # A gap that is no number is no agreement either.
+            raise Conflict(
+                f"sampler and learner disagree on policy {canary.policy_version}: the canary's log-probabilities "
+                f"differ by {gap:.3g} on average, above the limit pinetune.policies.max_canary_gap of "
+                f"{self._max_canary_gap:g}",
+                reason="POLICY_NOT_ATTESTED",
+                policy_version=canary.policy_version,
+            )
+        return gap
 
 
 def delete_folder(uri: str) -> None:

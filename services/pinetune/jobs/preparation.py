@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 import fsspec
 
 from pinetune.api.learning.v1 import learning_pb2
-from pinetune.client.generation import Example, GenerationReplicas, TokenSequence
+from pinetune.client.generation_replicas import GenerationReplicas
 from pinetune.client.learning import LearnerState, LearningClient
+from pinetune.client.prompts import Example, TokenSequence
 from pinetune.jobs.dataset import Item
 from pinetune.jobs.journal import Journal
 from pinetune.jobs.lengths import measured_items, refuse_too_long

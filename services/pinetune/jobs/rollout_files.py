@@ -16,7 +16,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pinetune.client.generation import Message, Tool, ToolCall
+from pinetune.client.prompts import Message, Tool, ToolCall
 from pinetune.client.rollout import Completion, FinishReason, Grade, GradeError, PolicySpan, Purpose, RewardSource
 from pinetune.pod.errors import NotFound
 

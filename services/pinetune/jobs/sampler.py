@@ -8,9 +8,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pinetune.client.generation import GenerationReplicas, Prompt, Sampling
+from pinetune.client.generation_replicas import GenerationReplicas
 from pinetune.client.grading import GradingClient
 from pinetune.client.learning import Trajectory
+from pinetune.client.prompts import Prompt, Sampling
 from pinetune.client.rollout import Completion, Grade, Purpose
 from pinetune.jobs.clock import Clock
 from pinetune.jobs.dataset import Item

@@ -3,10 +3,13 @@
 import grpc
 
 from pinetune.client.calls import wait_until_serving
-from pinetune.client.generation import GenerationClient, GenerationReplicas
+from pinetune.client.generation import GenerationClient
+from pinetune.client.generation_replicas import GenerationReplicas
 from pinetune.client.grading import GradingClient
 from pinetune.client.learning import LearningClient
+from pinetune.client.replica_set import Replica
 from pinetune.jobs.journal import Journal
+from pinetune.jobs.replica_news import ReplicaNews
 from pinetune.jobs.worker_config import WorkerSettings
 from pinetune.pod.channel import connect
 
@@ -26,8 +29,12 @@ class Services:
 
     def generation(self) -> GenerationReplicas:
         """Return the samplers once all serve."""
-        addresses = self._settings.generation_addresses.split(",")
-        return GenerationReplicas([GenerationClient(self._channel("generation", address)) for address in addresses])
+        replicas = [
+            # The launcher names its processes so, in the order of their addresses.
+            Replica(f"generation-{number}", GenerationClient(self._channel("generation", address)))
+            for number, address in enumerate(self._settings.generation_addresses.split(","))
+        ]
+        return GenerationReplicas(replicas, tell=ReplicaNews(self._journal, len(replicas)))
 
     def grading(self) -> GradingClient:
         """Return the graders once they serve."""

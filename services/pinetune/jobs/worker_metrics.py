@@ -33,6 +33,15 @@ COMPLETIONS = Counter(
     "Training completions by what became of them; ungraded ones may also be penalised.",
     ["outcome"],
 )
+REPLICAS_PRESENT = Gauge(
+    "pinetune_worker_generation_replicas", "Generation replicas that hold the current policy and may be given work."
+)
+REPLICAS_LOST = Counter("pinetune_worker_generation_replicas_lost_total", "Times that a generation replica was lost.")
+PROMPTS_MOVED = Counter(
+    "pinetune_worker_prompts_moved_total",
+    "Prompts that were sampled again because their replica was lost or busy, or a second time because it was slow.",
+    ["reason"],
+)
 STEP_PART_SECONDS = Counter("pinetune_worker_step_part_seconds_total", "Seconds of committed steps by part.", ["part"])
 
 

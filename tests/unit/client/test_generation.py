@@ -8,14 +8,8 @@ import pytest
 
 from pinetune.api.generation.v1 import generation_pb2 as wire
 from pinetune.api.rollout.v1 import rollout_pb2
-from pinetune.client.generation import (
-    COMPLETIONS_PER_CALL,
-    PROMPTS_PER_CALL,
-    GenerationClient,
-    Message,
-    Prompt,
-    Sampling,
-)
+from pinetune.client.generation import COMPLETIONS_PER_CALL, PROMPTS_PER_CALL, GenerationClient
+from pinetune.client.prompts import Message, Prompt, Sampling
 
 
 class Recording:

@@ -7,7 +7,7 @@ import pytest
 from tests.fakes.services import Calls, FakeGeneration, FakeGrading, FakeJobs, FakeLearning, Killed
 
 from pinetune.api.jobs.v1 import jobs_pb2, worker_pb2
-from pinetune.client.generation import Message
+from pinetune.client.prompts import Message
 from pinetune.jobs.clock import Clock
 from pinetune.jobs.components import Components
 from pinetune.jobs.dataset import Item

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pinetune.client.generation import Message
+from pinetune.client.prompts import Message
 from pinetune.jobs.dataset import Item
 from pinetune.jobs.plan import Plan
 from pinetune.jobs.spec import parse_spec_json

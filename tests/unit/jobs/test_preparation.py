@@ -7,7 +7,7 @@ import pytest
 from tests.fakes.services import Calls, FakeGeneration, FakeJobs, FakeLearning
 from tests.unit.jobs.test_plan import plan_of
 
-from pinetune.client.generation import Example, Message, Tool
+from pinetune.client.prompts import Example, Message, Tool
 from pinetune.jobs.dataset import Item
 from pinetune.jobs.journal import Journal
 from pinetune.jobs.plan import Plan

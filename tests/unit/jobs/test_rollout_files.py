@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pinetune.api.rollout.v1 import rollout_pb2
-from pinetune.client.generation import Message, Tool, ToolCall
+from pinetune.client.prompts import Message, Tool, ToolCall
 from pinetune.client.rollout import Completion, FinishReason, Grade, GradeError, PolicySpan, Purpose, RewardSource
 from pinetune.jobs.messages import rollout_message
 from pinetune.jobs.rollout_files import Rollout, read_rollouts, write_rollouts

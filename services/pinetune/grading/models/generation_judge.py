@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from pinetune.client.generation import GenerationClient, Message, Prompt, Sampling
+from pinetune.client.generation import GenerationClient
+from pinetune.client.prompts import Message, Prompt, Sampling
 from pinetune.client.rollout import Completion, FinishReason
 from pinetune.grading.models.attempts import Answered, AttemptError, Usage
 from pinetune.grading.models.judge_question import JudgeQuestion

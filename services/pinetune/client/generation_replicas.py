@@ -1,0 +1,144 @@
+"""Several generation services that hold the same policy, used as one.
+
+`spread.py` deals prompts out over them, `replica_set.py` looks after those that are lost. What is here keeps them
+equal: a policy goes into all of them, and one that comes back holds what the others hold before it gets work.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pinetune.client.generation import EngineInfo, GenerationClient, PolicyState
+from pinetune.client.prompts import Example, Prompt, Sampling, TokenSequence
+from pinetune.client.replica_set import Replica, ReplicaSet, Tell
+from pinetune.client.rollout import Completion
+from pinetune.client.spread import Spread
+from pinetune.pod.errors import Conflict, Unavailable
+
+RETURN_SECONDS = 600.0
+"""How long is waited, with no replica left, for one to come back: a large model is read in that time."""
+
+T = TypeVar("T")
+Check = Callable[[GenerationClient, int], None]
+"""Given a replica that came back and the policy version that it now holds; raises where it must not be used."""
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    uri: str
+    state: PolicyState
+
+
+class GenerationReplicas:
+    """Generation services used as one."""
+
+    def __init__(
+        self,
+        replicas: Sequence[Replica],
+        *,
+        tell: Tell = lambda news: None,
+        return_seconds: float = RETURN_SECONDS,
+    ) -> None:
+        self._tell = tell
+        self._members = ReplicaSet(replicas, ready=self._make_ready, tell=tell, return_seconds=return_seconds)
+        self._loading = threading.Lock()
+        """Held while policies are loaded: what comes back meanwhile waits, and then loads the new one."""
+        self._loaded: _Loaded | None = None
+        self._base: PolicyState | None = None
+        self._check: Check = lambda client, policy_version: None
+
+    def check_returned(self, check: Check) -> None:
+        """Have `check` called for each replica that came back, once it holds the policy and before it gets work."""
+        self._check = check
+
+    def tokenize(self, examples: Sequence[Example]) -> list[TokenSequence]:
+        """Tokenise at the first replica that answers."""
+        while True:
+            replica = self._members.await_some()[0]
+            try:
+                return replica.client.tokenize(examples)
+            except Unavailable as error:
+                self._members.lose(replica, error)
+
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, *, min_policy_version: int = 0
+    ) -> list[list[Completion]]:
+        """Sample as `GenerationClient.generate`, spread over the replicas by their load; see `Spread`.
+
+        Raises TimedOut after the deadline of the whole, Unavailable NO_REPLICA_LEFT where all are gone and stay away.
+        """
+        return Spread(
+            self._members, prompts, sampling, min_policy_version=min_policy_version, held=self._held, tell=self._tell
+        ).run()
+
+    def score(self, sequences: Sequence[TokenSequence]) -> list[list[list[float]]]:
+        """Return each present replica's log-probabilities: attestation has to see all of them."""
+        return self._ask_each(lambda replica: replica.client.score(sequences))
+
+    def load_policy(self, policy_uri: str, *, policy_version: int, content_hash: str) -> list[PolicyState]:
+        """Load into every present replica and return what each then holds; a lost one loads it when it is back."""
+        with self._loading:
+            loaded = self._loaded = _Loaded(policy_uri, PolicyState(policy_version, content_hash))
+            states = self._try_each(lambda replica: self._load(replica, loaded))
+        return states or [one.policy for one in self._members.await_some() if one.policy is not None]
+
+    def describe(self) -> list[EngineInfo]:
+        """Return what each present replica holds. Raises Conflict REPLICAS_DIFFER where that is not the same."""
+        found = self._ask_each(lambda replica: replica.client.describe())
+        if len({info.policy for info in found}) > 1:
+            held = ", ".join(f"policy {one.policy.policy_version} ({one.policy.content_hash[:12]}…)" for one in found)
+            raise Conflict(f"the generation replicas hold different policies: {held}", reason="REPLICAS_DIFFER")
+        if self._loaded is None:
+            self._base = found[0].policy
+        return found
+
+    def close(self) -> None:
+        """Look after lost replicas no more."""
+        self._members.close()
+
+    @property
+    def _held(self) -> int:
+        return 0 if self._loaded is None else self._loaded.state.policy_version
+
+    def _make_ready(self, replica: Replica) -> None:
+        """Bring a replica that came back to where the others are. Raises Conflict POLICY_NOT_ATTESTED."""
+        with self._loading:
+            expected = self._base if self._loaded is None else self._loaded.state
+            if self._loaded is None:
+                state = replica.policy = replica.client.describe().policy
+            else:
+                state = self._load(replica, self._loaded)
+            if expected is not None and state != expected:
+                raise Conflict(
+                    f"{replica.name} came back with policy {state.policy_version} ({state.content_hash[:12]}…), the "
+                    f"others hold policy {expected.policy_version} ({expected.content_hash[:12]}…)",
+                    reason="POLICY_NOT_ATTESTED",
+                    policy_version=expected.policy_version,
+                )
+            self._check(replica.client, state.policy_version)
+
+    def _load(self, replica: Replica, loaded: "_Loaded") -> PolicyState:
+        version, content_hash = loaded.state.policy_version, loaded.state.content_hash
+        replica.policy = replica.client.load_policy(loaded.uri, policy_version=version, content_hash=content_hash)
+        return replica.policy
+
+    def _ask_each(self, use: Callable[[Replica], T]) -> list[T]:
+        """Return what each present replica answers, at least one."""
+        while not (found := self._try_each(use)):
+            self._members.await_some()
+        return found
+
+    def _try_each(self, use: Callable[[Replica], T]) -> list[T]:
+        """Return what each present replica answers; one that cannot be reached is lost."""
+
+        def ask(replica: Replica) -> list[T]:
+            try:
+                return [use(replica)]
+            except Unavailable as error:
+                self._members.lose(replica, error)
+                return []
+
+        with ThreadPoolExecutor(max_workers=len(self._members.replicas)) as pool:
+            return [answer for answers in pool.map(ask, self._members.present()) for answer in answers]

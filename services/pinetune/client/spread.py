@@ -1,0 +1,217 @@
+"""Deals the prompts of a step out over replicas, by load, until each has its completions once.
+
+Prompts are cut into units of a few; each replica pulls the next one as soon as it has ended one. A unit goes back to
+the others when its replica is lost or busy, and is sent a second time when it takes far longer than the others did; the
+first answer wins and the other call is cancelled. So nothing enters a step twice, whoever answers late.
+
+Draws derive from seed, prompt id and sample index: which replica answers changes float noise and nothing else. With one
+replica nothing is cut beyond what a call may hold: the batch of a call decides last bits, so the same step is always
+the same calls.
+"""
+
+import queue
+import statistics
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pinetune.client.calls import busy_pause
+from pinetune.client.generation import GENERATE_DEADLINE_SECONDS, GenerateCall, in_calls, prompts_per_call
+from pinetune.client.prompts import Prompt, Sampling
+from pinetune.client.replica_set import Moved, Replica, ReplicaSet, Tell
+from pinetune.client.rollout import Completion
+from pinetune.pod.errors import Busy, Cancelled, Conflict, TimedOut, Unavailable
+
+UNITS_PER_REPLICA = 4
+"""Units that each replica's fair share is cut into: what a slow one holds up is at most this part of a share."""
+CALLS_PER_REPLICA = 2
+"""Calls open at one replica: one is sampled, the next is there when it ends."""
+SLOW_FACTOR = 3.0
+"""A unit is slow once it has taken this many times the median of those that have ended …"""
+SLOW_SECONDS_MIN = 5.0
+"""… and at least so long; sampling twice costs more than waiting a moment."""
+SLOW_UNITS_MIN = 2
+"""… once so many have ended, so that there is a pace to speak of."""
+LOOK_SECONDS = 0.25
+"""How often is looked for replicas that are back and for units that are slow."""
+
+
+@dataclass(eq=False)
+class _Unit:
+    """A few prompts that are sampled in one call."""
+
+    place: int
+    """Its position among the units."""
+    prompts: Sequence[Prompt]
+    """The prompts."""
+    flights: "list[_Flight]" = field(default_factory=list)
+    """The calls under way for it; two where one is slow."""
+    groups: list[list[Completion]] | None = None
+    """The answer that came first."""
+
+
+@dataclass(eq=False)
+class _Flight:
+    """A unit's call at a replica."""
+
+    unit: _Unit
+    replica: Replica
+    call: GenerateCall
+    sent_time: float
+
+
+class Spread:
+    """One batch of prompts on its way over the replicas; the deadline of the whole is kept here."""
+
+    def __init__(
+        self,
+        members: ReplicaSet,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        *,
+        min_policy_version: int,
+        held: int,
+        tell: Tell,
+        deadline_seconds: float | None = None,
+    ) -> None:
+        """`held` is the policy version that the replicas were given last."""
+        self._members, self._sampling, self._tell = members, sampling, tell
+        self._min_policy_version, self._held = min_policy_version, held
+        replica_count, size = len(members.replicas), prompts_per_call(sampling)
+        # As many full calls as one replica would need, each with the time that a call has.
+        self._deadline_seconds = deadline_seconds or GENERATE_DEADLINE_SECONDS * max(1, -(-len(prompts) // size))
+        self._give_up = time.monotonic() + self._deadline_seconds
+        self._calls_per_replica = 1
+        if replica_count > 1:
+            size = min(size, max(1, -(-len(prompts) // (replica_count * UNITS_PER_REPLICA))))
+            self._calls_per_replica = CALLS_PER_REPLICA
+        self._units = [_Unit(place, part) for place, part in enumerate(in_calls(prompts, size))]
+        self._waiting = deque(self._units)
+        self._flights: list[_Flight] = []
+        self._ended: queue.SimpleQueue[_Flight] = queue.SimpleQueue()
+        self._seconds: list[float] = []
+        """How long the units took that have ended."""
+        self._paused_until: dict[Replica, float] = {}
+
+    def run(self) -> list[list[Completion]]:
+        """Return the completions of each prompt, in the order of the prompts."""
+        try:
+            while any(unit.groups is None for unit in self._units):
+                self._refuse_lateness()
+                self._send()
+                if not self._flights and not self._members.present():
+                    self._members.await_some()
+                    continue
+                self._take_ended()
+        finally:
+            for flight in self._flights:
+                flight.call.cancel()
+        return [group for unit in self._units for group in unit.groups or ()]
+
+    def _send(self) -> None:
+        """Give every replica that has room its next unit."""
+        now = time.monotonic()
+        open_calls = Counter(flight.replica for flight in self._flights)
+        replicas = [one for one in self._members.present() if self._paused_until.get(one, 0.0) <= now]
+        # One call each before anybody gets a second: the last units go to whoever has least to do.
+        for depth in range(self._calls_per_replica):
+            for replica in replicas:
+                if open_calls[replica] == depth and (unit := self._next_unit(replica, idle=depth == 0)) is not None:
+                    self._begin(unit, replica)
+                    open_calls[replica] += 1
+
+    def _next_unit(self, replica: Replica, *, idle: bool) -> _Unit | None:
+        if self._waiting:
+            return self._waiting.popleft()
+        slow = self._slow_flight(replica) if idle else None
+        if slow is None:
+            return None
+        self._tell(Moved(slow.replica.name, _ids(slow.unit), "slow"))
+        return slow.unit
+
+    def _slow_flight(self, replica: Replica) -> _Flight | None:
+        """Return the call at another replica that has taken longest, where that is too long; None where all is well."""
+        if len(self._seconds) < SLOW_UNITS_MIN:
+            return None
+        bound = max(SLOW_SECONDS_MIN, SLOW_FACTOR * statistics.median(self._seconds))
+        limit = time.monotonic() - bound
+        slow = [
+            flight
+            for flight in self._flights
+            if flight.sent_time < limit and len(flight.unit.flights) == 1 and flight.replica is not replica
+        ]
+        return min(slow, key=lambda flight: flight.sent_time, default=None)
+
+    def _begin(self, unit: _Unit, replica: Replica) -> None:
+        now = time.monotonic()
+        begun = replica.client.begin(
+            unit.prompts,
+            self._sampling,
+            min_policy_version=self._min_policy_version,
+            deadline_seconds=max(self._give_up - now, 0.0),
+        )
+        flight = _Flight(unit, replica, begun, now)
+        unit.flights.append(flight)
+        self._flights.append(flight)
+        begun.when_ended(lambda: self._ended.put(flight))
+
+    def _take_ended(self) -> None:
+        """Take up a call that has ended; wait a moment for one."""
+        try:
+            flight = self._ended.get(timeout=LOOK_SECONDS)
+        except queue.Empty:
+            return
+        self._flights.remove(flight)
+        flight.unit.flights.remove(flight)
+        if flight.unit.groups is not None:
+            return  # The other call of the unit was first.
+        try:
+            flight.unit.groups = flight.call.groups()
+        except Busy as error:
+            self._paused_until[flight.replica] = time.monotonic() + busy_pause(error)
+            self._put_back(flight, "busy")
+        except (Unavailable, Cancelled) as error:
+            # Nobody here has cancelled it: a pod that stops cuts off what outlives its grace.
+            self._members.lose(flight.replica, error)
+            self._put_back(flight, "lost")
+        except Conflict as error:
+            if error.reason != "POLICY_TOO_OLD" or self._held < self._min_policy_version:
+                raise
+            # It was started anew between two calls, and holds what it was started with.
+            self._members.lose(flight.replica, Unavailable(error.message, reason="REPLICA_RESTARTED"))
+            self._put_back(flight, "lost")
+        except TimedOut as error:
+            raise self._too_late() from error
+        else:
+            self._seconds.append(time.monotonic() - flight.sent_time)
+            for other in flight.unit.flights:
+                other.call.cancel()
+
+    def _put_back(self, flight: _Flight, reason: str) -> None:
+        if not flight.unit.flights:
+            self._waiting.appendleft(flight.unit)
+            self._tell(Moved(flight.replica.name, _ids(flight.unit), reason))
+
+    def _refuse_lateness(self) -> None:
+        if time.monotonic() >= self._give_up:
+            raise self._too_late()
+
+    def _too_late(self) -> TimedOut:
+        missing = sum(len(unit.prompts) for unit in self._units if unit.groups is None)
+        now = time.monotonic()
+        held = ", ".join(
+            f"{flight.replica.name} has {len(flight.unit.prompts)} for {now - flight.sent_time:.0f} s"
+            for flight in self._flights
+        )
+        lost = ", ".join(f"{one.name} is lost ({one.why})" for one in self._members.replicas if not one.present)
+        return TimedOut(
+            f"completions of {missing} prompts are missing after {self._deadline_seconds:g} s: "
+            f"{'; '.join(part for part in (held, lost) if part) or 'no replica took them'}",
+            reason="SAMPLING_TOO_SLOW",
+            missing=missing,
+        )
+
+
+def _ids(unit: _Unit) -> tuple[str, ...]:
+    return tuple(prompt.prompt_id for prompt in unit.prompts)

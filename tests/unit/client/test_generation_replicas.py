@@ -1,0 +1,316 @@
+"""Many replicas as one: who gets which prompts, and what becomes of those whose replica dies, has no room or is slow.
+
+The replicas are real servers on real ports; a test ends them and starts them again on the same port.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from tests.fakes.replicas import FakeReplica
+
+from pinetune.api.generation.v1 import generation_pb2 as wire
+from pinetune.client import spread
+from pinetune.client.generation import GenerationClient
+from pinetune.client.generation_replicas import GenerationReplicas
+from pinetune.client.prompts import Message, Prompt, Sampling, TokenSequence
+from pinetune.client.replica_set import Back, Lost, Moved, News
+from pinetune.client.rollout import Completion
+from pinetune.client.spread import Spread
+from pinetune.pod.errors import Broken, Busy, Conflict, InvalidInput, TimedOut, Unavailable
+
+PATIENCE_SECONDS = 20.0
+SAMPLING = Sampling(sample_count=2)
+
+
+class Group:
+    """Some replicas, the client of all, and what it told."""
+
+    def __init__(self, count: int, return_seconds: float) -> None:
+        self.fakes = [FakeReplica(f"generation-{number}") for number in range(count)]
+        self.news: list[News] = []
+        self.told = threading.Condition()
+        self.client = GenerationReplicas(
+            [fake.replica for fake in self.fakes], tell=self.tell, return_seconds=return_seconds
+        )
+        self.client.describe()
+
+    def tell(self, news: News) -> None:
+        with self.told:
+            self.news.append(news)
+            self.told.notify_all()
+
+    def wait_for(self, kind: type[News]) -> News:
+        with self.told:
+            assert self.told.wait_for(lambda: any(isinstance(one, kind) for one in self.news), PATIENCE_SECONDS)
+            return next(one for one in self.news if isinstance(one, kind))
+
+    def close(self) -> None:
+        self.client.close()
+        for fake in self.fakes:
+            fake.close()
+
+    @property
+    def asked(self) -> list[str]:
+        return [prompt_id for fake in self.fakes for ids in fake.asked for prompt_id in ids]
+
+
+Make = Callable[..., Group]
+
+
+@pytest.fixture
+def group() -> Iterator[Make]:
+    made: list[Group] = []
+
+    def make(count: int, *, return_seconds: float = PATIENCE_SECONDS) -> Group:
+        made.append(Group(count, return_seconds))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def prompts(count: int) -> list[Prompt]:
+    return [Prompt(f"p{number}", (Message("user", "2 + 2?"),)) for number in range(count)]
+
+
+def check_complete(groups: list[list[Completion]], count: int) -> None:
+    """Each prompt in its place, with each sample once."""
+    assert [[one.completion_id for one in group] for group in groups] == [
+        [f"p{number}-0", f"p{number}-1"] for number in range(count)
+    ]
+
+
+def test_one_replica_gets_the_whole_step_in_one_call(group: Make) -> None:
+    one = group(1)
+    check_complete(one.client.generate(prompts(100), SAMPLING), 100)
+    assert one.fakes[0].asked == [[f"p{number}" for number in range(100)]]
+    assert one.news == []
+
+
+def test_what_one_replica_is_asked_is_what_a_client_without_replicas_asks(group: Make) -> None:
+    one, plain = group(1), group(1)
+    one.client.generate(prompts(600), SAMPLING)
+    plain.fakes[0].replica.client.generate(prompts(600), SAMPLING)
+    assert one.fakes[0].asked == plain.fakes[0].asked
+    assert [len(ids) for ids in one.fakes[0].asked] == [256, 256, 88]
+
+
+def test_replicas_pull_units_and_a_quick_one_does_most(group: Make) -> None:
+    pair = group(2)
+    first_is_done = threading.Event()
+
+    def wait_for_the_other(request: wire.GenerateRequest, call: int) -> None:
+        assert first_is_done.wait(PATIENCE_SECONDS)
+
+    def note(request: wire.GenerateRequest, call: int) -> None:
+        if call == 6:  # Two of eight are open at the slow one, and all others came here.
+            first_is_done.set()
+
+    pair.fakes[0].before, pair.fakes[1].before = wait_for_the_other, note
+    check_complete(pair.client.generate(prompts(32), SAMPLING), 32)
+    assert [len(fake.asked) for fake in pair.fakes] == [2, 6]
+    assert {len(ids) for fake in pair.fakes for ids in fake.asked} == {4}
+    assert sorted(pair.asked) == sorted(f"p{number}" for number in range(32)), "each prompt once"
+
+
+def test_the_prompts_of_a_replica_that_dies_are_sampled_by_the_others_once(group: Make) -> None:
+    trio = group(3)
+    victim = trio.fakes[1]
+    may_die = threading.Event()
+
+    def die(request: wire.GenerateRequest, call: int) -> None:
+        may_die.set()
+        trio.wait_for(Lost)
+
+    victim.before = die
+    killer = threading.Thread(target=lambda: (may_die.wait(PATIENCE_SECONDS), victim.end()))
+    killer.start()
+    check_complete(trio.client.generate(prompts(48), SAMPLING), 48)
+    killer.join(PATIENCE_SECONDS)
+    lost = trio.wait_for(Lost)
+    assert isinstance(lost, Lost)
+    assert (lost.replica, lost.present_count) == ("generation-1", 2)
+    moved = {name for news in trio.news if isinstance(news, Moved) for name in news.prompt_ids}
+    assert moved >= {prompt_id for ids in victim.asked for prompt_id in ids}
+    assert len(moved) <= 4 * spread.CALLS_PER_REPLICA, "only what it had was moved"
+    elsewhere = [name for fake in (trio.fakes[0], trio.fakes[2]) for ids in fake.asked for name in ids]
+    assert sorted(elsewhere) == sorted(f"p{number}" for number in range(48)), "the others sampled each prompt once"
+
+
+def test_a_replica_without_room_is_left_alone_for_as_long_as_it_says(group: Make) -> None:
+    pair = group(2)
+
+    def refuse(request: wire.GenerateRequest, call: int) -> None:
+        raise Busy("no room", reason="ENGINE_BUSY", retry_after_seconds=600.0)
+
+    pair.fakes[0].before = refuse
+    check_complete(pair.client.generate(prompts(32), SAMPLING), 32)
+    assert len(pair.fakes[0].asked) <= spread.CALLS_PER_REPLICA, "it is not asked again"
+    assert {news.reason for news in pair.news if isinstance(news, Moved)} == {"busy"}
+
+
+def test_a_single_replica_without_room_is_asked_again_when_it_said(group: Make) -> None:
+    one = group(1)
+
+    def refuse_twice(request: wire.GenerateRequest, call: int) -> None:
+        if call <= 2:
+            raise Busy("no room", reason="ENGINE_BUSY", retry_after_seconds=0.01)
+
+    one.fakes[0].before = refuse_twice
+    check_complete(one.client.generate(prompts(8), SAMPLING), 8)
+    assert len(one.fakes[0].asked) == 3
+
+
+def test_a_unit_that_takes_far_too_long_is_sent_elsewhere_and_its_first_call_cancelled(
+    group: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spread, "SLOW_SECONDS_MIN", 0.3)
+    pair = group(2)
+    over = threading.Event()
+
+    def hang(request: wire.GenerateRequest, call: int) -> None:
+        over.wait(PATIENCE_SECONDS)
+
+    pair.fakes[0].before = hang
+    try:
+        check_complete(pair.client.generate(prompts(32), SAMPLING), 32)
+        assert pair.fakes[0].cancelled.wait(PATIENCE_SECONDS), "the slow call is taken back"
+    finally:
+        over.set()
+    again = {name for news in pair.news if isinstance(news, Moved) for name in news.prompt_ids}
+    assert again == {name for ids in pair.fakes[0].asked for name in ids}
+    assert {news.reason for news in pair.news if isinstance(news, Moved)} == {"slow"}
+
+
+def test_the_last_replica_is_waited_for_and_loads_the_policy_before_it_gets_work(group: Make) -> None:
+    one = group(1)
+    fake = one.fakes[0]
+    one.client.load_policy("/policies/3", policy_version=3, content_hash="three")
+    checked: list[tuple[int, int]] = []
+    one.client.check_returned(lambda client, version: checked.append((version, len(fake.asked))))
+
+    def die_once(request: wire.GenerateRequest, call: int) -> None:
+        if call == 1:
+            one.wait_for(Lost)
+
+    fake.before = die_once
+    restarted = threading.Thread(target=lambda: (wait_until_asked(fake), fake.end(), fake.begin()))
+    restarted.start()
+    check_complete(one.client.generate(prompts(8), SAMPLING, min_policy_version=3), 8)
+    restarted.join(PATIENCE_SECONDS)
+    assert checked == [(3, 1)], "attested after it came back and before the second call"
+    assert fake.policy.policy_version == 3
+    assert [len(ids) for ids in fake.asked] == [8, 8]
+    back = one.wait_for(Back)
+    assert isinstance(back, Back)
+    assert (back.policy_version, back.present_count) == (3, 1)
+
+
+def wait_until_asked(fake: FakeReplica) -> None:
+    for _ in range(2000):
+        if fake.asked:
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("nobody asked")
+
+
+def test_a_replica_that_was_started_anew_between_two_steps_gets_the_policy_first(group: Make) -> None:
+    pair = group(2)
+    pair.client.load_policy("/policies/3", policy_version=3, content_hash="three")
+    pair.fakes[1].end()
+    pair.fakes[1].begin()
+    check_complete(pair.client.generate(prompts(32), SAMPLING, min_policy_version=3), 32)
+    pair.wait_for(Back)
+    assert {fake.policy.policy_version for fake in pair.fakes} == {3}
+
+
+def test_a_replica_that_fails_its_attestation_ends_the_step(group: Make) -> None:
+    one = group(1)
+    one.client.load_policy("/policies/3", policy_version=3, content_hash="three")
+
+    def refuse(client: GenerationClient, version: int) -> None:
+        raise Conflict("it scores the canary differently", reason="POLICY_NOT_ATTESTED")
+
+    one.client.check_returned(refuse)
+    one.fakes[0].end()
+    one.fakes[0].begin()
+    with pytest.raises(Conflict, match="canary"):
+        one.client.generate(prompts(4), SAMPLING, min_policy_version=3)
+    assert len(one.fakes[0].asked) <= 1
+
+
+def test_a_replica_that_is_gone_while_a_policy_is_loaded_loads_it_when_it_is_back(group: Make) -> None:
+    pair = group(2)
+    pair.fakes[0].end()
+    states = pair.client.load_policy("/policies/3", policy_version=3, content_hash="three")
+    assert [state.policy_version for state in states] == [3]
+    assert pair.client.score([TokenSequence((1,), (2, 3))]) == [[[-0.5, -0.5]]]
+    pair.fakes[0].begin()
+    pair.wait_for(Back)
+    assert pair.fakes[0].policy.content_hash == "three"
+
+
+def test_with_no_replica_left_the_error_says_which_died_and_why(group: Make) -> None:
+    pair = group(2, return_seconds=1.0)
+    for fake in pair.fakes:
+        fake.end()
+    with pytest.raises(Unavailable) as caught:
+        pair.client.generate(prompts(4), SAMPLING)
+    assert caught.value.reason == "NO_REPLICA_LEFT"
+    assert "none came back within 1 s: generation-0, lost " in caught.value.message
+    assert "generation-1, lost " in caught.value.message
+
+
+def test_the_whole_step_has_a_deadline_that_names_who_holds_it_up(group: Make) -> None:
+    pair = group(2)
+    over = threading.Event()
+    for fake in pair.fakes:
+        fake.before = lambda request, call: over.wait(PATIENCE_SECONDS) and None
+    step = Spread(
+        pair.client._members, prompts(8), SAMPLING, min_policy_version=0, held=0, tell=pair.tell, deadline_seconds=0.5
+    )
+    try:
+        with pytest.raises(TimedOut, match=r"completions of 8 prompts are missing after 0\.5 s") as caught:
+            step.run()
+    finally:
+        over.set()
+    assert caught.value.reason == "SAMPLING_TOO_SLOW"
+
+
+@pytest.mark.parametrize("fault", ["a prompt twice", "a sample twice", "a sample too few"])
+def test_an_answer_with_the_wrong_groups_is_refused(group: Make, fault: str) -> None:
+    pair = group(2)
+
+    def spoil(response: wire.GenerateResponse) -> None:
+        match fault:
+            case "a prompt twice":
+                response.prompts[0].prompt_id = response.prompts[-1].prompt_id
+            case "a sample twice":
+                response.prompts[0].completions[1].index = 0
+            case "a sample too few":
+                del response.prompts[0].completions[1]
+
+    pair.fakes[0].after = spoil
+    with pytest.raises(Broken) as caught:
+        pair.client.generate(prompts(16), SAMPLING)
+    assert caught.value.reason == "GROUPS_MISMATCH"
+
+
+def test_what_is_wrong_with_the_request_is_raised_at_once(group: Make) -> None:
+    pair = group(2)
+
+    def refuse(request: wire.GenerateRequest, call: int) -> None:
+        raise InvalidInput("too long", reason="PROMPT_TOO_LONG")
+
+    pair.fakes[0].before = refuse
+    with pytest.raises(InvalidInput, match="too long"):
+        pair.client.generate(prompts(16), SAMPLING)
+
+
+def test_replicas_that_hold_different_policies_are_refused(group: Make) -> None:
+    pair = group(2)
+    pair.fakes[1].policy = wire.PolicyState(policy_version=0, content_hash="other")
+    with pytest.raises(Conflict, match="hold different policies"):
+        pair.client.describe()
