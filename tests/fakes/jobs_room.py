@@ -29,7 +29,7 @@ from pinetune.client.worker import WorkerClient
 from pinetune.jobs.bell import Bell
 from pinetune.jobs.creating import Creator
 from pinetune.jobs.grader_check import GraderCheck
-from pinetune.jobs.launcher.base import Exit, WorkOrder
+from pinetune.jobs.launcher.base import Exit, Restart, RestartLimit, WorkOrder
 from pinetune.jobs.orders import OrderDesk
 from pinetune.jobs.scheduler import Limits, Scheduler
 from pinetune.jobs.service import JobsServicer
@@ -87,7 +87,7 @@ class FakeLauncher:
         self.refusal: PinetuneError | None = None
         self.held_up: dict[str, str] = {}
         self._alive: dict[str, int] = {}
-        self._exits: list[Exit] = []
+        self._news: list[Exit | Restart] = []
 
     def launch(self, order: WorkOrder) -> None:
         if self.refusal is not None:
@@ -98,9 +98,9 @@ class FakeLauncher:
     def stop(self, work_id: str, *, grace_seconds: float) -> None:
         self.stopped.append(work_id)
 
-    def poll(self) -> list[Exit]:
-        exits, self._exits = self._exits, []
-        return exits
+    def poll(self) -> list[Exit | Restart]:
+        news, self._news = self._news, []
+        return news
 
     def running(self) -> frozenset[str]:
         return frozenset(self._alive)
@@ -115,7 +115,12 @@ class FakeLauncher:
         self, work_id: str, *, process: str = "worker", code: int = -9, log_lines: Sequence[str] = ("the last line",)
     ) -> None:
         """Let the processes of some work be gone."""
-        self._exits.append(Exit(work_id, self._alive.pop(work_id), process, code, log_lines))
+        self._news.append(Exit(work_id, self._alive.pop(work_id), process, code, log_lines))
+
+    def restart(self, work_id: str, *, process: str = "generation-0", code: int = -9) -> None:
+        """Let one replica have died and be started again."""
+        limit = RestartLimit(3, 600.0)
+        self._news.append(Restart(work_id, self._alive[work_id], process, code, ["the last line"], 1, limit))
 
 
 @dataclass

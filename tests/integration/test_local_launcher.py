@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import pytest
 
-from pinetune.jobs.launcher.base import Engine, Exit, WorkOrder
+from pinetune.jobs.launcher.base import Engine, Exit, Restart, RestartLimit, WorkOrder
 from pinetune.jobs.launcher.local import LocalLauncher
 from pinetune.pod.errors import Broken
 
@@ -25,6 +25,7 @@ STUBBORN = (
 ENGINE = Engine(name="transformers", device="cpu", dtype="float32", replicas=2, threads=1)
 ORDER = WorkOrder("ftjob-1", 1, learns=True, model_uri="/models/base", makes_model=True, engine=ENGINE)
 PATIENCE_SECONDS = 20.0
+LIMIT = RestartLimit(2, 600.0)
 
 Launch = Callable[..., LocalLauncher]
 T = TypeVar("T")
@@ -45,6 +46,7 @@ def launcher(tmp_path: Path) -> Iterator[Launch]:
                 jobs_address="127.0.0.1:1",
                 grading_address="127.0.0.1:2",
                 stop_grace_seconds=0.2,
+                restart_limit=LIMIT,
                 command=command,
             )
         )
@@ -78,7 +80,14 @@ def wait_for(look: Callable[[], T]) -> T:
 
 def exit_of(launcher: LocalLauncher) -> Exit:
     (end,) = wait_for(launcher.poll)
+    assert isinstance(end, Exit)
     return end
+
+
+def restart_of(launcher: LocalLauncher) -> Restart:
+    (restart,) = wait_for(launcher.poll)
+    assert isinstance(restart, Restart)
+    return restart
 
 
 def is_gone(pid: int) -> bool:
@@ -142,7 +151,51 @@ def test_when_the_worker_is_done_its_services_are_stopped(launcher: Launch) -> N
     assert started.running() == frozenset()
 
 
-@pytest.mark.parametrize("victim", ["learning", "generation-1", "worker"])
+def test_a_replica_that_dies_is_started_again_alone_with_its_ports(launcher: Launch, tmp_path: Path) -> None:
+    started = launcher()
+    started.launch(ORDER)
+    before, targets = pids(started), (tmp_path / "run" / "targets.json").read_text()
+    log_of(tmp_path, "generation-1", "}")
+    os.kill(before["generation-1"], signal.SIGKILL)
+    restart = restart_of(started)
+    assert (restart.work_id, restart.attempt, restart.process) == ("ftjob-1", 1, "generation-1")
+    assert (restart.code, restart.count, restart.limit) == (-signal.SIGKILL, 1, LIMIT)
+    after = pids(started)
+    assert {name for name in before if before[name] != after[name]} == {"generation-1"}
+    assert not any(is_gone(pid) for pid in after.values())
+    first, second = log_of(tmp_path, "generation-1", "}\n{").splitlines()
+    assert json.loads(first) == json.loads(second), "it is told the same, its ports among it"
+    assert (tmp_path / "run" / "targets.json").read_text() == targets
+
+
+def test_a_replica_that_dies_too_often_takes_the_others_along(launcher: Launch) -> None:
+    started = launcher()
+    started.launch(ORDER)
+    for count in (1, 2):
+        os.kill(pids(started)["generation-0"], signal.SIGKILL)
+        assert restart_of(started).count == count
+    os.kill(pids(started)["generation-1"], signal.SIGKILL)
+    assert restart_of(started).count == 1, "each replica has restarts of its own"
+    children = pids(started)
+    os.kill(children["generation-0"], signal.SIGKILL)
+    assert exit_of(started).process == "generation-0"
+    assert all(is_gone(pid) for pid in children.values())
+
+
+def test_a_replica_that_refuses_its_settings_is_not_started_again(launcher: Launch) -> None:
+    started = launcher(generation="print('cannot start: no such model'); raise SystemExit(2)")
+    started.launch(ORDER)
+    assert exit_of(started).refusal == "no such model"
+
+
+def test_replicas_that_are_stopped_stay_away(launcher: Launch) -> None:
+    started = launcher()
+    started.launch(ORDER)
+    started.stop("ftjob-1", grace_seconds=5)
+    assert exit_of(started).work_id == "ftjob-1"
+
+
+@pytest.mark.parametrize("victim", ["learning", "worker"])
 def test_a_process_that_is_killed_takes_the_others_along(launcher: Launch, victim: str) -> None:
     started = launcher()
     started.launch(ORDER)
@@ -167,7 +220,12 @@ def test_a_program_that_is_not_there_leaves_no_process_behind(tmp_path: Path) ->
         return [sys.executable, "-c", PATIENT] if room == "learning" else ["/no/such/program"]
 
     launcher = LocalLauncher(
-        data_dir=tmp_path, jobs_address="", grading_address="", stop_grace_seconds=0.2, command=command
+        data_dir=tmp_path,
+        jobs_address="",
+        grading_address="",
+        stop_grace_seconds=0.2,
+        restart_limit=LIMIT,
+        command=command,
     )
     with pytest.raises(Broken, match="/no/such/program") as caught:
         launcher.launch(ORDER)
@@ -179,10 +237,10 @@ def test_children_die_with_a_launcher_that_is_killed(tmp_path: Path) -> None:
     script = f"""
 import sys, time
 from pathlib import Path
-from pinetune.jobs.launcher.base import Engine, WorkOrder
+from pinetune.jobs.launcher.base import Engine, RestartLimit, WorkOrder
 from pinetune.jobs.launcher.local import LocalLauncher
 launcher = LocalLauncher(data_dir=Path({str(tmp_path)!r}), jobs_address="", grading_address="", stop_grace_seconds=1,
-                         command=lambda room: [sys.executable, "-c", {PATIENT!r}])
+                         restart_limit=RestartLimit(0, 1), command=lambda room: [sys.executable, "-c", {PATIENT!r}])
 engine = Engine("", "", "", 1, None)
 launcher.launch(WorkOrder("ftjob-1", 1, learns=True, model_uri="", makes_model=False, engine=engine))
 (group,) = launcher._groups.values()

@@ -10,7 +10,7 @@ from pinetune.jobs.bell import Bell
 from pinetune.jobs.config import JobsSettings
 from pinetune.jobs.creating import Creator
 from pinetune.jobs.grader_check import GraderCheck
-from pinetune.jobs.launcher.base import Launcher
+from pinetune.jobs.launcher.base import Launcher, RestartLimit
 from pinetune.jobs.launcher.local import Command, LocalLauncher, module_command
 from pinetune.jobs.orders import OrderDesk
 from pinetune.jobs.scheduler import Limits, Scheduler
@@ -76,6 +76,7 @@ def make_launcher(settings: JobsSettings, jobs_address: str, command: Command) -
             jobs_address=jobs_address,
             grading_address=settings.grading_address,
             stop_grace_seconds=settings.stop_grace_seconds,
+            restart_limit=RestartLimit(settings.replica_restarts_max, settings.replica_restart_seconds),
             command=command,
         )
     if settings.pod_templates is None:

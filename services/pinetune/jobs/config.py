@@ -40,6 +40,11 @@ class JobsSettings(RoomSettings, env_prefix="PINETUNE_JOBS_"):
     """How long a worker may take to end by itself after a job was cancelled."""
     heartbeat_timeout_seconds: float = Field(default=180.0, gt=0)
     """A worker that was not heard of for this long is taken for dead and started again."""
+    replica_restarts_max: int = Field(default=3, ge=0)
+    """How often a generation replica that dies is started again alone within `replica_restart_seconds`; then its job's
+    processes end together, and the job goes on from its last checkpoint."""
+    replica_restart_seconds: float = Field(default=600.0, gt=0)
+    """The time that `replica_restarts_max` is counted over."""
     stop_grace_seconds: float = Field(default=10.0, ge=0)
     """How long processes may take to end after they were told to, before they are killed."""
 

@@ -51,6 +51,9 @@ EVENTS = Counter("pinetune_jobs_events_total", "Events of jobs.", ["level"])
 ENDINGS = Counter("pinetune_jobs_endings_total", "Jobs and evaluations that ended.", ["kind", "state"])
 LAUNCHES = Counter("pinetune_jobs_launches_total", "Workers started.", ["kind"])
 RESTARTS = Counter("pinetune_jobs_restarts_total", "Workers started again because they had died.", ["kind"])
+REPLICA_RESTARTS = Counter(
+    "pinetune_jobs_replica_restarts_total", "Generation replicas started again alone because they had died."
+)
 SCHEDULER_FAILURES = Counter(
     "pinetune_jobs_scheduler_failures_total", "Rounds of the scheduler that failed; each is a fault of ours."
 )

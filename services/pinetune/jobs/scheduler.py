@@ -16,7 +16,7 @@ from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.jobs import events, metrics
 from pinetune.jobs.bell import Bell
 from pinetune.jobs.ending import end_work
-from pinetune.jobs.launcher.base import Exit, Launcher
+from pinetune.jobs.launcher.base import Exit, Launcher, Restart
 from pinetune.jobs.moments import now
 from pinetune.jobs.states import State, Wish
 from pinetune.jobs.store.database import Database
@@ -78,8 +78,11 @@ class Scheduler:
 
     def look(self) -> None:
         """Do what is to be done now; the thread does this over and over."""
-        for end in self._launcher.poll():
-            self._after_exit(end)
+        for news in self._launcher.poll():
+            if isinstance(news, Restart):
+                self._tell_restart(news)
+            else:
+                self._after_exit(news)
         with self._database.read() as connection:
             running = list_works(connection, State.RUNNING)
         for work in running:
@@ -102,6 +105,18 @@ class Scheduler:
                 metrics.SCHEDULER_FAILURES.inc()
                 log.exception("a round of the scheduler failed")
             self._queue.wait(rung, timeout_seconds=LOOK_SECONDS if self._launcher.running() else IDLE_SECONDS)
+
+    def _tell_restart(self, restart: Restart) -> None:
+        """Put the death of a replica, and its successor, into the job's story."""
+        metrics.REPLICA_RESTARTS.inc()
+        sentence = (
+            f"{restart.process} ended with {_code(restart.code)}; it alone is started again, restart {restart.count} "
+            f"of {restart.limit.count} within {restart.limit.seconds:g} s{_tail(restart.log_lines)}"
+        )
+        with self._database.write() as connection:
+            work = get_work(connection, restart.work_id)
+            events.record(connection, work, sentence, moment=now(), level=wire.EVENT_LEVEL_WARN)
+        self._news.ring()
 
     def _after_exit(self, end: Exit) -> None:
         """End work whose processes are gone, or start it again, unless its worker has said how it ended."""
@@ -129,7 +144,7 @@ class Scheduler:
             fault = Fault("SETTINGS_REFUSED", f"{end.process} refused its settings: {end.refusal}")
             end_work(connection, work, State.FAILED, moment=moment, fault=fault)
             return None
-        tail = "".join(f"\n    {line}" for line in end.log_lines)
+        tail = _tail(end.log_lines)
         if work.restart_count >= work.max_restarts:
             message = f"attempt {work.attempt}: {how}, and {work.restart_count} restarts are all it may have{tail}"
             fault = Fault("WORKER_DIED", message)
@@ -227,6 +242,10 @@ class Scheduler:
             for state in State:
                 gauge.labels(str(state)).set(counts.get((kind, state), 0))
         metrics.QUEUE_LENGTH.set(sum(counts.get((kind, State.QUEUED), 0) for kind in (JOB, EVALUATION)))
+
+
+def _tail(log_lines: Sequence[str]) -> str:
+    return "".join(f"\n    {line}" for line in log_lines)
 
 
 def _code(code: int) -> str:

@@ -67,6 +67,19 @@ def test_a_worker_that_died_is_started_again_and_its_end_is_told(room: Room) -> 
     )
 
 
+def test_a_replica_that_was_started_again_is_told_and_the_attempt_goes_on(room: Room) -> None:
+    job = room.create_job()
+    worker = room.take(job.job_id)
+    room.launcher.restart(job.job_id, process="generation-1", code=-9)
+    room.scheduler.look()
+    assert last_message(room, job) == (
+        "generation-1 ended with signal 9; it alone is started again, restart 1 of 3 within 600 s\n    the last line"
+    )
+    worker.commit_step(training_step(1), wire.Usage())
+    assert room.client.get_job(job.job_id).attempt == 1
+    assert len(room.launcher.orders) == 1
+
+
 def test_after_the_last_restart_the_job_has_failed(room: Room) -> None:
     settings = {"dataset": {"prompt": "{{item.question}}"}, "policies": {"max_restarts": 1}}
     job = room.create_job(pinetune=settings)

@@ -11,6 +11,11 @@ CANNOT_START = "cannot start: "
 PORT_UNUSABLE = "PORT_UNUSABLE"
 
 
+def is_refusal(code: int) -> bool:
+    """Return whether a process ended because it refused its settings."""
+    return code == EXIT_MISCONFIGURED
+
+
 @dataclass(frozen=True)
 class Engine:
     """Where and how precisely to compute."""
@@ -64,14 +69,49 @@ class Exit:
     def refusal(self) -> str:
         """What a process says that refused its settings, as its successor would too; empty for any other end."""
         # A port may be taken between its choice and its use; the successor gets another.
-        if self.code != EXIT_MISCONFIGURED or any(PORT_UNUSABLE in line for line in self.log_lines):
+        if not is_refusal(self.code) or any(PORT_UNUSABLE in line for line in self.log_lines):
             return ""
         said = [line for line in self.log_lines if CANNOT_START in line] or self.log_lines
         return said[-1].partition(CANNOT_START)[2] or said[-1] if said else "it does not say why"
 
 
+@dataclass(frozen=True)
+class RestartLimit:
+    """How often a process that may be restarted alone is."""
+
+    count: int
+    """Restarts …"""
+    seconds: float
+    """… within so long; the next death ends the attempt, for what dies that often dies again."""
+
+
+@dataclass(frozen=True)
+class Restart:
+    """A generation replica died and was started again under its address, while the attempt goes on."""
+
+    work_id: str
+    """The job or the evaluation."""
+    attempt: int
+    """Which start of it."""
+    process: str
+    """`generation-0` …"""
+    code: int
+    """The exit code of the one that died; negative for the signal that killed it."""
+    log_lines: Sequence[str]
+    """The last lines of its log."""
+    count: int
+    """Which restart of this process it is, of those within the limit's time."""
+    limit: RestartLimit
+    """How many it may have."""
+
+
 class Launcher(Protocol):
-    """Runs attempts. Called by one thread; no method waits for a process."""
+    """Runs attempts. Called by one thread; no method waits for a process.
+
+    The processes of an attempt live and die together, but for generation replicas: one that dies is started again
+    alone, reachable under the same address, until it dies too often. On Kubernetes that is a container's own restart
+    policy, seen in `restartCount` and `lastState`.
+    """
 
     def launch(self, order: WorkOrder) -> None:
         """Start the processes; raises a PinetuneError where that is not possible, and leaves none behind."""
@@ -81,8 +121,8 @@ class Launcher(Protocol):
         """Ask the processes to end, and kill those that have not after the grace; `poll` tells when all are gone."""
         ...
 
-    def poll(self) -> list[Exit]:
-        """Return the attempts whose processes are all gone since the last call."""
+    def poll(self) -> "list[Exit | Restart]":
+        """Return what happened since the last call: attempts whose processes are all gone, and replicas restarted."""
         ...
 
     def running(self) -> frozenset[str]:

@@ -1,4 +1,7 @@
-"""The processes of one attempt on this machine. They live and die together: the first to end takes the others along."""
+"""The processes of one attempt on this machine. They live and die together: the first to end takes the others along.
+
+Generation replicas are the exception: one that dies is started again alone, with its ports, as often as is allowed.
+"""
 
 import logging
 import os
@@ -9,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pinetune.jobs.launcher.base import Exit
+from pinetune.jobs.launcher.base import Exit, Restart, RestartLimit, is_refusal
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,8 @@ class ProcessPlan:
     """All of its environment."""
     metrics_port: int
     """Where its /metrics is."""
+    restarts_alone: bool = False
+    """Whether it is started again by itself when it dies; else the attempt ends with it."""
 
 
 @dataclass(frozen=True)
@@ -49,18 +54,31 @@ class RunningProcess:
 class ProcessGroup:
     """One attempt's processes."""
 
-    def __init__(self, work_id: str, attempt: int, *, log_folder: Path, stop_grace_seconds: float) -> None:
+    def __init__(
+        self,
+        work_id: str,
+        attempt: int,
+        *,
+        log_folder: Path,
+        stop_grace_seconds: float,
+        restart_limit: RestartLimit,
+    ) -> None:
         self.work_id = work_id
         self.attempt = attempt
         self.processes: list[RunningProcess] = []
         """Those that were started, the worker last."""
         self._log_folder = log_folder
         self._stop_grace_seconds = stop_grace_seconds
+        self._restart_limit = restart_limit
+        self._restart_times: dict[str, list[float]] = {}
         self._first: RunningProcess | None = None
         self._kill_time: float | None = None
 
     def start(self, plan: ProcessPlan) -> None:
         """Start a process; raises OSError where that is not possible."""
+        self.processes.append(self._started(plan))
+
+    def _started(self, plan: ProcessPlan) -> RunningProcess:
         self._log_folder.mkdir(parents=True, exist_ok=True)
         path = self._log_folder / f"{plan.name}-{self.attempt}.log"
         with path.open("ab") as log_file:
@@ -73,7 +91,7 @@ class ProcessGroup:
                 # A Ctrl-C at the terminal is for us; the children are stopped in order.
                 start_new_session=True,
             )
-        self.processes.append(RunningProcess(plan, popen, path))
+        return RunningProcess(plan, popen, path)
 
     def stop(self, *, grace_seconds: float) -> None:
         """Ask all to end; `poll` kills those that have not after the grace. A second call may only shorten it."""
@@ -82,6 +100,39 @@ class ProcessGroup:
         for process in self._alive():
             _close_stdin(process)
             process.popen.send_signal(signal.SIGTERM)
+
+    def restart_dead(self) -> list[Restart]:
+        """Start generation replicas again that died, unless the attempt ends anyhow; `poll` ends it where none may."""
+        ended = [process for process in self.processes if process.popen.poll() is not None]
+        stopping = self._first is not None or self._kill_time is not None
+        if stopping or not all(self._may_restart(process) for process in ended):
+            return []
+        return [restart for process in ended if (restart := self._restarted(process)) is not None]
+
+    def _may_restart(self, process: RunningProcess) -> bool:
+        # What refuses its settings, its port among them, would do so again.
+        if not process.plan.restarts_alone or is_refusal(process.popen.returncode):
+            return False
+        since = time.monotonic() - self._restart_limit.seconds
+        recent = [moment for moment in self._restart_times.get(process.plan.name, ()) if moment > since]
+        self._restart_times[process.plan.name] = recent
+        return len(recent) < self._restart_limit.count
+
+    def _restarted(self, process: RunningProcess) -> Restart | None:
+        """Start a process again; None where that is not possible, which ends the attempt."""
+        code, lines = process.popen.returncode, last_lines(process.log_file)
+        _close_stdin(process)
+        try:
+            successor = self._started(process.plan)
+        except OSError:
+            log.exception("%s of %s cannot be started again", process.plan.name, self.work_id)
+            return None
+        self.processes[self.processes.index(process)] = successor
+        times = self._restart_times[process.plan.name]
+        times.append(time.monotonic())
+        return Restart(
+            self.work_id, self.attempt, process.plan.name, code, lines, count=len(times), limit=self._restart_limit
+        )
 
     def poll(self) -> Exit | None:
         """Look after the processes; returns the attempt's exit once all are gone."""

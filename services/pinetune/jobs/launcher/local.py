@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from pinetune.jobs.launcher.base import Exit, WorkOrder
+from pinetune.jobs.launcher.base import Exit, Restart, RestartLimit, WorkOrder
 from pinetune.jobs.launcher.group import ProcessGroup, ProcessPlan
 from pinetune.jobs.launcher.ports import LOOPBACK, free_ports
 from pinetune.jobs.launcher.room_settings import Addresses, generation_settings, learning_settings, worker_settings
@@ -41,12 +41,14 @@ class LocalLauncher:
         jobs_address: str,
         grading_address: str,
         stop_grace_seconds: float,
+        restart_limit: RestartLimit,
         command: Command = module_command,
     ) -> None:
         self._data_dir = data_dir
         self._jobs_address = jobs_address
         self._grading_address = grading_address
         self._stop_grace_seconds = stop_grace_seconds
+        self._restart_limit = restart_limit
         self._command = command
         self._groups: dict[str, ProcessGroup] = {}
         self._write_targets()
@@ -56,7 +58,11 @@ class LocalLauncher:
         assert order.work_id not in self._groups, "the scheduler waits for the end of the last attempt"
         folder = self._data_dir / "jobs" / order.work_id / "logs"
         group = ProcessGroup(
-            order.work_id, order.attempt, log_folder=folder, stop_grace_seconds=self._stop_grace_seconds
+            order.work_id,
+            order.attempt,
+            log_folder=folder,
+            stop_grace_seconds=self._stop_grace_seconds,
+            restart_limit=self._restart_limit,
         )
         try:
             for plan in self._plans(order):
@@ -74,14 +80,15 @@ class LocalLauncher:
         if work_id in self._groups:
             self._groups[work_id].stop(grace_seconds=grace_seconds)
 
-    def poll(self) -> list[Exit]:
-        """Return the attempts whose processes are all gone since the last call."""
+    def poll(self) -> list[Exit | Restart]:
+        """Return what happened since the last call: attempts whose processes are all gone, and replicas restarted."""
+        restarts = [restart for group in self._groups.values() for restart in group.restart_dead()]
         exits = [end for group in self._groups.values() if (end := group.poll()) is not None]
         for end in exits:
             del self._groups[end.work_id]
         if exits:
             self._write_targets()
-        return exits
+        return [*restarts, *exits]
 
     def running(self) -> frozenset[str]:
         """Return the work that has processes."""
@@ -108,7 +115,8 @@ class LocalLauncher:
         def add(name: str, room: str, settings: Mapping[str, str]) -> None:
             grpc_port, metrics_port = next(ports), next(ports)
             environment = _environment(grpc_port, metrics_port, order.engine.threads) | dict(settings)
-            plans.append(ProcessPlan(name, room, self._command(room), environment, metrics_port))
+            alone = room == "generation"
+            plans.append(ProcessPlan(name, room, self._command(room), environment, metrics_port, restarts_alone=alone))
             addresses.setdefault(room, []).append(f"{LOOPBACK}:{grpc_port}")
 
         if order.learns:
