@@ -22,6 +22,11 @@ class Batch:
         return self.prompts[place], sample_index
 
 
+def batch_tokens(batch: Batch, prompt_lengths: Sequence[int], max_tokens: int) -> int:
+    """Return the tokens of a batch in the cache once its last token is sampled, padding included."""
+    return len(batch.rows) * (max(prompt_lengths[prompt] for prompt in batch.prompts) + max_tokens)
+
+
 def plan_batches(
     prompt_lengths: Sequence[int], sample_count: int, max_tokens: int, token_budget: int, *, padding: bool
 ) -> Iterator[Batch]:

@@ -61,6 +61,8 @@ class Decoder:
     """How many ids it has to see to find a stop string that ends in the last of them."""
     cancelled: Callable[[], bool]
     """Whether the caller has left."""
+    begun: Callable[[], None] = lambda: None
+    """Told when the first token of a batch is sampled."""
     hears: Callable[[int, int, int, float], None] | None = None
     """Told prompt, sample index, token id and log-probability of each token that does not end its row, as soon as it is
     sampled; None where nobody listens."""
@@ -75,6 +77,8 @@ class Decoder:
             forbidden = ends if position < self.sampling.min_tokens else None
             tokens_B, logprobs_B = draw(logits_BV, rows.uniforms_TB[position], self.sampling, forbidden)
             rows.record(position, tokens_B, logprobs_B, (tokens_B[:, None] == ends).any(1))
+            if position == 0:
+                self.begun()
             # A listener must not hear what a stop string cuts off, so every token is looked at for him.
             if self.hears is not None or (position + 1) % LOOK_UP_TOKENS == 0:
                 self._look_up(rows, position + 1)

@@ -129,6 +129,8 @@ class Caller:
     """Asked every few tokens; once it says False the call ends with the error Cancelled."""
     min_policy_version: int = 0
     """The oldest policy version that may answer; an older one raises Conflict POLICY_TOO_OLD."""
+    begun: Callable[[], None] = lambda: None
+    """Told when the first token of a batch of the call is sampled, by the engine's thread; must not wait."""
     hears: Callable[[SampledTokens], None] | None = None
     """Told of tokens as soon as they are sampled, in order within each completion; None where nobody listens. It is
     called by the engine's thread and must not wait."""

@@ -16,6 +16,7 @@ from pinetune.generation.answers import completions_message, policy_message
 from pinetune.generation.conversation import Example, Message
 from pinetune.generation.engine import Caller, Engine, Prompt, Sampled, SamplingParams
 from pinetune.generation.limits import checked_sampling
+from pinetune.generation.outcomes import failures_counted, first_token_timer
 from pinetune.generation.requests import (
     read_examples,
     read_in_flight,
@@ -40,6 +41,7 @@ class GenerationService(GenerationServiceServicer):
         engine.generate([Prompt("readiness", first)], 1, SamplingParams(max_tokens=1))
         self._engine = engine
         metrics.POLICY_VERSION.set(engine.describe().policy.policy_version)
+        metrics.show_load(engine)
 
     def close(self) -> None:
         """Give the engine's memory back."""
@@ -57,12 +59,14 @@ class GenerationService(GenerationServiceServicer):
 
     def Generate(self, request: wire.GenerateRequest, context: grpc.ServicerContext) -> wire.GenerateResponse:
         """Sample a batch."""
+        note_token = first_token_timer()
         _refuse_what_comes_later(request)
         sample_count = read_sample_count(request.sample_count)
         sampling = checked_sampling(request.sampling, request.response_format)
         prompts = read_prompts(self._held, request.prompts, sampling)
-        caller = Caller(context.is_active, request.min_policy_version)
-        sampled = self._held.generate(prompts, sample_count, sampling, caller)
+        caller = Caller(context.is_active, request.min_policy_version, begun=note_token)
+        with failures_counted(len(prompts) * sample_count):
+            sampled = self._held.generate(prompts, sample_count, sampling, caller)
         _count(prompts, sampled)
         return wire.GenerateResponse(
             prompts=[completions_message(*pair) for pair in zip(prompts, sampled.groups, strict=True)],

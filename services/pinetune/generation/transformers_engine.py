@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 import transformers
 
-from pinetune.generation.batches import plan_batches
+from pinetune.generation.batches import batch_tokens, plan_batches
 from pinetune.generation.causal_model import CausalModel
 from pinetune.generation.conversation import Example, TokenisedExample
 from pinetune.generation.decoding import Decoder, SampledRow
@@ -32,6 +32,7 @@ from pinetune.generation.engine import (
     TokenSequence,
     refuse_old_policy,
 )
+from pinetune.generation.kv_memory import KvMemory
 from pinetune.generation.listening import Listening
 from pinetune.generation.pretrained import load_pretrained
 from pinetune.generation.scoring import score
@@ -65,6 +66,10 @@ class EngineOptions:
     """Whether the hub may not be asked."""
     waiting_calls_max: int = 8
     """Calls that may wait while another is served."""
+    waiting_tokens_max: int = 1_048_576
+    """Tokens that those may come to, prompts and room for answers."""
+    kv_cache_bytes_max: int = 0
+    """Bytes for keys and values; 0 for most of the memory that is free once the model is loaded."""
 
 
 class TransformersEngine:
@@ -87,7 +92,8 @@ class TransformersEngine:
         self._end_token_ids = tuple(sorted({*pretrained.end_token_ids, self._tokenisation.end_of_turn_token_id}))
         self._model = CausalModel(pretrained.model)
         self._weights = HeldWeights(pretrained.model, threads=torch.get_num_threads())
-        self._turns = Turns(options.waiting_calls_max)
+        self._turns = Turns(options.waiting_calls_max, options.waiting_tokens_max)
+        self._memory = KvMemory(self._model, options.kv_cache_bytes_max)
 
     def tokenise(self, examples: Sequence[Example]) -> list[TokenisedExample]:
         """Return the token ids of prompts and answers."""
@@ -106,7 +112,8 @@ class TransformersEngine:
                 "response_format: the transformers engine does not constrain its answers; leave it out or use vllm",
                 reason="RESPONSE_FORMAT_UNSUPPORTED",
             )
-        with self._turns.take(caller.waits, len(prompts) * sample_count):
+        token_count = sample_count * sum(len(prompt.token_ids) + sampling.max_tokens for prompt in prompts)
+        with self._turns.take(caller.waits, len(prompts) * sample_count, token_count):
             policy = self._weights.state
             refuse_old_policy(policy, caller.min_policy_version)
             began = time.monotonic()
@@ -154,8 +161,8 @@ class TransformersEngine:
         )
 
     def load(self) -> EngineLoad:
-        """Return how busy it is; memory for keys and values is reserved a batch at a time and never short."""
-        return EngineLoad(self._turns.running_count, self._turns.waiting_count, kv_cache_usage=0.0)
+        """Return how busy it is; memory for keys and values is reserved a batch at a time."""
+        return EngineLoad(self._turns.running_count, self._turns.waiting_count, kv_cache_usage=self._memory.usage)
 
     def close(self) -> None:
         """Nothing to give back: the process ends with its memory."""
@@ -167,16 +174,23 @@ class TransformersEngine:
         drawn_count = 1 if sampling.temperature == 0.0 else sample_count
         listening = Listening(caller, self._weights.state.policy_version)
         decoder = self._decoder(sampling, caller, listening)
-        batches = plan_batches(
-            [len(prompt.token_ids) for prompt in prompts],
-            drawn_count,
-            sampling.max_tokens,
-            self._options.max_batch_tokens,
-            padding=self._model.takes_padding,
-        )
+        lengths = [len(prompt.token_ids) for prompt in prompts]
+        batches = [
+            (batch, batch_tokens(batch, lengths, sampling.max_tokens))
+            for batch in plan_batches(
+                lengths,
+                drawn_count,
+                sampling.max_tokens,
+                self._options.max_batch_tokens,
+                padding=self._model.takes_padding,
+            )
+        ]
+        self._memory.admit(max(token_count for _, token_count in batches))
         completions: dict[tuple[int, int], SampledCompletion] = {}
-        for batch in batches:
-            for row in decoder.decode(batch, prompts):
+        for batch, token_count in batches:
+            with self._memory.reserved(token_count):
+                rows = decoder.decode(batch, prompts)
+            for row in rows:
                 completions[row.prompt, row.sample_index] = self._completion(row, sampling.stop)
         groups = [
             [completions[prompt, index % drawn_count] for index in range(sample_count)]
@@ -200,6 +214,7 @@ class TransformersEngine:
             # A token is at least a byte of text, and one more may be cut by the window's edge.
             stop_window_tokens=max((len(stop.encode()) + 1 for stop in sampling.stop), default=0),
             cancelled=lambda: not caller.waits(),
+            begun=caller.begun,
             hears=listening.token if listening.active else None,
         )
 

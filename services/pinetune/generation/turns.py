@@ -1,10 +1,12 @@
-"""Who uses the engine and who waits for it, first come, first served; refuses callers once too many wait.
+"""Who uses the engine and who waits for it, first come, first served; refuses callers once too much waits.
 
 An engine does one thing at a time, and a pod has a fixed number of threads: callers without end would hold them all,
-and nobody could even ask how busy the engine is.
+and nobody could even ask how busy the engine is. What waits is bounded twice: in calls, and in tokens, since a call of
+a thousand long answers is not one of a short one. A refusal says when to come again, by the pace that was measured.
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,28 +18,38 @@ from pinetune.pod.errors import Busy, Cancelled
 # How often one who waits looks whether his caller still does.
 LOOK_SECONDS = 0.5
 RETRY_SECONDS = 1.0
+"""When to come again while no pace is known."""
+RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 0.1, 60.0
+PACE_MEMORY = 0.7
+"""How much of the pace stays when a turn has ended; the rest is that turn's."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Turn:
     completion_count: int
+    token_count: int
 
 
 class Turns:
     """The queue for one engine; its head has the engine."""
 
-    def __init__(self, waiting_max: int) -> None:
+    def __init__(self, waiting_max: int, waiting_tokens_max: int) -> None:
         self._waiting_max = waiting_max
+        self._waiting_tokens_max = waiting_tokens_max
         self._queue: deque[_Turn] = deque()
         self._changed = threading.Condition()
+        self._began = 0.0
+        self._pace: float | None = None
+        """Tokens a second, by the turns that have ended; None before the first."""
 
     @contextmanager
-    def take(self, wanted: Callable[[], bool], completion_count: int = 0) -> Iterator[None]:
+    def take(self, wanted: Callable[[], bool], completion_count: int = 0, token_count: int = 0) -> Iterator[None]:
         """Wait for the engine and have it inside the block, to sample so many completions or for another use.
 
-        Raises Busy where too many wait already, Cancelled once `wanted` says that the caller does not wait any more.
+        `token_count` is what the use may come to, prompts and room for answers. Raises Busy where too much waits
+        already, Cancelled once `wanted` says that the caller does not wait any more.
         """
-        turn = _Turn(completion_count)
+        turn = _Turn(completion_count, token_count)
         with self._changed:
             self._join(turn)
             try:
@@ -48,13 +60,16 @@ class Turns:
             except BaseException:
                 self._leave(turn)
                 raise
-            metrics.COMPLETIONS_RUNNING.set(completion_count)
+            self._began = time.monotonic()
         try:
             yield
-        finally:
+        except BaseException:
             with self._changed:
-                metrics.COMPLETIONS_RUNNING.set(0)
                 self._leave(turn)
+            raise
+        with self._changed:
+            self._note_pace(turn)
+            self._leave(turn)
 
     @property
     def running_count(self) -> int:
@@ -76,13 +91,44 @@ class Turns:
                 f"{self._waiting_max} calls wait for the engine already; repeat the call later or start more replicas "
                 "(PINETUNE_GENERATION_WAITING_CALLS_MAX)",
                 reason="ENGINE_BUSY",
-                retry_after_seconds=RETRY_SECONDS,
+                retry_after_seconds=self._seconds_until_gone(self._queue[0].token_count),
                 limit=self._waiting_max,
             )
+        waiting = turn.token_count + sum(one.token_count for one in list(self._queue)[1:])
+        # One that waits for nobody else takes the engine next, however large it is.
+        if len(self._queue) > 1 and waiting > self._waiting_tokens_max:
+            raise Busy(
+                f"{turn.token_count} more tokens would make {waiting} that wait for the engine, above the "
+                f"{self._waiting_tokens_max} that may (PINETUNE_GENERATION_WAITING_TOKENS_MAX); repeat the call later "
+                "or start more replicas",
+                reason="ENGINE_BUSY",
+                retry_after_seconds=self._seconds_until_gone(
+                    self._queue[0].token_count + waiting - self._waiting_tokens_max
+                ),
+                limit=self._waiting_tokens_max,
+                given=waiting,
+            )
         self._queue.append(turn)
-        metrics.REQUESTS_WAITING.set(len(self._queue))
+        self._show()
+
+    def _seconds_until_gone(self, token_count: int) -> float:
+        """Return when so many tokens, those of the running turn first, will have been worked off."""
+        if self._pace is None:
+            return RETRY_SECONDS
+        seconds = token_count / self._pace - (time.monotonic() - self._began)
+        return min(max(seconds, RETRY_SECONDS_MIN), RETRY_SECONDS_MAX)
+
+    def _note_pace(self, turn: _Turn) -> None:
+        seconds = time.monotonic() - self._began
+        if turn.token_count and seconds > 0:
+            pace = turn.token_count / seconds
+            self._pace = pace if self._pace is None else PACE_MEMORY * self._pace + (1 - PACE_MEMORY) * pace
 
     def _leave(self, turn: _Turn) -> None:
         self._queue.remove(turn)
-        metrics.REQUESTS_WAITING.set(len(self._queue))
+        self._show()
         self._changed.notify_all()
+
+    def _show(self) -> None:
+        metrics.REQUESTS_RUNNING.set(min(len(self._queue), 1))
+        metrics.REQUESTS_WAITING.set(max(len(self._queue) - 1, 0))
