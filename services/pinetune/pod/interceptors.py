@@ -1,6 +1,6 @@
 """What happens around every call, whatever the room: token, trace, readiness, errors, counts.
 
-In order: the trace of the caller becomes current, the token is checked, a pod that is still starting says so, the
+In order: the trace of the caller becomes current, the token is checked, a pod that starts or stops says so, the
 handler runs, and what it raised becomes a status. Health and reflection pass untouched: probes and `grpcurl` carry no
 token, and a probe's open `Watch` would count as a call in flight for ever.
 """
@@ -27,6 +27,8 @@ Asked = TypeVar("Asked")
 """A request, or an iterator over them."""
 Handler: TypeAlias = "grpc.RpcMethodHandler[Request, Response]"
 
+SUCCESSOR_SECONDS = 5.0
+"""When a call that a stopping pod refuses is worth repeating: a small pod is started again in about that time."""
 OPEN_SERVICES = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")
 # Not a method's own name: a label per misspelt method would let a caller grow the metrics without end.
 UNKNOWN_METHOD = "unknown"
@@ -73,6 +75,7 @@ class PodInterceptor(grpc.ServerInterceptor):
     def __init__(self, token: str | None, started: threading.Event) -> None:
         self._token = token
         self._started = started
+        self._stopping = False
         self.calls = CallsInFlight()
 
     def intercept_service(
@@ -91,11 +94,21 @@ class PodInterceptor(grpc.ServerInterceptor):
         return self._wrapped(handler, _Call(self, method.removeprefix("/"), handler_call_details))
 
     def admit(self, metadata: tokens.Metadata) -> None:
-        """Raise Denied without the shared token, Unavailable while the pod starts."""
+        """Raise Denied without the shared token, Unavailable while the pod starts or stops."""
         if self._token is not None:
             tokens.check(self._token, metadata)
         if not self._started.is_set():
             raise Unavailable("this pod is still starting; repeat the call", reason="POD_STARTING")
+        if self._stopping:
+            raise Unavailable(
+                "this pod is stopping and takes no new calls; repeat the call, for another pod or its successor",
+                reason="POD_STOPPING",
+                retry_after_seconds=SUCCESSOR_SECONDS,
+            )
+
+    def refuse_new(self) -> None:
+        """Take no new calls from now on; those being handled go on."""
+        self._stopping = True
 
     def _wrapped(self, handler: Handler[Request, Response], call: _Call) -> Handler[Request, Response]:
         # Four branches and no table: only so do the types of the four kinds stay apart.

@@ -17,6 +17,8 @@ from pinetune.pod.settings import PodSettings
 
 # What a handler may still need for its last lines once gRPC has cancelled its call.
 STRAGGLER_SECONDS = 1.0
+# What the last bytes of answers may need on their way out.
+SENDING_SECONDS = 1.0
 # Keepalive pings of `channel.connect` come every 30 s; without this a server answers them with "too many pings".
 PING_INTERVAL_MS_MIN = 10_000
 
@@ -59,13 +61,17 @@ class Listener:
         self._health.set_serving(True)
 
     def drain(self, grace_seconds: float) -> bool:
-        """Say NOT_SERVING, take no new calls, wait for those in flight.
+        """Say NOT_SERVING, take no new calls, wait for those in flight; cancel what outlives the grace period.
 
-        False where a call outlived the grace period, was cancelled and still holds its thread.
+        False where a cancelled call still holds its thread.
         """
         self._health.close()
-        # This wait ends by itself, since gRPC cancels what is left after the grace period; the bound is for its bugs.
-        self._server.stop(grace_seconds).wait(grace_seconds + STRAGGLER_SECONDS)
+        # The port stays open meanwhile: probes hear NOT_SERVING and callers when to come again, from us and not from a
+        # closed socket.
+        self._interceptor.refuse_new()
+        all_ended = self._interceptor.calls.wait_until_none(grace_seconds)
+        # Answers that are written but not yet sent still need a moment. The wait is bounded against gRPC's bugs.
+        self._server.stop(SENDING_SECONDS if all_ended else None).wait(SENDING_SECONDS + STRAGGLER_SECONDS)
         return self._interceptor.calls.wait_until_none(STRAGGLER_SECONDS)
 
     def close(self) -> None:

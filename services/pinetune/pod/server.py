@@ -11,7 +11,8 @@
 
 A pod is: one gRPC port with the services, `grpc.health.v1` and reflection; one HTTP port with /metrics; threads that
 handle calls. It serves until SIGTERM, SIGINT, the end of stdin (where asked) or `Pod.stop()`; then it says NOT_SERVING,
-takes no new calls, lets those in flight finish within the grace period, runs the shutdown callbacks and exits with 0.
+refuses new calls (UNAVAILABLE, POD_STOPPING, with a hint when to come again), lets those in flight finish within the
+grace period and cancels the rest, runs the shutdown callbacks and exits with 0.
 `start` is the same without signals, for tests and for processes that hold several pods.
 """
 

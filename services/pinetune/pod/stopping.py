@@ -11,6 +11,7 @@ import threading
 from types import FrameType
 
 STDIN = 0
+LOOK_SECONDS = 1.0
 
 
 class StartupInterrupted(BaseException):
@@ -35,7 +36,13 @@ class StopRequests:
 
     def wait(self) -> str:
         """Return why the pod is to stop, once it is."""
-        return self._reasons.get()
+        while True:
+            try:
+                # Not without end: a signal between the last look of Python and the wait itself is handled only once the
+                # wait is over.
+                return self._reasons.get(timeout=LOOK_SECONDS)
+            except queue.Empty:
+                continue
 
     def listen_to_signals(self) -> None:
         """Take SIGTERM and SIGINT as requests, in the main thread; a second one of a kind ends the process at once."""
