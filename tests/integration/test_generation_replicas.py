@@ -22,8 +22,8 @@ from pinetune.pod.channel import connect
 from pinetune.pod.server import PodSettings, start
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_SECONDS = 200.0
-ITEMS, SAMPLES, STEPS = 16, 24, 3
+PATIENCE_SECONDS = 240.0
+ITEMS, SAMPLES, STEPS = 16, 16, 2
 pytestmark = pytest.mark.timeout(2 * PATIENCE_SECONDS)
 
 
@@ -74,7 +74,7 @@ def create_job(client: JobsClient, replicas: int) -> str:
         "pinetune": {
             "dataset": {"prompt": "{{item.question}}"},
             "warm_up": {"epochs": 1, "batch_size": ITEMS},
-            "sampling": {"samples_per_prompt": SAMPLES, "max_tokens": 160},
+            "sampling": {"samples_per_prompt": SAMPLES, "max_tokens": 120},
             "evaluation": {"final_comparison": False},
             "engine": {"replicas": replicas, "threads": 1},
             "nano": {

@@ -4,7 +4,6 @@
 equal: a policy goes into all of them, and one that comes back holds what the others hold before it gets work.
 """
 
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -43,8 +42,6 @@ class GenerationReplicas:
     ) -> None:
         self._tell = tell
         self._members = ReplicaSet(replicas, ready=self._make_ready, tell=tell, return_seconds=return_seconds)
-        self._loading = threading.Lock()
-        """Held while policies are loaded: what comes back meanwhile waits, and then loads the new one."""
         self._loaded: _Loaded | None = None
         self._base: PolicyState | None = None
         self._check: Check = lambda client, policy_version: None
@@ -79,7 +76,8 @@ class GenerationReplicas:
 
     def load_policy(self, policy_uri: str, *, policy_version: int, content_hash: str) -> list[PolicyState]:
         """Load into every present replica and return what each then holds; a lost one loads it when it is back."""
-        with self._loading:
+        # One that comes back meanwhile waits, and then loads this policy.
+        with self._members.arrivals:
             loaded = self._loaded = _Loaded(policy_uri, PolicyState(policy_version, content_hash))
             states = self._try_each(lambda replica: self._load(replica, loaded))
         return states or [one.policy for one in self._members.await_some() if one.policy is not None]
@@ -104,20 +102,19 @@ class GenerationReplicas:
 
     def _make_ready(self, replica: Replica) -> None:
         """Bring a replica that came back to where the others are. Raises Conflict POLICY_NOT_ATTESTED."""
-        with self._loading:
-            expected = self._base if self._loaded is None else self._loaded.state
-            if self._loaded is None:
-                state = replica.policy = replica.client.describe().policy
-            else:
-                state = self._load(replica, self._loaded)
-            if expected is not None and state != expected:
-                raise Conflict(
-                    f"{replica.name} came back with policy {state.policy_version} ({state.content_hash[:12]}…), the "
-                    f"others hold policy {expected.policy_version} ({expected.content_hash[:12]}…)",
-                    reason="POLICY_NOT_ATTESTED",
-                    policy_version=expected.policy_version,
-                )
-            self._check(replica.client, state.policy_version)
+        expected = self._base if self._loaded is None else self._loaded.state
+        if self._loaded is None:
+            state = replica.policy = replica.client.describe().policy
+        else:
+            state = self._load(replica, self._loaded)
+        if expected is not None and state != expected:
+            raise Conflict(
+                f"{replica.name} came back with policy {state.policy_version} ({state.content_hash[:12]}…), the others "
+                f"hold policy {expected.policy_version} ({expected.content_hash[:12]}…)",
+                reason="POLICY_NOT_ATTESTED",
+                policy_version=expected.policy_version,
+            )
+        self._check(replica.client, state.policy_version)
 
     def _load(self, replica: Replica, loaded: "_Loaded") -> PolicyState:
         version, content_hash = loaded.state.policy_version, loaded.state.content_hash

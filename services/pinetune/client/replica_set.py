@@ -88,6 +88,8 @@ class ReplicaSet:
             raise ValueError("at least one replica")
         self.replicas = tuple(replicas)
         """All of them, lost ones included."""
+        self.arrivals = threading.Lock()
+        """Held while one that came back is made ready; who holds it sees nobody come back meanwhile."""
         self._ready = ready
         self._tell = tell
         self._return_seconds = return_seconds
@@ -144,14 +146,15 @@ class ReplicaSet:
     def _returned(self, replica: Replica) -> bool:
         if not replica.client.is_serving():
             return False
-        try:
-            self._ready(replica)
-        except (Transient, TimedOut):
-            return False  # It fell again.
-        with self._changed:
-            replica.present = True
-            count = sum(one.present for one in self.replicas)
-            self._changed.notify_all()
+        with self.arrivals:
+            try:
+                self._ready(replica)
+            except (Transient, TimedOut):
+                return False  # It fell again.
+            with self._changed:
+                replica.present = True
+                count = sum(one.present for one in self.replicas)
+                self._changed.notify_all()
         version = 0 if replica.policy is None else replica.policy.policy_version
         self._tell(Back(replica.name, time.monotonic() - replica.lost_time, version, count))
         return True

@@ -252,6 +252,26 @@ def test_a_replica_that_is_gone_while_a_policy_is_loaded_loads_it_when_it_is_bac
     assert pair.fakes[0].policy.content_hash == "three"
 
 
+def test_a_policy_that_is_published_while_a_replica_comes_back_reaches_it_too(group: Make) -> None:
+    pair = group(2)
+    pair.client.load_policy("/policies/3", policy_version=3, content_hash="three")
+    published: list[threading.Thread] = []
+
+    def publish_meanwhile(client: GenerationClient, version: int) -> None:
+        following = {"policy_version": 4, "content_hash": "four"}
+        published.append(threading.Thread(target=lambda: pair.client.load_policy("/policies/4", **following)))
+        published[0].start()
+        published[0].join(0.3)
+
+    pair.client.check_returned(publish_meanwhile)
+    pair.fakes[1].end()
+    assert len(pair.client.describe()) == 1
+    pair.fakes[1].begin()
+    pair.wait_for(Back)
+    published[0].join(PATIENCE_SECONDS)
+    assert [fake.policy.policy_version for fake in pair.fakes] == [4, 4]
+
+
 def test_with_no_replica_left_the_error_says_which_died_and_why(group: Make) -> None:
     pair = group(2, return_seconds=1.0)
     for fake in pair.fakes:

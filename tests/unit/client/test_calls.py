@@ -1,0 +1,55 @@
+"""How a client waits for a service that is too busy: as long as it says, and no longer than the deadline."""
+
+import time
+from collections.abc import Callable
+
+import grpc
+import pytest
+from tests.fakes.echo import Echo, method
+
+from pinetune.client.calls import BUSY_PAUSE_SECONDS, busy_pause, call_patient
+from pinetune.pod.channel import connect
+from pinetune.pod.errors import Busy, InvalidInput
+
+Serve = Callable[..., str]
+
+
+class BusyAtFirst(Echo):
+    """Refuses the first calls of Fail, with a hint, and then answers."""
+
+    def __init__(self, refusals: int, retry_after_seconds: float) -> None:
+        super().__init__()
+        self.times: list[float] = []
+        self.refusals, self.retry_after_seconds = refusals, retry_after_seconds
+
+    def fail(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        self.times.append(time.monotonic())
+        if len(self.times) <= self.refusals:
+            raise Busy("no room", reason="ENGINE_BUSY", retry_after_seconds=self.retry_after_seconds)
+        return request
+
+
+def test_a_busy_service_is_asked_again_when_it_said(serve: Serve) -> None:
+    busy = BusyAtFirst(refusals=2, retry_after_seconds=0.3)
+    with connect(serve([busy.registered()])) as channel:
+        assert call_patient(method(channel, "Fail"), b"x", deadline_seconds=30) == b"x"
+    first, second, third = busy.times
+    assert min(second - first, third - second) >= 0.3, "not before it said"
+
+
+def test_a_busy_service_is_given_up_where_it_says_to_come_after_the_deadline(serve: Serve) -> None:
+    busy = BusyAtFirst(refusals=9, retry_after_seconds=60.0)
+    with connect(serve([busy.registered()])) as channel, pytest.raises(Busy, match="no room"):
+        call_patient(method(channel, "Fail"), b"x", deadline_seconds=10)
+    assert len(busy.times) == 1
+
+
+def test_other_errors_are_raised_at_once(serve: Serve) -> None:
+    echo = Echo({"wrong": InvalidInput("wrong", reason="WRONG")})
+    with connect(serve([echo.registered()])) as channel, pytest.raises(InvalidInput, match="wrong"):
+        call_patient(method(channel, "Fail"), b"wrong", deadline_seconds=10)
+
+
+def test_a_service_that_does_not_say_when_is_left_alone_for_a_second() -> None:
+    assert busy_pause(Busy("no room", reason="ENGINE_BUSY")) == BUSY_PAUSE_SECONDS
+    assert busy_pause(Busy("no room", reason="ENGINE_BUSY", retry_after_seconds=0.0)) == 0.0
