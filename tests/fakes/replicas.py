@@ -1,7 +1,7 @@
 """Generation services on real ports that a test stops, slows down and starts again."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import grpc
 
@@ -14,7 +14,7 @@ from pinetune.api.rollout.v1 import rollout_pb2
 from pinetune.client.generation import GenerationClient
 from pinetune.client.replica_set import Replica
 from pinetune.pod.channel import connect
-from pinetune.pod.errors import Conflict
+from pinetune.pod.errors import Conflict, Unsupported
 from pinetune.pod.server import Pod, PodSettings, RegisteredService, start
 
 SERVICE_NAME = wire.DESCRIPTOR.services_by_name["GenerationService"].full_name
@@ -91,6 +91,16 @@ class FakeReplica(GenerationServiceServicer):
 
     def Tokenize(self, request: wire.TokenizeRequest, context: grpc.ServicerContext) -> wire.TokenizeResponse:
         return wire.TokenizeResponse(examples=[wire.TokenizedExample(prompt_token_ids=[1]) for _ in request.examples])
+
+    def StreamGenerate(
+        self, request: wire.StreamGenerateRequest, context: grpc.ServicerContext
+    ) -> Iterator[wire.StreamGenerateResponse]:
+        raise Unsupported("nobody asks a fake for streams", reason="STREAMING_UNSUPPORTED")
+
+    def StreamPolicy(
+        self, request_iterator: Iterator[wire.StreamPolicyRequest], context: grpc.ServicerContext
+    ) -> wire.StreamPolicyResponse:
+        raise Unsupported("nobody asks a fake for streams", reason="STREAMING_UNSUPPORTED")
 
     def _answer(self, prompt_id: str, sample_count: int) -> wire.PromptCompletions:
         return wire.PromptCompletions(

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from tests.unit.generation.test_weights import tensors_of, write_policy
 from tests.unit.generation.tiny_models import make_model, make_tokenizer
 
 from pinetune.api.generation.v1 import generation_pb2 as wire
 from pinetune.api.generation.v1.generation_pb2_grpc import GenerationServiceStub
-from pinetune.client.calls import call, wait_until_serving
+from pinetune.client.calls import HEALTH_CHECK, call, wait_until_serving
 from pinetune.jobs.launcher.ports import free_ports
 from pinetune.pod.errors import Busy, Cancelled, InvalidInput, PinetuneError, Unavailable
 
@@ -58,8 +58,12 @@ class GenerationPod:
         return call(self.stub.Generate, request, deadline_seconds=DEADLINE_SECONDS)
 
     def health(self) -> int:
-        request = health_pb2.HealthCheckRequest()
-        return health_pb2_grpc.HealthStub(self.channel).Check(request, timeout=DEADLINE_SECONDS).status
+        check = self.channel.unary_unary(
+            HEALTH_CHECK,
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        return call(check, health_pb2.HealthCheckRequest(), deadline_seconds=DEADLINE_SECONDS).status
 
     def scraped(self) -> Metrics:
         with urllib.request.urlopen(self.metrics_url, timeout=DEADLINE_SECONDS) as response:

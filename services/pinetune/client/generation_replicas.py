@@ -16,8 +16,8 @@ from pinetune.client.rollout import Completion
 from pinetune.client.spread import Spread
 from pinetune.pod.errors import Conflict, Unavailable
 
-RETURN_SECONDS = 600.0
-"""How long is waited, with no replica left, for one to come back: a large model is read in that time."""
+RETURN_SECONDS = 1200.0
+"""How long is waited, with no replica left, for one to come back: a large model is read in that time, and a policy."""
 
 T = TypeVar("T")
 Check = Callable[[GenerationClient, int], None]

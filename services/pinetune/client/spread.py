@@ -49,6 +49,8 @@ class _Unit:
     """The calls under way for it; two where one is slow."""
     groups: list[list[Completion]] | None = None
     """The answer that came first."""
+    told: set[tuple[str, str]] = field(default_factory=set)
+    """Of which replica and for what reason it was told that they move: one without room may say so for minutes."""
 
 
 @dataclass(eq=False)
@@ -189,9 +191,13 @@ class Spread:
                 other.call.cancel()
 
     def _put_back(self, flight: _Flight, reason: str) -> None:
-        if not flight.unit.flights:
-            self._waiting.appendleft(flight.unit)
+        if flight.unit.flights:
+            return  # Its other call goes on.
+        self._waiting.appendleft(flight.unit)
+        news = (flight.replica.name, reason)
+        if news not in flight.unit.told or reason != "busy":
             self._tell(Moved(flight.replica.name, _ids(flight.unit), reason))
+        flight.unit.told.add(news)
 
     def _refuse_lateness(self) -> None:
         if time.monotonic() >= self._give_up:

@@ -11,7 +11,7 @@ The components do not know the loop; it wires them and drives them. Who waits fo
     the loop waits for   while it                    and no longer than
     generation           samples                     the step's deadline (client/spread.py)
     generation           loads a policy              the call's deadline (client/generation.py)
-    a lost replica       is started again            ten minutes, with none left (client/generation_replicas.py)
+    a lost replica       is started again            twenty minutes, with none left (client/replica_set.py)
     grading              grades                      the call's deadline (client/grading.py)
     learning             learns, saves               the call's deadline (client/learning.py)
     jobs                 commits                     the call's deadline (client/worker.py)

@@ -6,6 +6,7 @@ whichever process is killed, this one included.
 """
 
 import logging
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -109,9 +110,10 @@ class Scheduler:
     def _tell_restart(self, restart: Restart) -> None:
         """Put the death of a replica, and its successor, into the job's story."""
         metrics.REPLICA_RESTARTS.inc()
+        within = f" within {restart.limit.seconds:g} s" if math.isfinite(restart.limit.seconds) else ""
         sentence = (
             f"{restart.process} ended with {_code(restart.code)}; it alone is started again, restart {restart.count} "
-            f"of {restart.limit.count} within {restart.limit.seconds:g} s{_tail(restart.log_lines)}"
+            f"of {restart.limit.count}{within}{_tail(restart.log_lines)}"
         )
         with self._database.write() as connection:
             work = get_work(connection, restart.work_id)

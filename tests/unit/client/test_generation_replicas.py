@@ -5,6 +5,7 @@ The replicas are real servers on real ports; a test ends them and starts them ag
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from tests.fakes.replicas import FakeReplica
@@ -125,7 +126,12 @@ def test_the_prompts_of_a_replica_that_dies_are_sampled_by_the_others_once(group
         trio.wait_for(Lost)
 
     victim.before = die
-    killer = threading.Thread(target=lambda: (may_die.wait(PATIENCE_SECONDS), victim.end()))
+
+    def kill() -> None:
+        may_die.wait(PATIENCE_SECONDS)
+        victim.end()
+
+    killer = threading.Thread(target=kill)
     killer.start()
     check_complete(trio.client.generate(prompts(48), SAMPLING), 48)
     killer.join(PATIENCE_SECONDS)
@@ -161,6 +167,7 @@ def test_a_single_replica_without_room_is_asked_again_when_it_said(group: Make) 
     one.fakes[0].before = refuse_twice
     check_complete(one.client.generate(prompts(8), SAMPLING), 8)
     assert len(one.fakes[0].asked) == 3
+    assert len(one.news) == 1, "told once, however often it refuses"
 
 
 def test_a_unit_that_takes_far_too_long_is_sent_elsewhere_and_its_first_call_cancelled(
@@ -196,7 +203,13 @@ def test_the_last_replica_is_waited_for_and_loads_the_policy_before_it_gets_work
             one.wait_for(Lost)
 
     fake.before = die_once
-    restarted = threading.Thread(target=lambda: (wait_until_asked(fake), fake.end(), fake.begin()))
+
+    def restart() -> None:
+        wait_until_asked(fake)
+        fake.end()
+        fake.begin()
+
+    restarted = threading.Thread(target=restart)
     restarted.start()
     check_complete(one.client.generate(prompts(8), SAMPLING, min_policy_version=3), 8)
     restarted.join(PATIENCE_SECONDS)
@@ -258,8 +271,8 @@ def test_a_policy_that_is_published_while_a_replica_comes_back_reaches_it_too(gr
     published: list[threading.Thread] = []
 
     def publish_meanwhile(client: GenerationClient, version: int) -> None:
-        following = {"policy_version": 4, "content_hash": "four"}
-        published.append(threading.Thread(target=lambda: pair.client.load_policy("/policies/4", **following)))
+        load = partial(pair.client.load_policy, "/policies/4", policy_version=4, content_hash="four")
+        published.append(threading.Thread(target=load))
         published[0].start()
         published[0].join(0.3)
 
@@ -286,8 +299,12 @@ def test_with_no_replica_left_the_error_says_which_died_and_why(group: Make) -> 
 def test_the_whole_step_has_a_deadline_that_names_who_holds_it_up(group: Make) -> None:
     pair = group(2)
     over = threading.Event()
+
+    def hang(request: wire.GenerateRequest, call: int) -> None:
+        over.wait(PATIENCE_SECONDS)
+
     for fake in pair.fakes:
-        fake.before = lambda request, call: over.wait(PATIENCE_SECONDS) and None
+        fake.before = hang
     step = Spread(
         pair.client._members, prompts(8), SAMPLING, min_policy_version=0, held=0, tell=pair.tell, deadline_seconds=0.5
     )

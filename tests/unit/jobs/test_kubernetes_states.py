@@ -8,6 +8,7 @@ from pinetune.jobs.launcher.kubernetes_states import (
     AttemptObjects,
     Ended,
     first_end,
+    restarted,
     why_pending,
 )
 
@@ -51,6 +52,15 @@ def test_the_workers_end_is_the_attempts_with_its_exit_code_or_signal(code: int,
 
 def test_a_learner_whose_pod_was_deleted_has_been_killed() -> None:
     assert first_end(attempt(jobs=[job("learning", "Failed"), job("worker")])) == Ended("learning", -9, "")
+
+
+def test_samplers_that_were_put_back_are_counted_with_their_last_end() -> None:
+    pods = [
+        pod("generation", "-0"),
+        pod("generation", "-1", lastState=ended(137), restartCount=2),
+        pod("worker", "-0-x7", lastState=ended(1), restartCount=1),
+    ]
+    assert restarted(attempt(pods=pods)) == {"generation-1": (2, Ended("generation-1", -9, f"{NAME}-generation-1"))}
 
 
 def test_a_sampler_that_was_put_back_goes_on_until_it_dies_too_often() -> None:

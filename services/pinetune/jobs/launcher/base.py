@@ -82,7 +82,7 @@ class RestartLimit:
     count: int
     """Restarts …"""
     seconds: float
-    """… within so long; the next death ends the attempt, for what dies that often dies again."""
+    """… within so long, infinite for the whole attempt; the next death ends it, for what dies that often dies again."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Launcher(Protocol):
         """Ask the processes to end, and kill those that have not after the grace; `poll` tells when all are gone."""
         ...
 
-    def poll(self) -> "list[Exit | Restart]":
+    def poll(self) -> Sequence[Exit | Restart]:
         """Return what happened since the last call: attempts whose processes are all gone, and replicas restarted."""
         ...
 

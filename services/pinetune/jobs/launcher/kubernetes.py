@@ -5,14 +5,15 @@ attempt is over when its ConfigMap is gone, and that goes last; so no two attemp
 """
 
 import logging
+import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
-from pinetune.jobs.launcher.base import Exit, WorkOrder
+from pinetune.jobs.launcher.base import Exit, Restart, RestartLimit, WorkOrder
 from pinetune.jobs.launcher.kubernetes_cluster import Cluster
 from pinetune.jobs.launcher.kubernetes_objects import (
     ATTEMPT_LABEL,
@@ -22,13 +23,21 @@ from pinetune.jobs.launcher.kubernetes_objects import (
     owned_objects,
     owner_object,
 )
-from pinetune.jobs.launcher.kubernetes_states import AttemptObjects, Ended, first_end, why_pending
+from pinetune.jobs.launcher.kubernetes_states import (
+    SAMPLER_RESTARTS_MAX,
+    AttemptObjects,
+    Ended,
+    first_end,
+    restarted,
+    why_pending,
+)
 from pinetune.jobs.launcher.pod_templates import Object
 from pinetune.pod.errors import Broken, PinetuneError
 
 log = logging.getLogger(__name__)
 
 TERMINATED = -15
+RESTART_LIMIT = RestartLimit(SAMPLER_RESTARTS_MAX, math.inf)
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,8 @@ class KubernetesLauncher:
         self._ends: dict[str, Exit] = {}
         """How those ended that are being deleted."""
         self._pending: dict[str, str] = {}
+        self._restarts: dict[str, dict[str, int]] = {}
+        """How often each sampler was put back as of the last look, by attempt and process."""
 
     def launch(self, order: WorkOrder) -> None:
         """Create the objects; raises Broken LAUNCH_FAILED, Unsupported for an engine without pods; leaves none."""
@@ -77,20 +88,27 @@ class KubernetesLauncher:
                 self._ends.setdefault(name, Exit(work_id, attempt.attempt, "the attempt", TERMINATED, ()))
                 self._delete(name)
 
-    def poll(self) -> list[Exit]:
-        """Look at the cluster, delete what has ended, and return the attempts whose objects are all gone."""
+    def poll(self) -> list[Exit | Restart]:
+        """Look at the cluster and delete what has ended; return attempts that are gone and samplers put back."""
         seen = self._look()
         gone = [attempt for name, attempt in self._there.items() if name not in seen]
         self._there = {name: self._there.get(name) or _attempt_of(owner) for name, (owner, _) in seen.items()}
         self._pending = {}
+        self._restarts = {name: self._restarts[name] for name in self._restarts if name in seen}
+        restarts: list[Restart] = []
         for name, (owner, objects) in seen.items():
             if owner["metadata"].get("deletionTimestamp"):
                 continue
             if (end := first_end(objects)) is not None:
                 self._ends[name] = self._exit(self._there[name], end)
                 self._delete(name)
-            elif sentence := why_pending(objects):
+                continue
+            restarts += self._restarts_of(self._there[name], objects)
+            if sentence := why_pending(objects):
                 self._pending[self._there[name].work_id] = sentence
+        return [*restarts, *self._exits_of(gone)]
+
+    def _exits_of(self, gone: Sequence[_Attempt]) -> list[Exit]:
         return [self._ends.pop(attempt.name, _vanished(attempt)) for attempt in gone]
 
     def running(self) -> frozenset[str]:
@@ -116,6 +134,27 @@ class KubernetesLauncher:
             events = [event for event in warnings if event["involvedObject"]["name"].startswith(f"{name}-")]
             found[name] = owner, AttemptObjects(name, jobs[name], pods[name], events)
         return found
+
+    def _restarts_of(self, attempt: _Attempt, objects: AttemptObjects) -> list[Restart]:
+        """Return the samplers that were put back since the last look; what was before this service came is no news."""
+        found = restarted(objects)
+        known = self._restarts.get(attempt.name)
+        self._restarts[attempt.name] = {process: count for process, (count, _) in found.items()}
+        if known is None:
+            return []
+        return [
+            Restart(
+                attempt.work_id,
+                attempt.attempt,
+                process,
+                end.code,
+                self._cluster.last_lines(end.pod, before_restart=True),
+                count=count,
+                limit=RESTART_LIMIT,
+            )
+            for process, (count, end) in found.items()
+            if count > known.get(process, 0)
+        ]
 
     def _exit(self, attempt: _Attempt, end: Ended) -> Exit:
         lines = self._cluster.last_lines(end.pod) if end.pod else ["its pod was deleted, or its node is lost"]

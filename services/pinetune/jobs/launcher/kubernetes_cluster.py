@@ -68,11 +68,16 @@ class Cluster:
         )
         return sorted(self._plain(found)["items"], key=lambda event: str(event.get("lastTimestamp") or ""))
 
-    def last_lines(self, pod: str) -> list[str]:
-        """Return the last lines that a pod wrote; none where it is gone."""
+    def last_lines(self, pod: str, *, before_restart: bool = False) -> list[str]:
+        """Return the last lines that a pod wrote, or the container before its last restart; none where it is gone."""
         try:
             text: str = self._core.read_namespaced_pod_log(
-                pod, self.namespace, container=CONTAINER, tail_lines=LOG_LINES, _request_timeout=CALL_SECONDS
+                pod,
+                self.namespace,
+                container=CONTAINER,
+                previous=before_restart,
+                tail_lines=LOG_LINES,
+                _request_timeout=CALL_SECONDS,
             )
         except ApiException:
             return []

@@ -68,6 +68,18 @@ def first_end(attempt: AttemptObjects) -> Ended | None:
     return None
 
 
+def restarted(attempt: AttemptObjects) -> dict[str, tuple[int, Ended]]:
+    """Return of each sampler that the cluster has put back, by its name, how often that was and how it ended last."""
+    found = {}
+    for pod in attempt.pods:
+        container = _container(pod)
+        last, count = _terminated(container, "lastState"), container.get("restartCount", 0)
+        if _room(pod) == "generation" and last and count:
+            process = _process(attempt, pod)
+            found[process] = count, Ended(process, _code(last), pod["metadata"]["name"])
+    return found
+
+
 def why_pending(attempt: AttemptObjects) -> str:
     """Return one sentence on what keeps the attempt from running; empty where nothing does."""
     for job in attempt.jobs:
