@@ -181,7 +181,7 @@ def test_what_generation_does_is_shown_at_metrics(pod: Make, tmp_path: Path) -> 
 
 
 def test_a_call_that_can_never_fit_is_refused_with_limit_and_value(pod: Make) -> None:
-    running = pod(PINETUNE_GENERATION_KV_CACHE_BYTES_MAX="100000")
+    running = pod(PINETUNE_GENERATION_KV_CACHE_MEMORY_BYTES="100000")
     running.generate(SHORT)
     with pytest.raises(InvalidInput, match="PINETUNE_GENERATION_MAX_BATCH_TOKENS=") as caught:
         running.generate(LONG)

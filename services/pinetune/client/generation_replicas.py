@@ -25,9 +25,11 @@ Check = Callable[[GenerationClient, int], None]
 
 
 @dataclass(frozen=True)
-class _Loaded:
-    uri: str
+class _Held:
+    """What every replica is to hold, and how one gets it."""
+
     state: PolicyState
+    bring: Callable[[GenerationClient], PolicyState]
 
 
 class GenerationReplicas:
@@ -42,7 +44,8 @@ class GenerationReplicas:
     ) -> None:
         self._tell = tell
         self._members = ReplicaSet(replicas, ready=self._make_ready, tell=tell, return_seconds=return_seconds)
-        self._loaded: _Loaded | None = None
+        self._held: _Held | None = None
+        """None before the first policy is loaded: then it is what each was started with."""
         self._base: PolicyState | None = None
         self._check: Check = lambda client, policy_version: None
 
@@ -67,7 +70,7 @@ class GenerationReplicas:
         Raises TimedOut after the deadline of the whole, Unavailable NO_REPLICA_LEFT where all are gone and stay away.
         """
         return Spread(
-            self._members, prompts, sampling, min_policy_version=min_policy_version, held=self._held, tell=self._tell
+            self._members, prompts, sampling, min_policy_version=min_policy_version, held=self._version, tell=self._tell
         ).run()
 
     def score(self, sequences: Sequence[TokenSequence]) -> list[list[list[float]]]:
@@ -76,10 +79,14 @@ class GenerationReplicas:
 
     def load_policy(self, policy_uri: str, *, policy_version: int, content_hash: str) -> list[PolicyState]:
         """Load into every present replica and return what each then holds; a lost one loads it when it is back."""
+
+        def bring(client: GenerationClient) -> PolicyState:
+            return client.load_policy(policy_uri, policy_version=policy_version, content_hash=content_hash)
+
         # One that comes back meanwhile waits, and then loads this policy.
         with self._members.arrivals:
-            loaded = self._loaded = _Loaded(policy_uri, PolicyState(policy_version, content_hash))
-            states = self._try_each(lambda replica: self._load(replica, loaded))
+            self._held = _Held(PolicyState(policy_version, content_hash), bring)
+            states = self._try_each(lambda replica: _bring(replica, bring))
         return states or [one.policy for one in self._members.await_some() if one.policy is not None]
 
     def describe(self) -> list[EngineInfo]:
@@ -88,7 +95,7 @@ class GenerationReplicas:
         if len({info.policy for info in found}) > 1:
             held = ", ".join(f"policy {one.policy.policy_version} ({one.policy.content_hash[:12]}…)" for one in found)
             raise Conflict(f"the generation replicas hold different policies: {held}", reason="REPLICAS_DIFFER")
-        if self._loaded is None:
+        if self._held is None:
             self._base = found[0].policy
         return found
 
@@ -97,16 +104,15 @@ class GenerationReplicas:
         self._members.close()
 
     @property
-    def _held(self) -> int:
-        return 0 if self._loaded is None else self._loaded.state.policy_version
+    def _version(self) -> int:
+        return 0 if self._held is None else self._held.state.policy_version
 
     def _make_ready(self, replica: Replica) -> None:
         """Bring a replica that came back to where the others are. Raises Conflict POLICY_NOT_ATTESTED."""
-        expected = self._base if self._loaded is None else self._loaded.state
-        if self._loaded is None:
-            state = replica.policy = replica.client.describe().policy
+        if self._held is None:
+            expected, state = self._base, _bring(replica, lambda client: client.describe().policy)
         else:
-            state = self._load(replica, self._loaded)
+            expected, state = self._held.state, _bring(replica, self._held.bring)
         if expected is not None and state != expected:
             raise Conflict(
                 f"{replica.name} came back with policy {state.policy_version} ({state.content_hash[:12]}…), the others "
@@ -115,11 +121,6 @@ class GenerationReplicas:
                 policy_version=expected.policy_version,
             )
         self._check(replica.client, state.policy_version)
-
-    def _load(self, replica: Replica, loaded: "_Loaded") -> PolicyState:
-        version, content_hash = loaded.state.policy_version, loaded.state.content_hash
-        replica.policy = replica.client.load_policy(loaded.uri, policy_version=version, content_hash=content_hash)
-        return replica.policy
 
     def _ask_each(self, use: Callable[[Replica], T]) -> list[T]:
         """Return what each present replica answers, at least one."""
@@ -139,3 +140,8 @@ class GenerationReplicas:
 
         with ThreadPoolExecutor(max_workers=len(self._members.replicas)) as pool:
             return [answer for answers in pool.map(ask, self._members.present()) for answer in answers]
+
+
+def _bring(replica: Replica, bring: Callable[[GenerationClient], PolicyState]) -> PolicyState:
+    replica.policy = bring(replica.client)
+    return replica.policy

@@ -186,9 +186,13 @@ class Spread:
         except TimedOut as error:
             raise self._too_late() from error
         else:
-            self._seconds.append(time.monotonic() - flight.sent_time)
+            now = time.monotonic()
+            self._seconds.append(now - flight.sent_time)
             for other in flight.unit.flights:
                 other.call.cancel()
+                if other.sent_time < flight.sent_time:
+                    # It was overtaken, and would hold up the next unit as long.
+                    self._paused_until[other.replica] = now + (now - other.sent_time)
 
     def _put_back(self, flight: _Flight, reason: str) -> None:
         if flight.unit.flights:

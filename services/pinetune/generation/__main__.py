@@ -45,7 +45,7 @@ def build(pod: Pod) -> list[RegisteredService]:
                     local_files_only=settings.local_files_only,
                     waiting_calls_max=settings.waiting_calls_max,
                     waiting_tokens_max=settings.waiting_tokens_max,
-                    kv_cache_bytes_max=settings.kv_cache_bytes_max,
+                    kv_cache_memory_bytes=settings.kv_cache_memory_bytes,
                 )
             )
         )

@@ -33,7 +33,7 @@ class GenerationSettings(RoomSettings, env_prefix="PINETUNE_GENERATION_"):
     waiting_tokens_max: int = Field(default=1_048_576, ge=0)
     """Tokens, prompts and room for answers, that calls may come to that wait behind the next one; further ones are told
     to come again."""
-    kv_cache_bytes_max: int = Field(default=0, ge=0)
+    kv_cache_memory_bytes: int = Field(default=0, ge=0)
     """Bytes for keys and values of the transformers engine; 0 takes most of what is free once the model is loaded."""
     wait_for_model_seconds: float = Field(default=0.0, ge=0)
     """How long to wait for a `nano` model that the job's learner is still making; 0 expects the model to be there."""

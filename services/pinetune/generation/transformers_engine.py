@@ -68,7 +68,7 @@ class EngineOptions:
     """Calls that may wait while another is served."""
     waiting_tokens_max: int = 1_048_576
     """Tokens that those may come to, prompts and room for answers."""
-    kv_cache_bytes_max: int = 0
+    kv_cache_memory_bytes: int = 0
     """Bytes for keys and values; 0 for most of the memory that is free once the model is loaded."""
 
 
@@ -93,7 +93,7 @@ class TransformersEngine:
         self._model = CausalModel(pretrained.model)
         self._weights = HeldWeights(pretrained.model, threads=torch.get_num_threads())
         self._turns = Turns(options.waiting_calls_max, options.waiting_tokens_max)
-        self._memory = KvMemory(self._model, options.kv_cache_bytes_max)
+        self._memory = KvMemory(self._model, options.kv_cache_memory_bytes)
 
     def tokenise(self, examples: Sequence[Example]) -> list[TokenisedExample]:
         """Return the token ids of prompts and answers."""

@@ -54,7 +54,7 @@ def test_there_is_memory_on_this_machine() -> None:
 
 def test_the_engine_refuses_what_does_not_fit_and_samples_what_does(make_engine: MakeEngine) -> None:
     per_token = make_engine("llama")._memory.bytes_per_token
-    engine = make_engine("llama", kv_cache_bytes_max=60 * per_token)
+    engine = make_engine("llama", kv_cache_memory_bytes=60 * per_token)
     prompts = prompts_of(4, 4)
     engine.generate(prompts, 2, SamplingParams(max_tokens=10))
     with pytest.raises(InvalidInput, match="keys and values of 64 tokens"):
@@ -64,7 +64,7 @@ def test_the_engine_refuses_what_does_not_fit_and_samples_what_does(make_engine:
 
 def test_the_share_in_use_is_that_of_the_running_batch(make_engine: MakeEngine) -> None:
     per_token = make_engine("llama")._memory.bytes_per_token
-    engine = make_engine("llama", kv_cache_bytes_max=200 * per_token)
+    engine = make_engine("llama", kv_cache_memory_bytes=200 * per_token)
     seen: list[float] = []
     caller = Caller(hears=lambda tokens: seen.append(engine.load().kv_cache_usage))
     engine.generate(prompts_of(4), 2, SamplingParams(max_tokens=16), caller)
