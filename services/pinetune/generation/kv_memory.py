@@ -22,6 +22,8 @@ MEASURED_TOKENS = 2
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
 GIB = 1 << 30
+UNBOUNDED = 1 << 62
+"""More bytes than any machine has."""
 
 
 class KvMemory:
@@ -85,18 +87,20 @@ def free_bytes(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         # torch keeps freed blocks for itself, and gives them out again.
         return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
+    if not MEMINFO.exists():
+        return UNBOUNDED  # Only Linux says it so; elsewhere the setting is the bound.
     available = next(line for line in MEMINFO.read_text().splitlines() if line.startswith("MemAvailable:"))
     return min(int(available.split()[1]) * 1024, _container_free())
 
 
 def _container_free() -> int:
-    """Return what the container's limit leaves; more than any machine has where there is none."""
+    """Return what the container's limit leaves."""
     try:
         limit = (CGROUP / "memory.max").read_text().strip()
         used = int((CGROUP / "memory.current").read_text())
     except FileNotFoundError:
-        return 1 << 62
-    return 1 << 62 if limit == "max" else max(int(limit) - used, 0)
+        return UNBOUNDED
+    return UNBOUNDED if limit == "max" else max(int(limit) - used, 0)
 
 
 @torch.inference_mode()
