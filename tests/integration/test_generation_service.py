@@ -245,11 +245,6 @@ REFUSED: dict[str, tuple[Request, type[PinetuneError], str]] = {
         r"sequences\[0\] has 129 tokens; the model reads at most 128",
     ),
     "loading nothing": (wire.LoadPolicyRequest(policy_version=1), InvalidInput, "policy_uri is required"),
-    "loading in flight": (
-        wire.LoadPolicyRequest(policy_uri="x", in_flight=wire.IN_FLIGHT_POLICY_CONTINUE),
-        Unsupported,
-        "in_flight continue: the transformers engine lets completions finish",
-    ),
 }
 
 

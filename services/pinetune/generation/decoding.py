@@ -2,6 +2,7 @@
 
 Each prompt of a batch passes through the model once; its keys and values are then spread over its rows. Rows that ended
 leave the batch. Per token there is a fixed number of tensor operations and nothing in Python that grows with the rows.
+Where the model's weights change between two tokens, all rows are read again, so that no key or value is of old weights.
 
 Shapes: P prompts, R rows of the batch, B rows still in it, L positions of the longest prompt, T new tokens, K positions
 in the cache, V tokens in the vocabulary. Prompts shorter than L are padded on the left, so that the next token of every
@@ -43,6 +44,8 @@ class SampledRow:
     """Their log-probabilities under the raw policy."""
     ended: bool
     """Whether an end-of-turn token came last."""
+    versions: tuple[tuple[int, int], ...]
+    """From which token on, counted from 0, which policy version wrote."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,10 @@ class Decoder:
     """How many ids it has to see to find a stop string that ends in the last of them."""
     cancelled: Callable[[], bool]
     """Whether the caller has left."""
+    policy_version: Callable[[], int]
+    """The version that the model holds."""
+    lend: Callable[[], bool]
+    """Lets the model's weights be replaced; called between two tokens, it returns whether they were."""
     begun: Callable[[], None] = lambda: None
     """Told when the first token of a batch is sampled."""
     hears: Callable[[int, int, int, float], None] | None = None
@@ -72,6 +79,7 @@ class Decoder:
         """Sample the rows of `batch`, whose prompts are positions in `prompts`. Raises Cancelled."""
         ends = torch.tensor(self.end_token_ids, device=self.model.device)
         rows = _Rows(self.model, batch, prompts, self.sampling)
+        versions = [(0, self.policy_version())]
         logits_BV = rows.read_prompts()
         for position in range(self.sampling.max_tokens):
             forbidden = ends if position < self.sampling.min_tokens else None
@@ -88,8 +96,12 @@ class Decoder:
                     self.hears(prompt, sample_index, token_id, logprob)
             if position + 1 == self.sampling.max_tokens or not rows.leave_ended():
                 break
-            logits_BV = rows.read_tokens()
-        return rows.sampled(batch)
+            if (position + 1) % LOOK_UP_TOKENS == 0 and self.lend():
+                versions.append((position + 1, self.policy_version()))
+                logits_BV = rows.read_again(position + 1)
+            else:
+                logits_BV = rows.read_tokens()
+        return rows.sampled(batch, tuple(versions))
 
     def _look_up(self, rows: "_Rows", token_count: int) -> None:
         if self.cancelled():
@@ -112,7 +124,6 @@ class _Rows:
             uniforms(sampling.seed, self._prompts[place].prompt_id, index, new_count) for place, index in batch.rows
         ]
         self.uniforms_TB = torch.from_numpy(np.stack(drawn, axis=1)).to(device)
-        self._cache = reserved_cache(model.model.config, new_count)
         # What was sampled, by row; rows in the batch find theirs through `_row_of_B`.
         self._tokens_TR = torch.zeros(new_count, row_count, dtype=torch.long, device=device)
         self._logprobs_TR = torch.zeros(new_count, row_count, device=device)
@@ -124,11 +135,21 @@ class _Rows:
 
     def read_prompts(self) -> Tensor:
         """Pass each prompt through the model once and return the logits [B, V] of every row's first token."""
-        lengths = [len(prompt.token_ids) for prompt in self._prompts]
+        return self._read([prompt.token_ids for prompt in self._prompts], self._prompt_of_R, len(self._tokens_TR))
+
+    def read_again(self, token_count: int) -> Tensor:
+        """Pass prompts and the tokens so far through a model that has changed; return the logits [B, V] of the next."""
+        prompts = [self._prompts[place].token_ids for place in self._prompt_of_R[self._row_of_B].tolist()]
+        texts = [(*prompt, *ids) for prompt, ids in zip(prompts, self.tokens_so_far(token_count), strict=True)]
+        rows_B = torch.arange(len(texts), device=self._model.device)
+        return self._read(texts, rows_B, len(self._tokens_TR) - token_count)
+
+    def _read(self, texts: Sequence[Sequence[int]], text_of_B: Tensor, new_count: int) -> Tensor:
+        """Fill the keys and values anew with one text a row, with room for `new_count` tokens more."""
+        self._cache = reserved_cache(self._model.model.config, new_count)
+        lengths = [len(text) for text in texts]
         longest, device = max(lengths), self._model.device
-        ids_PL = torch.tensor(
-            [[0] * (longest - len(p.token_ids)) + list(p.token_ids) for p in self._prompts], device=device
-        )
+        ids_PL = torch.tensor([[0] * (longest - len(text)) + list(text) for text in texts], device=device)
         lengths_P = torch.tensor(lengths, device=device)
         padding_P = longest - lengths_P
         places_L = torch.arange(longest, device=device)
@@ -136,12 +157,12 @@ class _Rows:
         positions_PL = (places_L - padding_P[:, None]).clamp_(min=0)
         logits_PV = self._model.logits(ids_PL, positions_PL, mask_PL, self._cache, last_only=True)
 
-        select_rows(self._cache, self._prompt_of_R)
-        self._position_B = lengths_P[self._prompt_of_R]
-        self._padding_B = padding_P[self._prompt_of_R]
+        select_rows(self._cache, text_of_B)
+        self._position_B = lengths_P[text_of_B]
+        self._padding_B = padding_P[text_of_B]
         self._place = longest
         self._make_mask()
-        return logits_PV[self._prompt_of_R]
+        return logits_PV[text_of_B]
 
     def record(self, position: int, tokens_B: Tensor, logprobs_B: Tensor, ended_B: Tensor) -> None:
         """Keep what was drawn at `position`, and which rows ended with it."""
@@ -193,12 +214,12 @@ class _Rows:
         self._position_B = self._position_B + 1
         return logits_BV
 
-    def sampled(self, batch: Batch) -> list[SampledRow]:
-        """Return what every row sampled."""
+    def sampled(self, batch: Batch, versions: tuple[tuple[int, int], ...]) -> list[SampledRow]:
+        """Return what every row sampled, by which versions."""
         tokens, logprobs = self._tokens_TR.T.tolist(), self._logprobs_TR.T.tolist()
         counts, ended = self._count_R.tolist(), self._ended_R.tolist()
         return [
-            SampledRow(*batch.row(row), ids[:count], row_logprobs[:count], row_ended)
+            SampledRow(*batch.row(row), ids[:count], row_logprobs[:count], row_ended, versions)
             for row, (ids, row_logprobs, count, row_ended) in enumerate(
                 zip(tokens, logprobs, counts, ended, strict=True)
             )

@@ -1,5 +1,6 @@
 """What a listener has heard of a call's completions, so that he hears each token once and none that is cut later."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pinetune.generation.engine import Caller, SampledCompletion, SampledTokens
@@ -11,8 +12,8 @@ class Listening:
 
     caller: Caller
     """Who listens."""
-    policy_version: int
-    """The version that writes the tokens."""
+    policy_version: Callable[[], int]
+    """The version that writes tokens now."""
     _heard: dict[tuple[int, int], int] = field(default_factory=dict)
 
     @property
@@ -22,15 +23,30 @@ class Listening:
 
     def token(self, prompt: int, sample_index: int, token_id: int, logprob: float) -> None:
         """Tell the next token of a completion that goes on."""
-        self._tell(prompt, sample_index, (token_id,), (logprob,))
+        self._tell(prompt, sample_index, (token_id,), (logprob,), self.policy_version())
 
     def end(self, prompt: int, sample_index: int, completion: SampledCompletion) -> None:
         """Tell what is not heard yet of a completion that has ended."""
-        heard = self._heard.get((prompt, sample_index), 0)
-        self._tell(prompt, sample_index, completion.token_ids[heard:], completion.logprobs[heard:])
+        heard, stop = self._heard.get((prompt, sample_index), 0), 0
+        for span in completion.spans:
+            start, stop = max(heard, stop), stop + span.token_count
+            self._tell(
+                prompt,
+                sample_index,
+                completion.token_ids[start:stop],
+                completion.logprobs[start:stop],
+                span.policy_version,
+            )
 
-    def _tell(self, prompt: int, sample_index: int, token_ids: tuple[int, ...], logprobs: tuple[float, ...]) -> None:
+    def _tell(
+        self,
+        prompt: int,
+        sample_index: int,
+        token_ids: tuple[int, ...],
+        logprobs: tuple[float, ...],
+        policy_version: int,
+    ) -> None:
         if self.caller.hears is not None and token_ids:
             place = (prompt, sample_index)
             self._heard[place] = self._heard.get(place, 0) + len(token_ids)
-            self.caller.hears(SampledTokens(prompt, sample_index, token_ids, logprobs, self.policy_version))
+            self.caller.hears(SampledTokens(prompt, sample_index, token_ids, logprobs, policy_version))

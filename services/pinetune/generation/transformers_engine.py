@@ -14,8 +14,9 @@ import transformers
 
 from pinetune.generation.batches import batch_tokens, plan_batches
 from pinetune.generation.causal_model import CausalModel
+from pinetune.generation.completions import completion_of
 from pinetune.generation.conversation import Example, TokenisedExample
-from pinetune.generation.decoding import Decoder, SampledRow
+from pinetune.generation.decoding import Decoder
 from pinetune.generation.engine import (
     CALLER,
     Caller,
@@ -23,7 +24,6 @@ from pinetune.generation.engine import (
     EngineLoad,
     InFlight,
     LoadedPolicy,
-    PolicySpan,
     Prompt,
     Sampled,
     SampledCompletion,
@@ -39,7 +39,7 @@ from pinetune.generation.scoring import score
 from pinetune.generation.tokenisation import Tokenisation
 from pinetune.generation.turns import Turns
 from pinetune.generation.weights import HeldWeights
-from pinetune.pod.errors import Unsupported
+from pinetune.pod.errors import Unavailable, Unsupported
 
 NAME = "transformers"
 
@@ -92,6 +92,8 @@ class TransformersEngine:
         self._end_token_ids = tuple(sorted({*pretrained.end_token_ids, self._tokenisation.end_of_turn_token_id}))
         self._model = CausalModel(pretrained.model)
         self._weights = HeldWeights(pretrained.model, threads=torch.get_num_threads())
+        self._aborts = False
+        """Whether the last policy ends the call that was under way."""
         self._turns = Turns(options.waiting_calls_max, options.waiting_tokens_max)
         self._memory = KvMemory(self._model, options.kv_cache_memory_bytes)
 
@@ -114,11 +116,10 @@ class TransformersEngine:
             )
         token_count = sample_count * sum(len(prompt.token_ids) + sampling.max_tokens for prompt in prompts)
         with self._turns.take(caller.waits, len(prompts) * sample_count, token_count):
-            policy = self._weights.state
-            refuse_old_policy(policy, caller.min_policy_version)
+            refuse_old_policy(self._weights.state, caller.min_policy_version)
             began = time.monotonic()
             groups = self._sample(prompts, sample_count, sampling, caller)
-            return Sampled(groups, policy, time.monotonic() - began)
+            return Sampled(groups, self._weights.state, time.monotonic() - began)
 
     def score(self, sequences: Sequence[TokenSequence], caller: Caller = CALLER) -> Scored:
         """Return the raw log-probability of each scored token under the held policy."""
@@ -135,14 +136,12 @@ class TransformersEngine:
         in_flight: InFlight = "finish",
         caller: Caller = CALLER,
     ) -> LoadedPolicy:
-        """Replace the held policy between two calls; see `weights.py`."""
-        if in_flight != "finish":
-            raise Unsupported(
-                f"in_flight {in_flight}: the transformers engine lets completions finish; use finish",
-                reason="IN_FLIGHT_UNSUPPORTED",
-            )
-        with self._turns.take(caller.waits):
-            return self._weights.load(policy_uri, policy_version, content_hash)
+        """Replace the held policy between two calls, or two tokens of the call under way; see `weights.py`."""
+        turn = self._turns.take if in_flight == "finish" else self._turns.take_between_tokens
+        with turn(caller.waits):
+            loaded = self._weights.load(policy_uri, policy_version, content_hash)
+            self._aborts = in_flight == "abort"
+            return loaded
 
     def describe(self) -> EngineDescription:
         """Return what the engine is and holds."""
@@ -172,7 +171,7 @@ class TransformersEngine:
     ) -> list[list[SampledCompletion]]:
         # At temperature 0 the samples of a prompt are all the same one.
         drawn_count = 1 if sampling.temperature == 0.0 else sample_count
-        listening = Listening(caller, self._weights.state.policy_version)
+        listening = Listening(caller, lambda: self._weights.state.policy_version)
         decoder = self._decoder(sampling, caller, listening)
         lengths = [len(prompt.token_ids) for prompt in prompts]
         batches = [
@@ -191,7 +190,7 @@ class TransformersEngine:
             with self._memory.reserved(token_count):
                 rows = decoder.decode(batch, prompts)
             for row in rows:
-                completions[row.prompt, row.sample_index] = self._completion(row, sampling.stop)
+                completions[row.prompt, row.sample_index] = completion_of(row, sampling.stop, self._tokenisation.text)
         groups = [
             [completions[prompt, index % drawn_count] for index in range(sample_count)]
             for prompt in range(len(prompts))
@@ -214,35 +213,23 @@ class TransformersEngine:
             # A token is at least a byte of text, and one more may be cut by the window's edge.
             stop_window_tokens=max((len(stop.encode()) + 1 for stop in sampling.stop), default=0),
             cancelled=lambda: not caller.waits(),
+            policy_version=lambda: self._weights.state.policy_version,
+            lend=self._lend,
             begun=caller.begun,
             hears=listening.token if listening.active else None,
         )
 
-    def _completion(self, row: SampledRow, stop: tuple[str, ...]) -> SampledCompletion:
-        ids = row.token_ids
-        ended = row.ended
-        text = self._tokenisation.text(ids[:-1] if ended else ids)
-        if any(string in text for string in stop):
-            ids = ids[: self._stop_length(ids, stop)]
-            text = self._tokenisation.text(ids)
-            text = text[: min(place for place in map(text.find, stop) if place >= 0)]
-            ended = True
-        return SampledCompletion(
-            tuple(ids),
-            tuple(row.logprobs[: len(ids)]),
-            text,
-            "stop" if ended else "length",
-            (PolicySpan(self._weights.state.policy_version, len(ids)),),
-        )
-
-    def _stop_length(self, token_ids: list[int], stop: tuple[str, ...]) -> int:
-        """Return the smallest number of tokens whose text contains a stop string, by halving."""
-        low, high = 1, len(token_ids)
-        while low < high:
-            middle = (low + high) // 2
-            text = self._tokenisation.text(token_ids[:middle])
-            if any(string in text for string in stop):
-                high = middle
-            else:
-                low = middle + 1
-        return low
+    def _lend(self) -> bool:
+        """Let a policy be loaded between two tokens; returns whether one was, raises Unavailable where it aborts."""
+        before = self._weights.state
+        self._turns.lend()
+        if self._weights.state is before:
+            return False
+        if self._aborts:
+            raise Unavailable(
+                f"policy {self._weights.state.policy_version} was loaded while the completions were being sampled; "
+                "ask again",
+                reason="POLICY_REPLACED",
+                retry_after_seconds=0.0,
+            )
+        return True

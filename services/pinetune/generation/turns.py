@@ -37,6 +37,10 @@ class Turns:
         self._waiting_max = waiting_max
         self._waiting_tokens_max = waiting_tokens_max
         self._queue: deque[_Turn] = deque()
+        self._holder: _Turn | None = None
+        self._between: deque[_Turn] = deque()
+        """Who takes the engine between two tokens of the holder's."""
+        self._lending = False
         self._changed = threading.Condition()
         self._began = 0.0
         self._pace: float | None = None
@@ -53,14 +57,14 @@ class Turns:
         with self._changed:
             self._join(turn)
             try:
-                while self._queue[0] is not turn:
+                while self._queue[0] is not turn or self._between:
                     if not wanted():
                         raise Cancelled("the caller left while its call waited for the engine", reason="CALLER_LEFT")
                     self._changed.wait(LOOK_SECONDS)
             except BaseException:
                 self._leave(turn)
                 raise
-            self._began = time.monotonic()
+            self._holder, self._began = turn, time.monotonic()
         try:
             yield
         except BaseException:
@@ -70,6 +74,40 @@ class Turns:
         with self._changed:
             self._note_pace(turn)
             self._leave(turn)
+
+    @contextmanager
+    def take_between_tokens(self, wanted: Callable[[], bool]) -> Iterator[None]:
+        """Have the engine before all who wait, and inside the running turn where that lends it.
+
+        Raises Cancelled as `take` does.
+        """
+        turn = _Turn(0, 0)
+        with self._changed:
+            self._between.append(turn)
+            try:
+                while self._between[0] is not turn or (self._holder is not None and not self._lending):
+                    if not wanted():
+                        raise Cancelled("the caller left while its call waited for the engine", reason="CALLER_LEFT")
+                    self._changed.wait(LOOK_SECONDS)
+            except BaseException:
+                self._between.remove(turn)
+                self._changed.notify_all()
+                raise
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._between.remove(turn)
+                self._changed.notify_all()
+
+    def lend(self) -> None:
+        """Let those have the engine who do not wait for this turn's end; called by the running turn between tokens."""
+        with self._changed:
+            self._lending = True
+            self._changed.notify_all()
+            while self._between:
+                self._changed.wait(LOOK_SECONDS)
+            self._lending = False
 
     @property
     def running_count(self) -> int:
@@ -125,6 +163,8 @@ class Turns:
             self._pace = pace if self._pace is None else PACE_MEMORY * self._pace + (1 - PACE_MEMORY) * pace
 
     def _leave(self, turn: _Turn) -> None:
+        if self._holder is turn:
+            self._holder = None
         self._queue.remove(turn)
         self._show()
         self._changed.notify_all()
