@@ -102,6 +102,11 @@ class FakeReplica(GenerationServiceServicer):
     ) -> wire.StreamPolicyResponse:
         raise Unsupported("nobody asks a fake for streams", reason="STREAMING_UNSUPPORTED")
 
+    def DescribePolicy(
+        self, request: wire.DescribePolicyRequest, context: grpc.ServicerContext
+    ) -> wire.DescribePolicyResponse:
+        raise Unsupported("nobody asks a fake for its tensors", reason="STREAMING_UNSUPPORTED")
+
     def _answer(self, prompt_id: str, sample_count: int) -> wire.PromptCompletions:
         return wire.PromptCompletions(
             prompt_id=prompt_id,

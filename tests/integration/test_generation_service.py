@@ -262,9 +262,6 @@ def test_streaming_says_that_it_is_to_come(address: str) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             list(stub.StreamGenerate(wire.StreamGenerateRequest(), timeout=DEADLINE_SECONDS))
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-        with pytest.raises(grpc.RpcError) as caught:
-            stub.StreamPolicy(iter([wire.StreamPolicyRequest()]), timeout=DEADLINE_SECONDS)
-        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 LONG = generate_request(sample_count=150, sampling=wire.SamplingParams(max_tokens=100, min_tokens=100))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 from tests.fakes.jobs_room import GRADER, LIMITS, Room, jobs_room, training_step
 
@@ -384,14 +385,25 @@ def test_a_folder_in_hugging_face_format_is_a_model(room: Room, tmp_path: Path) 
     assert room.worker(job.job_id, 1).claim().model_uri == str(tmp_path)
 
 
-def test_an_address_of_a_folder_is_its_path_and_one_of_elsewhere_is_refused(room: Room, tmp_path: Path) -> None:
+def test_an_address_of_a_folder_is_its_path(room: Room, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     job = room.create_job(model=f"file://{tmp_path}")
     room.scheduler.look()
     assert room.worker(job.job_id, 1).claim().model_uri == str(tmp_path)
-    for address in ("memory://models/qwen", "s3://bucket/qwen"):
-        refused = refusal(room, InvalidInput, model=address)
-        assert refused.message.startswith(f"model: {address} is on no file system that the engine can read")
+
+
+def test_an_address_of_elsewhere_stays_as_it_is(room: Room) -> None:
+    fsspec.filesystem("memory").pipe_file("/models/qwen/config.json", b"{}")
+    job = room.create_job(model="memory://models/qwen")
+    room.scheduler.look()
+    assert room.worker(job.job_id, 1).claim().model_uri == "memory://models/qwen"
+
+
+def test_an_address_that_holds_no_model_or_cannot_be_read_is_refused(room: Room) -> None:
+    refused = refusal(room, InvalidInput, model="memory://models/absent")
+    assert refused.message.startswith("model: there is no config.json in memory://models/absent")
+    refused = refusal(room, InvalidInput, model="carrier-pigeon://models/qwen")
+    assert refused.message.startswith("model: carrier-pigeon://models/qwen cannot be read")
 
 
 def test_a_folder_without_a_configuration_is_no_hub_id(

@@ -85,7 +85,9 @@ class GenerateCall:
 class GenerationClient:
     """Samples from one generation service."""
 
-    def __init__(self, channel: grpc.Channel) -> None:
+    def __init__(self, channel: grpc.Channel, address: str = "") -> None:
+        self.address = address
+        """host:port of the service, for a learner that sends it weights."""
         self._channel = channel
         self._stub = GenerationServiceStub(channel)
 

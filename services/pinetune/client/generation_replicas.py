@@ -83,9 +83,13 @@ class GenerationReplicas:
         def bring(client: GenerationClient) -> PolicyState:
             return client.load_policy(policy_uri, policy_version=policy_version, content_hash=content_hash)
 
+        return self.hold(PolicyState(policy_version, content_hash), bring)
+
+    def hold(self, policy: PolicyState, bring: Callable[[GenerationClient], PolicyState]) -> list[PolicyState]:
+        """Have `bring` make each present replica hold the policy; return what each then holds. As `load_policy`."""
         # One that comes back meanwhile waits, and then loads this policy.
         with self._members.arrivals:
-            self._held = _Held(PolicyState(policy_version, content_hash), bring)
+            self._held = _Held(policy, bring)
             states = self._try_each(lambda replica: _bring(replica, bring))
         return states or [one.policy for one in self._members.await_some() if one.policy is not None]
 

@@ -80,6 +80,18 @@ class SavedPolicy:
     """What writing took."""
 
 
+@dataclass(frozen=True)
+class PushedPolicy:
+    """A policy that services were sent."""
+
+    content_hash: str
+    """Over all its tensors, as the learner computed it."""
+    sent_bytes: int
+    """Bytes of tensors that were sent, to all services together."""
+    seconds: float
+    """What sending took."""
+
+
 class LearningClient:
     """Trains one job's policy at one learning service."""
 
@@ -121,6 +133,13 @@ class LearningClient:
         request = wire.SavePolicyRequest(policy_uri=policy_uri, policy_version=policy_version)
         response = call(self._stub.SavePolicy, request, deadline_seconds=SAVE_DEADLINE_SECONDS)
         return SavedPolicy(response.manifest.policy_version, response.manifest.content_hash, response.seconds)
+
+    def push_policy(self, addresses: Sequence[str], *, policy_version: int, policy_uri: str = "") -> PushedPolicy:
+        """Send the current policy, or the saved one in `policy_uri`, straight to generation services."""
+        request = wire.PushPolicyRequest(addresses=addresses, policy_version=policy_version, policy_uri=policy_uri)
+        response = call(self._stub.PushPolicy, request, deadline_seconds=SAVE_DEADLINE_SECONDS)
+        sent_bytes = sum(service.sent_bytes for service in response.services)
+        return PushedPolicy(response.content_hash, sent_bytes, response.seconds)
 
     def save_checkpoint(self, checkpoint_uri: str, *, data_position_json: str) -> None:
         """Write all that is needed to go on from here."""

@@ -2,7 +2,8 @@
 
 import sys
 import time
-from pathlib import Path
+
+import fsspec
 
 from pinetune.api.generation.v1.generation_pb2_grpc import add_GenerationServiceServicer_to_server
 from pinetune.generation.config import GenerationSettings
@@ -24,7 +25,7 @@ def build(pod: Pod) -> list[RegisteredService]:
         raise InvalidInput(
             "PINETUNE_GENERATION_ENGINE: vllm is not in this release; use transformers", reason="ENGINE_UNSUPPORTED"
         )
-    service = GenerationService()
+    service = GenerationService(settings.spool_dir)
 
     def start() -> None:
         wait_for_nano(settings)
@@ -57,9 +58,8 @@ def build(pod: Pod) -> list[RegisteredService]:
 
 def wait_for_nano(settings: GenerationSettings) -> None:
     """Wait until the job's learner has made the nano model; at once where the model is expected to be there."""
-    receipt = Path(settings.model) / NANO_RECEIPT
     give_up = time.monotonic() + settings.wait_for_model_seconds
-    while settings.wait_for_model_seconds and not receipt.exists():
+    while settings.wait_for_model_seconds and not _is_made(settings.model):
         if time.monotonic() > give_up:
             raise NotFound(
                 f"{settings.model}: no nano model was made there within {settings.wait_for_model_seconds:g} s; the "
@@ -67,6 +67,12 @@ def wait_for_nano(settings: GenerationSettings) -> None:
                 reason="MODEL_NOT_FOUND",
             )
         time.sleep(LOOK_SECONDS)
+
+
+def _is_made(model: str) -> bool:
+    filesystem, folder = fsspec.core.url_to_fs(model)
+    filesystem.invalidate_cache()  # Object stores would go on saying what they said before.
+    return bool(filesystem.exists(f"{folder.rstrip('/')}/{NANO_RECEIPT}"))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What the process of the generation service can be told by variables; how to sample comes with each call."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -35,5 +36,9 @@ class GenerationSettings(RoomSettings, env_prefix="PINETUNE_GENERATION_"):
     to come again."""
     kv_cache_memory_bytes: int = Field(default=0, ge=0)
     """Bytes for keys and values of the transformers engine; 0 takes most of what is free once the model is loaded."""
+    spool_dir: Path | None = None
+    """Folder to receive streamed policies in; shared memory, or where that has no room the temporary folder, by
+    default.
+    """
     wait_for_model_seconds: float = Field(default=0.0, ge=0)
     """How long to wait for a `nano` model that the job's learner is still making; 0 expects the model to be there."""

@@ -10,7 +10,7 @@ One completion of three tokens, the last of them the end of the turn, written by
                       spans=(PolicySpan(policy_version=4, token_count=3),))
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -262,6 +262,13 @@ class Engine(Protocol):
         """Replace the held policy by that in `policy_uri`, checked tensor by tensor; on any error the old one stays.
 
         An empty `content_hash` takes the manifest's. Raises Unsupported where the engine does not know `in_flight`.
+        """
+        ...
+
+    def tensor_hashes(self) -> Mapping[str, str]:
+        """Return the SHA-256 of each tensor that need not be brought again, by name; nothing where it cannot say.
+
+        Does not wait for what is being sampled.
         """
         ...
 

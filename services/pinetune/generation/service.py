@@ -4,8 +4,10 @@ It checks what a request says and counts what was made; who shares a batch and w
 """
 
 import math
+import time
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from pathlib import Path
 
 import grpc
 
@@ -17,6 +19,8 @@ from pinetune.generation.conversation import Example, Message
 from pinetune.generation.engine import Caller, Engine, Prompt, Sampled, SamplingParams
 from pinetune.generation.limits import checked_sampling
 from pinetune.generation.outcomes import failures_counted, first_token_timer
+from pinetune.generation.policy_messages import read_stream
+from pinetune.generation.receiving import Receiver
 from pinetune.generation.requests import (
     read_examples,
     read_in_flight,
@@ -26,14 +30,19 @@ from pinetune.generation.requests import (
 )
 from pinetune.pod.errors import InvalidInput, Unsupported
 
+BYTES_PER_WEIGHT_MAX = 8
+BUFFER_BYTES_MAX = 64 << 20
+"""Room for tensors that are no weights."""
 SERVICE_NAME = wire.DESCRIPTOR.services_by_name["GenerationService"].full_name
 
 
 class GenerationService(GenerationServiceServicer):
     """Serves one engine, which `hold` hands over once it is ready."""
 
-    def __init__(self) -> None:
+    def __init__(self, spool_folder: Path | None = None) -> None:
+        """Receive streamed policies below `spool_folder`; see `receiving.py` for the default."""
         self._engine: Engine | None = None
+        self._receiver = Receiver(spool_folder)
 
     def hold(self, engine: Engine) -> None:
         """Serve this engine from now on, after it has answered once: a model that cannot sample must not get ready."""
@@ -131,11 +140,28 @@ class GenerationService(GenerationServiceServicer):
     def StreamPolicy(
         self, request_iterator: Iterator[wire.StreamPolicyRequest], context: grpc.ServicerContext
     ) -> wire.StreamPolicyResponse:
-        """Not in this release."""
-        raise Unsupported(
-            "StreamPolicy is not in this release; put the policy on shared storage and use LoadPolicy",
-            reason="STREAMING_UNSUPPORTED",
+        """Replace the held policy by the one that comes in pieces."""
+        began = time.monotonic()
+        manifest, in_flight, chunks = read_stream(request_iterator)
+        engine = self._held
+        bytes_max = engine.describe().parameter_count * BYTES_PER_WEIGHT_MAX + BUFFER_BYTES_MAX
+        with self._receiver.receive(manifest, engine.tensor_hashes(), chunks, bytes_max=bytes_max) as folder:
+            loaded = engine.load_policy(
+                str(folder), manifest.policy_version, manifest.content_hash, in_flight, Caller(context.is_active)
+            )
+        seconds = time.monotonic() - began
+        metrics.LOAD_TIME.observe(seconds)
+        metrics.POLICY_VERSION.set(loaded.state.policy_version)
+        return wire.StreamPolicyResponse(
+            policy=policy_message(loaded.state), load_seconds=seconds, changed_tensor_count=loaded.changed_tensor_count
         )
+
+    def DescribePolicy(
+        self, request: wire.DescribePolicyRequest, context: grpc.ServicerContext
+    ) -> wire.DescribePolicyResponse:
+        """Say which tensors are held."""
+        hashes = self._held.tensor_hashes()
+        return wire.DescribePolicyResponse(policy=policy_message(self._held.describe().policy), tensor_sha256=hashes)
 
     @property
     def _held(self) -> Engine:

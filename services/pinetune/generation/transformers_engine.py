@@ -143,6 +143,10 @@ class TransformersEngine:
             self._aborts = in_flight == "abort"
             return loaded
 
+    def tensor_hashes(self) -> dict[str, str]:
+        """Return the SHA-256 of what each name of the model holds."""
+        return self._weights.tensor_hashes
+
     def describe(self) -> EngineDescription:
         """Return what the engine is and holds."""
         model = self._model.model

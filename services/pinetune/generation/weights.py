@@ -1,167 +1,189 @@
 """The weights an engine holds, and how a policy replaces them: all of it or nothing, and no byte unchecked.
 
-1. manifest: version and content hash are those that were asked for; names, shapes and dtypes are the model's.
-2. read: only tensors whose hash differs from what is held; each is hashed before the model is touched.
-3. place: the tensors are copied into the model's own memory, the old ones kept aside.
-4. attest: the content hash is computed again from what the model now holds; if it is not the manifest's, the old
-   tensors are put back.
+1. manifest: version and content hash are those that were asked for; names, shapes and dtypes are the model's and the
+   files'. Nothing has been touched until here.
+2. place: each tensor whose hash differs from the held one is written into the model's own memory, the old one kept
+   aside.
+3. attest: what that memory then holds is hashed (`held_tensors.py`), and the content hash is computed from what the
+   model holds. Where either is not the manifest's, the old tensors are put back.
 
-Tied weights are one tensor with several names. A policy may name them by any of these names, or by all of them if they
-are equal; the copy goes into the one tensor, so they stay tied.
+A policy of kind `lora` is an adapter over the whole model that was loaded last, its base. The engine holds W + s·B·A in
+W's place and keeps W beside it, so that the next adapter begins from the base again, bit for bit. Three things are
+attested for it: the base by its content hash, the adapter's tensors and configuration by theirs, and that the memory
+holds the very sum that was computed from both. The content hash answered is the adapter's.
+
+A policy may name tied weights by any of their names, or by all of them if they are equal; they stay tied.
 """
 
-import hashlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import TypeVar
 
-import torch
 from torch import Tensor, nn
 
+from pinetune.generation.adapters import Adapter, read_adapter
 from pinetune.generation.engine import LoadedPolicy, PolicyState
-from pinetune.generation.weight_files import WeightFile, dtype_name
+from pinetune.generation.held_tensors import Fill, HeldTensors, WrongBytes
+from pinetune.generation.weight_files import WeightFile, dtype_name, tensor_sha256
 from pinetune.pod.errors import Conflict, Corrupt, Unsupported
 from pinetune.pod.manifest import Manifest, TensorEntry, content_hash, read_manifest
 
 NAMES_SHOWN = 3
-
-T = TypeVar("T")
-U = TypeVar("U")
-
-
-def tensor_sha256(tensor: Tensor) -> str:
-    """Return the SHA-256 of a tensor's bytes in row-major order, in hexadecimal."""
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return hashlib.sha256(flat.view(torch.uint8).numpy().data).hexdigest()
 
 
 class HeldWeights:
     """The weights of one model in memory, with their hashes."""
 
     def __init__(self, model: nn.Module, threads: int) -> None:
-        self._threads = threads
-        # Parameters and the buffers that are saved; tied ones come under each of their names.
-        self._tensors: dict[str, Tensor] = {
-            name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if isinstance(tensor, Tensor)
-        }
-        self._names = _first_names(self._tensors)
-        self._hashes = self._hash(self._names)
-        self.state = PolicyState(0, content_hash(self._entries(self._names, self._hashes)), _now())
+        self._tensors = HeldTensors(model, threads)
+        self._base: dict[str, Tensor] = {}
+        """The base's own tensors where the held ones have an adapter in them, by first name."""
+        self.state = PolicyState(0, self._content_hash(self._tensors.names), _now())
+        self._base_content_hash = self.state.content_hash
+
+    @property
+    def tensor_hashes(self) -> dict[str, str]:
+        """SHA-256 of what each name of the model holds; these tensors need not be brought again."""
+        return self._tensors.hash_of_every_name()
 
     def load(self, policy_uri: str, policy_version: int, expected_content_hash: str) -> LoadedPolicy:
         """Replace the weights by the policy in `policy_uri`; loading what is held changes nothing.
 
         Raises NotFound and InvalidInput as `read_manifest` does, Conflict where the manifest is not of the version or
-        content hash that was asked for, Corrupt where tensors are not what the manifest or the model says. The old
-        policy then stays.
+        content hash that was asked for or the adapter of another base, Corrupt where tensors are not what the manifest
+        or the model says, Unsupported for adapters of another kind. The old policy then stays.
         """
         began = time.monotonic()
         manifest = read_manifest(policy_uri)
-        _check_request(manifest, policy_version, expected_content_hash)
+        check_request(manifest, policy_version, expected_content_hash)
         if (self.state.policy_version, self.state.content_hash) == (manifest.policy_version, manifest.content_hash):
             return LoadedPolicy(self.state, changed_tensor_count=0, seconds=time.monotonic() - began)
-        self._check_model(manifest)
-        changed = self._read_changed(policy_uri, manifest)
-        self._place(manifest, changed)
+        load = self._load_adapter if manifest.kind == "lora" else self._load_model
+        changed_count = load(policy_uri, manifest)
         self.state = PolicyState(manifest.policy_version, manifest.content_hash, _now())
-        return LoadedPolicy(self.state, changed_tensor_count=len(changed), seconds=time.monotonic() - began)
+        return LoadedPolicy(self.state, changed_count, seconds=time.monotonic() - began)
+
+    def _load_model(self, policy_uri: str, manifest: Manifest) -> int:
+        self._check_model(manifest)
+        files = self._changed(policy_uri, manifest)
+        fills = {name: _fill(file, entry) for name, (file, entry) in files.items()}
+        try:
+            self._tensors.replace(fills)
+        except WrongBytes as wrong:
+            raise _explained(wrong, files) from wrong
+        held = self._content_hash(entry.name for entry in manifest.tensors)
+        # Each hash was the manifest's, so this cannot differ; it is computed all the same, since it is what is
+        # answered.
+        assert held == manifest.content_hash
+        self._base, self._base_content_hash = {}, held
+        return len(fills)
+
+    def _load_adapter(self, policy_uri: str, manifest: Manifest) -> int:
+        if manifest.base_content_hash != self._base_content_hash:
+            raise Conflict(
+                f"the adapter belongs to the base with content hash {manifest.base_content_hash}, the engine holds "
+                f"base {self._base_content_hash}; load that base first",
+                reason="ADAPTER_BASE_MISMATCH",
+                asked=manifest.base_content_hash,
+                held=self._base_content_hash,
+            )
+        adapter = read_adapter(policy_uri, manifest)
+        assert adapter.content_hash == manifest.content_hash, "every part was compared with the manifest's"
+        targets = {self._target(adapter, weight): weight for weight in adapter.weights}
+        # What an earlier adapter changed and this one does not goes back to the base.
+        names = [*self._base, *(name for name in targets if name not in self._base)]
+        base = {
+            name: self._base[name] if name in self._base else self._tensors[name].to("cpu", copy=True) for name in names
+        }
+
+        def fill(name: str) -> Fill:
+            def place(held: Tensor) -> str:
+                merged = adapter.merged(base[name], targets[name]) if name in targets else base[name]
+                held.copy_(merged)
+                return tensor_sha256(merged)
+
+            return place
+
+        try:
+            self._tensors.replace({name: fill(name) for name in names})
+        except WrongBytes as wrong:
+            raise _explained(wrong, {}) from wrong
+        self._base = {name: base[name] for name in targets}
+        return len(names)
+
+    def _target(self, adapter: Adapter, weight: str) -> str:
+        """Return the first name of a weight that an adapter adds to; refuse what it cannot be added to."""
+        if weight not in self._tensors:
+            raise _corrupt(f"the adapter adds to {weight!r}, which is not in the model", "TENSOR_UNKNOWN", weight)
+        if self._tensors.is_tied(weight):
+            raise Unsupported(
+                f"the adapter adds to {weight!r}, which is tied to another weight of the model that must not change; "
+                "train the adapter without that module",
+                reason="ADAPTER_UNSUPPORTED",
+                tensor=weight,
+            )
+        low, high = adapter.weights[weight]
+        shape = (high.shape[0], low.shape[1])
+        if adapter.config.get("fan_in_fan_out"):
+            shape = shape[::-1]
+        if shape != tuple(self._tensors[weight].shape):
+            raise _corrupt(
+                f"the adapter adds {list(shape)} to {weight!r}, which has shape {list(self._tensors[weight].shape)}",
+                "SHAPE_MISMATCH",
+                weight,
+            )
+        return self._tensors.first_name(weight)
 
     def _check_model(self, manifest: Manifest) -> None:
         """Raise Corrupt unless the manifest has each tensor of the model, in its shape and dtype, and no other."""
+        hash_of_tensor: dict[str, str] = {}
         for entry in manifest.tensors:
-            held = self._tensors.get(entry.name)
-            if held is None:
+            if entry.name not in self._tensors:
                 raise _corrupt(f"tensor {entry.name!r} of the policy is not in the model", "TENSOR_UNKNOWN", entry.name)
-            _check_entry(entry, "the model", tuple(held.shape), held.dtype)
-        hash_of_tensor: dict[int, str] = {}
-        for entry in manifest.tensors:
-            if hash_of_tensor.setdefault(id(self._tensors[entry.name]), entry.sha256) != entry.sha256:
+            held = self._tensors[entry.name]
+            _check_entry(entry, "the model", tuple(held.shape), dtype_name(held.dtype))
+            if hash_of_tensor.setdefault(self._tensors.first_name(entry.name), entry.sha256) != entry.sha256:
                 raise _corrupt(
                     f"tensor {entry.name!r} is tied to another one in the model, but differs from it in the policy",
                     "TENSOR_UNTIED",
                     entry.name,
                 )
-        missing = [name for name in self._names if id(self._tensors[name]) not in hash_of_tensor]
+        missing = [name for name in self._tensors.names if name not in hash_of_tensor]
         if missing:
             shown = ", ".join(map(repr, missing[:NAMES_SHOWN])) + (" …" if len(missing) > NAMES_SHOWN else "")
             raise _corrupt(
                 f"the policy lacks {len(missing)} tensors of the model: {shown}", "TENSOR_MISSING", missing[0]
             )
 
-    def _read_changed(self, policy_uri: str, manifest: Manifest) -> dict[str, Tensor]:
-        """Return, by its first name in the model, each tensor whose hash is not the held one; every hash is checked."""
-        first_name = {id(self._tensors[name]): name for name in self._names}
+    def _changed(self, policy_uri: str, manifest: Manifest) -> dict[str, tuple[WeightFile, TensorEntry]]:
+        """Return, by its first name, where each tensor lies whose hash is not the held one."""
         files: dict[str, WeightFile] = {}
-        wanted: dict[str, TensorEntry] = {}
+        changed: dict[str, tuple[WeightFile, TensorEntry]] = {}
         for entry in manifest.tensors:
-            name = first_name[id(self._tensors[entry.name])]
-            if self._hashes[name] == entry.sha256 or name in wanted:
+            name = self._tensors.first_name(entry.name)
+            if self._tensors.hashes[name] == entry.sha256 or name in changed:
                 continue
             if entry.file not in files:
                 files[entry.file] = WeightFile(policy_uri, entry.file)
-            if entry.name not in files[entry.file]:
+            file = files[entry.file]
+            if entry.name not in file:
                 raise _corrupt(f"tensor {entry.name!r} is not in {entry.file}", "TENSOR_MISSING", entry.name)
-            stored = files[entry.file][entry.name]
-            _check_entry(entry, entry.file, stored.shape, stored.dtype)
-            wanted[name] = entry
-        read = self._in_threads(lambda entry: _read_checked(files[entry.file], entry), wanted.values())
-        return dict(zip(wanted, read, strict=True))
+            _check_entry(entry, entry.file, file[entry.name].shape, file[entry.name].dtype)
+            changed[name] = file, entry
+        return changed
 
-    @torch.no_grad()
-    def _place(self, manifest: Manifest, changed: Mapping[str, Tensor]) -> None:
-        """Copy tensors into the model and hash what it then holds; undo where that is not the manifest's."""
-        old = {name: self._tensors[name].detach().to("cpu", copy=True) for name in changed}
-        for name, tensor in changed.items():
-            self._tensors[name].copy_(tensor)
-        hashes = self._hash(self._names)
-        by_tensor = {id(self._tensors[name]): sha256 for name, sha256 in hashes.items()}
-        named = {entry.name: by_tensor[id(self._tensors[entry.name])] for entry in manifest.tensors}
-        held = content_hash(self._entries(named, named))
-        if held != manifest.content_hash:
-            for name, tensor in old.items():
-                self._tensors[name].copy_(tensor)
-            raise Corrupt(
-                f"the engine holds content hash {held} after loading, not {manifest.content_hash} as the policy has; "
-                "the old policy was put back",
-                reason="CONTENT_HASH_MISMATCH",
-                policy_version=manifest.policy_version,
-            )
-        self._hashes = hashes
-
-    def _entries(self, names: Iterable[str], hashes: Mapping[str, str]) -> list[TensorEntry]:
-        return [
+    def _content_hash(self, names: Iterable[str]) -> str:
+        """Return the content hash of what the model holds under these names."""
+        hashes = self._tensors.hash_of_every_name()
+        return content_hash(
             TensorEntry(name, dtype_name(tensor.dtype), tuple(tensor.shape), hashes[name], file="")
             for name in names
             for tensor in [self._tensors[name]]
-        ]
-
-    def _hash(self, names: Sequence[str]) -> dict[str, str]:
-        return dict(zip(names, self._in_threads(lambda name: tensor_sha256(self._tensors[name]), names), strict=True))
-
-    def _in_threads(self, function: Callable[[T], U], arguments: Iterable[T]) -> list[U]:
-        # Hashing and reading let go of Python's lock.
-        with ThreadPoolExecutor(self._threads) as pool:
-            return list(pool.map(function, arguments))
-
-
-def _first_names(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """Return one name for each tensor: of tied ones, the first."""
-    first: dict[int, str] = {}
-    for name, tensor in tensors.items():
-        first.setdefault(id(tensor), name)
-    return tuple(first.values())
-
-
-def _check_request(manifest: Manifest, policy_version: int, expected_content_hash: str) -> None:
-    if manifest.kind != "full":
-        raise Unsupported(
-            f"the policy is of kind {manifest.kind!r}, the transformers engine loads whole models only; merge the "
-            "adapter into its base before saving",
-            reason="POLICY_KIND_UNSUPPORTED",
-            kind=manifest.kind,
         )
+
+
+def check_request(manifest: Manifest, policy_version: int, expected_content_hash: str) -> None:
+    """Raise Conflict unless the manifest is that of the policy that was asked for; an empty hash asks for none."""
     if manifest.policy_version != policy_version:
         raise Conflict(
             f"policy_version {policy_version} was asked for, the manifest names {manifest.policy_version}",
@@ -178,31 +200,49 @@ def _check_request(manifest: Manifest, policy_version: int, expected_content_has
         )
 
 
-def _check_entry(entry: TensorEntry, place: str, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+def _fill(file: WeightFile, entry: TensorEntry) -> Fill:
+    def place(held: Tensor) -> str:
+        file.fill(entry.name, held)
+        return entry.sha256
+
+    return place
+
+
+def _explained(wrong: WrongBytes, files: Mapping[str, tuple[WeightFile, TensorEntry]]) -> Corrupt:
+    """Return the error for tensors that hold the wrong bytes; it says whether they came wrong or were not kept."""
+    name, computed = min(wrong.computed.items())
+    share = f"{len(wrong.computed)} of {wrong.count} changed tensors"
+    if name in files:
+        file, entry = files[name]
+        stored = tensor_sha256(file.read(entry.name))
+        if stored != entry.sha256:
+            return _corrupt(
+                f"tensor {entry.name!r} in {entry.file} has SHA-256 {stored}, the manifest says {entry.sha256}; "
+                f"{share} are not what the manifest says",
+                "TENSOR_HASH_MISMATCH",
+                entry.name,
+            )
+    return Corrupt(
+        f"the engine holds {share} otherwise than they were given, first {name!r} with SHA-256 {computed}; the old "
+        "policy was put back",
+        reason="CONTENT_HASH_MISMATCH",
+        tensor=name,
+    )
+
+
+def _check_entry(entry: TensorEntry, place: str, shape: tuple[int, ...], dtype: str) -> None:
     if entry.shape != shape:
         raise _corrupt(
             f"tensor {entry.name!r} has shape {list(entry.shape)} in the manifest, {list(shape)} in {place}",
             "SHAPE_MISMATCH",
             entry.name,
         )
-    if entry.dtype != dtype_name(dtype):
+    if entry.dtype != dtype:
         raise _corrupt(
-            f"tensor {entry.name!r} is {entry.dtype} in the manifest, {dtype_name(dtype)} in {place}",
+            f"tensor {entry.name!r} is {entry.dtype} in the manifest, {dtype} in {place}",
             "DTYPE_MISMATCH",
             entry.name,
         )
-
-
-def _read_checked(file: WeightFile, entry: TensorEntry) -> Tensor:
-    tensor = file.read(entry.name)
-    computed = tensor_sha256(tensor)
-    if computed != entry.sha256:
-        raise _corrupt(
-            f"tensor {entry.name!r} in {entry.file} has SHA-256 {computed}, the manifest says {entry.sha256}",
-            "TENSOR_HASH_MISMATCH",
-            entry.name,
-        )
-    return tensor
 
 
 def _corrupt(what: str, reason: str, tensor: str) -> Corrupt:

@@ -73,12 +73,6 @@ def _is_folder(model: str) -> bool:
 
 
 def _checked_folder(model: str, field: str) -> str:
-    if get_protocol(model) not in LOCAL_PROTOCOLS:
-        raise InvalidInput(
-            f"{field}: {model} is on no file system that the engine can read; copy it to a folder and name that",
-            reason="INVALID_MODEL",
-            field=field,
-        )
     try:
         filesystem, path = fsspec.core.url_to_fs(model)
         found = filesystem.exists(f"{path}/config.json")
@@ -90,5 +84,5 @@ def _checked_folder(model: str, field: str) -> str:
             reason="INVALID_MODEL",
             field=field,
         )
-    # Workers run elsewhere: what is relative here must not be there.
-    return str(path)
+    # Workers run elsewhere: what is relative here must not be there. Other addresses mean the same everywhere.
+    return str(path) if get_protocol(model) in LOCAL_PROTOCOLS else model

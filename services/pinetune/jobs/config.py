@@ -16,9 +16,9 @@ class JobsSettings(RoomSettings, env_prefix="PINETUNE_JOBS_"):
     database_url: str = ""
     """SQLAlchemy URL; empty for SQLite in `data_dir`."""
     artifacts_uri: str = ""
-    """Folder for data sets, policies, checkpoints and rollouts, at any address fsspec knows; empty for `data_dir`.
+    """Folder for data sets, policies, checkpoints and rollouts, at any address that fsspec knows and all pods see.
 
-    Engines read models as files: jobs of `nano`, and measurements of what a job made, need a folder that all pods see.
+    Empty for `data_dir`. Engines fetch base models to their own machine and read policies where they are.
     """
     grading_address: str = ""
     """`host:port` of the grading service that checks graders and that workers use."""

@@ -38,6 +38,7 @@ class Keeper:
         validation: Measurement | None = None,
     ) -> None:
         """Offer the policy as a checkpoint; what the service no longer keeps is deleted."""
+        self._policies.save(policy)
         checkpoint, deletable = self._journal.commit_checkpoint(
             kind, step=step, warm_up_step=warm_up_step, policy=policy, validation=validation
         )
@@ -77,6 +78,7 @@ class Keeper:
 
     def give_back(self, policy: Policy) -> str:
         """Copy the policy to where the user takes it from; returns that folder."""
+        self._policies.save(policy)
         model_uri = f"{self._artifacts_uri}/model"
         copy_folder(policy.uri, model_uri)
         return model_uri

@@ -21,6 +21,16 @@ SAMPLED_TOKENS = Gauge(
 CANARY_GAP = Gauge(
     "pinetune_jobs_canary_gap", "Gap of the canary's log-probabilities after the last policy was loaded.", ["job"]
 )
+SAMPLER_GAP_P99 = Gauge(
+    "pinetune_jobs_sampler_gap_p99",
+    "99th percentile of the gap of sampler's and learner's log-probabilities in the last step, in nats.",
+    ["job"],
+)
+EFFECTIVE_SAMPLE_SHARE = Gauge(
+    "pinetune_jobs_effective_sample_share",
+    "Effective share of the last step's tokens, given that gap; 0 to 1.",
+    ["job"],
+)
 UNGRADED_SHARE = Gauge("pinetune_jobs_ungraded_share", "Share of the last step's completions without a score.", ["job"])
 LAST_NEWS_TIME = Gauge(
     "pinetune_jobs_last_heartbeat_timestamp_seconds", "When a running job's worker was last heard of.", ["job"]
@@ -33,6 +43,8 @@ PER_JOB = (
     VALIDATION_REWARD_MEAN,
     SAMPLED_TOKENS,
     CANARY_GAP,
+    SAMPLER_GAP_P99,
+    EFFECTIVE_SAMPLE_SHARE,
     UNGRADED_SHARE,
     LAST_NEWS_TIME,
 )
@@ -77,6 +89,9 @@ def note_step(job_id: str, step: wire.Step) -> None:
         SAMPLED_TOKENS.labels(job_id).set(step.sampled_tokens_per_second)
     if step.HasField("canary_gap"):
         CANARY_GAP.labels(job_id).set(step.canary_gap)
+    if step.HasField("update"):
+        SAMPLER_GAP_P99.labels(job_id).set(step.update.sampler_gap_p99)
+        EFFECTIVE_SAMPLE_SHARE.labels(job_id).set(step.update.effective_sample_share)
     if step.HasField("training_grades"):
         _note_grades(job_id, step.training_grades)
 

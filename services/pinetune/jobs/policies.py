@@ -1,8 +1,12 @@
 """Carries a policy from the learner to every sampler, and attests that it arrived.
 
-`publish` has four parts: the learner writes the weights and, last, their manifest; every sampler loads them; each
-answers with the hash of what it holds; sampler and learner score the same canary tokens and must agree. Only then does
-the next step sample. Folders that nothing needs any more are deleted.
+`publish` has four parts: the learner brings the weights to every sampler, through storage with their manifest written
+last or straight over gRPC; every sampler loads them; each says by the hash of what it holds which policy that is;
+sampler and learner score the same canary tokens and must agree. Only then does the next step sample. Folders that
+nothing needs any more are deleted.
+
+The hash finds whatever is not byte for byte what the learner sent. The canary finds what no hash can: a sampler that
+holds the right weights and computes with others.
 """
 
 import math
@@ -11,11 +15,12 @@ from dataclasses import dataclass
 
 import fsspec
 
-from pinetune.client.generation import GenerationClient
+from pinetune.client.generation import GenerationClient, PolicyState
 from pinetune.client.generation_replicas import GenerationReplicas
 from pinetune.client.learning import LearningClient
 from pinetune.client.prompts import TokenSequence
-from pinetune.pod.errors import Conflict
+from pinetune.jobs import worker_metrics
+from pinetune.pod.errors import Conflict, Unavailable
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class Policy:
     version: int
     """Its version; 0 is the base model."""
     uri: str
-    """Its folder."""
+    """Its folder; one that was streamed is there once it is saved."""
     content_hash: str
     """Over all its tensors."""
     canary_gap: float | None = None
@@ -45,12 +50,20 @@ class Policies:
     """The policies of one job."""
 
     def __init__(
-        self, learning: LearningClient, generation: GenerationReplicas, *, folder: str, max_canary_gap: float
+        self,
+        learning: LearningClient,
+        generation: GenerationReplicas,
+        *,
+        folder: str,
+        max_canary_gap: float,
+        streams: bool = False,
     ) -> None:
+        """Carry policies through `folder`, or straight from the learner to the samplers."""
         self._learning = learning
         self._generation = generation
         self._folder = folder
         self._max_canary_gap = max_canary_gap
+        self._streams = streams
         self._kept: set[str] = set()
         self._canary: _Canary | None = None
         generation.check_returned(self._attest_returned)
@@ -68,33 +81,70 @@ class Policies:
             if self.current is None or uri != self.current.uri:
                 delete_folder(uri)
 
+    def save(self, policy: Policy) -> None:
+        """See to it that the policy's folder is there; one that was streamed has none until somebody needs it."""
+        if self._streams and policy == self.current:
+            self._learning.save_policy(policy.uri, policy_version=policy.version)
+
     def publish(self, version: int, canary: TokenSequence) -> Policy:
         """Make the learner's current policy that of all samplers, as `version`.
 
         Raises Conflict POLICY_NOT_ATTESTED where a sampler holds other weights or scores the canary differently.
         """
         uri = f"{self._folder}/v{version:06d}"
-        saved = self._learning.save_policy(uri, policy_version=version)
+        if self._streams:
+            content_hash = self._learning.push_policy((), policy_version=version).content_hash
+        else:
+            content_hash = self._learning.save_policy(uri, policy_version=version).content_hash
         # Known before the policy is loaded: a sampler that comes back under way is held against it too.
         self._canary = _Canary(version, canary, self._learning.score([canary])[0])
-        policy = self.load(uri, saved.policy_version, saved.content_hash)
+        self._bring(PolicyState(version, content_hash), uri, saved=not self._streams)
         gap = self._attest(self._canary, [scored[0] for scored in self._generation.score([canary])])
-        previous, self.current = self.current, Policy(version, uri, policy.content_hash, gap)
+        previous, self.current = self.current, Policy(version, uri, content_hash, gap)
         if previous is not None and previous.uri != uri and previous.uri not in self._kept:
             delete_folder(previous.uri)
         return self.current
 
     def load(self, uri: str, version: int, content_hash: str) -> Policy:
-        """Load a saved policy into every sampler, and check by hash that each holds it."""
-        for state in self._generation.load_policy(uri, policy_version=version, content_hash=content_hash):
-            if (state.policy_version, state.content_hash) != (version, content_hash):
-                raise Conflict(
-                    f"a sampler was given policy {version} ({content_hash[:12]}…) and holds policy "
-                    f"{state.policy_version} ({state.content_hash[:12]}…)",
-                    reason="POLICY_NOT_ATTESTED",
-                    policy_version=version,
-                )
+        """Bring a saved policy to every sampler, and check by hash that each holds it."""
+        self._bring(PolicyState(version, content_hash), uri, saved=True)
         return Policy(version, uri, content_hash)
+
+    def _bring(self, policy: PolicyState, uri: str, *, saved: bool) -> None:
+        def stream(client: GenerationClient) -> PolicyState:
+            # Asked itself: what the learner says of a sampler is hearsay.
+            held = client.describe().policy
+            if held == policy:
+                return held
+            try:
+                self._learning.push_policy(
+                    [client.address], policy_version=policy.policy_version, policy_uri=uri if saved else ""
+                )
+            except Conflict as error:
+                if error.reason != "POLICY_VERSION_OUT_OF_ORDER":
+                    raise
+                raise Unavailable(
+                    f"the learner has gone on from policy {policy.policy_version}; the sampler at {client.address} "
+                    "gets the next one",
+                    reason="POLICY_GONE",
+                ) from error
+            return client.describe().policy
+
+        if self._streams:
+            states = self._generation.hold(policy, stream)
+        else:
+            states = self._generation.load_policy(
+                uri, policy_version=policy.policy_version, content_hash=policy.content_hash
+            )
+        for state in states:
+            if state != policy:
+                raise Conflict(
+                    f"a sampler was given policy {policy.policy_version} ({policy.content_hash[:12]}…) and holds "
+                    f"policy {state.policy_version} ({state.content_hash[:12]}…)",
+                    reason="POLICY_NOT_ATTESTED",
+                    policy_version=policy.policy_version,
+                    held_version=state.policy_version,
+                )
 
     def _attest_returned(self, replica: GenerationClient, policy_version: int) -> None:
         """Let a sampler that came back score the canary too; a policy the learner no longer has is known by hash."""
@@ -109,6 +159,7 @@ class Policies:
             gaps.append(sum(abs(one - other) for one, other in pairs) / len(canary.logprobs))
         # max() may lose a NaN, and a NaN is the worst gap there is.
         gap = math.nan if any(map(math.isnan, gaps)) else max(gaps)
+        worker_metrics.show_canary_gap(gap)
         if not gap <= self._max_canary_gap:  # A gap that is no number is no agreement either.
             raise Conflict(
                 f"sampler and learner disagree on policy {canary.policy_version}: the canary's log-probabilities "
@@ -116,6 +167,7 @@ class Policies:
                 f"{self._max_canary_gap:g}",
                 reason="POLICY_NOT_ATTESTED",
                 policy_version=canary.policy_version,
+                canary_gap=gap,
             )
         return gap
 

@@ -31,7 +31,7 @@ class Services:
         """Return the samplers once all serve."""
         replicas = [
             # The launcher names its processes so, in the order of their addresses.
-            Replica(f"generation-{number}", GenerationClient(self._channel("generation", address)))
+            Replica(f"generation-{number}", GenerationClient(self._channel("generation", address), address))
             for number, address in enumerate(self._settings.generation_addresses.split(","))
         ]
         return GenerationReplicas(replicas, tell=ReplicaNews(self._journal, len(replicas)))

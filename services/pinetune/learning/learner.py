@@ -17,14 +17,16 @@ from typing import TypeVar
 import numpy
 import torch
 
+from pinetune.client.policy_stream import StreamedPolicy
 from pinetune.learning.batches import TokenSequence
 from pinetune.learning.limits import check_examples, check_order, check_trajectories
 from pinetune.learning.measurements import UpdateMetrics
 from pinetune.learning.optimizer import learning_rate, make_optimizer
 from pinetune.learning.policy import Policy, make_value_head
-from pinetune.learning.policy_files import write_policy
+from pinetune.learning.policy_files import policy_tensors, write_policy
 from pinetune.learning.ppo import Trajectory, update
 from pinetune.learning.pretrained import load_pretrained
+from pinetune.learning.pushing import held_policy, push, saved_policy
 from pinetune.learning.settings import (
     ComputeSettings,
     OptimizerSettings,
@@ -202,20 +204,36 @@ class Learner:
 
     def save_policy(self, policy_uri: str, policy_version: int) -> Manifest:
         """Write the current policy as `policy_version`: the current version, or the next where weights have changed."""
-        self.refuse_half_done()
-        wanted = self.policy_version + self.changed
-        if policy_version != wanted:
-            raise Conflict(
-                f"policy_version must be {wanted}: the last saved one is {self.policy_version} and its weights have "
-                f"{'changed' if self.changed else 'not changed'} since; given {policy_version}",
-                reason="POLICY_VERSION_OUT_OF_ORDER",
-                policy_version=policy_version,
-                last_version=self.policy_version,
-            )
-        dtype = getattr(torch, self.order.compute.dtype)
-        manifest = write_policy(self.policy.model, policy_uri, policy_version, self._tokenizer_files, dtype=dtype)
+        self._refuse_other_version(policy_version)
+        manifest = write_policy(
+            self.policy.model, policy_uri, policy_version, self._tokenizer_files, dtype=self._policy_dtype
+        )
         self.policy_version, self.changed = policy_version, False
         return manifest
+
+    def push_policy(
+        self, addresses: Sequence[str], policy_version: int, policy_uri: str, *, deadline_seconds: float
+    ) -> tuple[Manifest, list[StreamedPolicy]]:
+        """Send the current policy as `policy_version`, as `save_policy` has it, or the saved one in `policy_uri`.
+
+        Returns its manifest and what each service then holds.
+        """
+        if policy_uri:
+            source = saved_policy(policy_uri)
+            if source.manifest.policy_version != policy_version:
+                raise Conflict(
+                    f"policy_version {policy_version} was asked for, the manifest of {policy_uri} names "
+                    f"{source.manifest.policy_version}",
+                    reason="POLICY_VERSION_MISMATCH",
+                    asked=policy_version,
+                    named=source.manifest.policy_version,
+                )
+            return source.manifest, push(source, addresses, deadline_seconds=deadline_seconds)
+        self._refuse_other_version(policy_version)
+        source = held_policy(policy_tensors(self.policy.model, self._policy_dtype), policy_version)
+        pushed = push(source, addresses, deadline_seconds=deadline_seconds)
+        self.policy_version, self.changed = policy_version, False
+        return source.manifest, pushed
 
     def copy_of_policy(self) -> Policy:
         """Return a copy of the current policy that does not learn, without the value head."""
@@ -246,6 +264,24 @@ class Learner:
                 f"{self.half_done} failed in its middle and left the weights half changed; restore a checkpoint",
                 reason="STEP_HALF_DONE",
             )
+
+    def _refuse_other_version(self, policy_version: int) -> None:
+        """Raise Conflict unless the current policy is this version, or the next where weights have changed."""
+        self.refuse_half_done()
+        wanted = self.policy_version + self.changed
+        if policy_version != wanted:
+            raise Conflict(
+                f"policy_version must be {wanted}: the last saved one is {self.policy_version} and its weights have "
+                f"{'changed' if self.changed else 'not changed'} since; given {policy_version}",
+                reason="POLICY_VERSION_OUT_OF_ORDER",
+                policy_version=policy_version,
+                last_version=self.policy_version,
+            )
+
+    @property
+    def _policy_dtype(self) -> torch.dtype:
+        dtype: torch.dtype = getattr(torch, self.order.compute.dtype)
+        return dtype
 
     @property
     def _fits_value_head(self) -> bool:

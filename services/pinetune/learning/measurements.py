@@ -6,6 +6,7 @@ to Prometheus.)
 Shapes: B completions, T tokens of the longest, N learnt tokens of all of them.
 """
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 
@@ -46,7 +47,7 @@ class UpdateMetrics:
     sampler_gap_max: float
     """The largest such gap."""
     effective_sample_share: float
-    """Effective sample size of the importance weights between learner and sampler, as a share 0 to 1."""
+    """Effective sample size of the importance weights between learner and sampler, one a token, as a share 0 to 1."""
     dropped_token_count: int
     """Tokens left out because the sampler's log-probability was not finite."""
     completion_token_count: int
@@ -57,6 +58,15 @@ class UpdateMetrics:
     """Groups whose rewards are all equal, as a share 0 to 1."""
     seconds: float
     """Duration in seconds."""
+    # Newer than the checkpoints of the first release, which have none of these.
+    sampler_gap_p50: float = 0.0
+    """The median of the gap."""
+    sampler_gap_p95: float = 0.0
+    """The 95th percentile of the gap."""
+    effective_sequence_share: float = 1.0
+    """As `effective_sample_share` with one weight a completion, the product of its tokens' weights."""
+    bounded_token_count: int = 0
+    """Tokens whose log ratio passed the bound before its exponential, over all passes."""
 
 
 @dataclass(slots=True)
@@ -77,6 +87,10 @@ class Tally:
         """Return one sum over another, 0 where the other is 0."""
         return float(self.sums[name] / self.sums[count].clamp(min=1))
 
+    def count(self, name: str) -> int:
+        """Return a sum of whole numbers."""
+        return int(self.sums[name])
+
     def per_step(self, name: str) -> float:
         """Return a sum over the number of optimiser steps."""
         return float(self.sums[name]) / len(self.gradient_norms)
@@ -84,30 +98,58 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class SamplerGap:
-    """How far the learner's log-probabilities are from the sampler's, for the same tokens and the same weights."""
+    """How far the learner's log-probabilities are from the sampler's, for the same tokens and the same weights.
 
-    mean: float
-    """Mean absolute gap, in nats."""
-    p99: float
+    The percentiles are those of the absolute gap of single tokens, in nats: the smallest gap that so many of them do
+    not pass (nearest rank, so each is a gap that occurred).
+    """
+
+    mean: float = 0.0
+    """Mean absolute gap."""
+    p50: float = 0.0
+    """Its median."""
+    p95: float = 0.0
+    """Its 95th percentile."""
+    p99: float = 0.0
     """Its 99th percentile."""
-    max: float
+    max: float = 0.0
     """Its largest."""
-    effective_sample_share: float
-    """(Σw)² / (N Σw²) with the importance weights w = π_learner / π_sampler of N tokens; 1 where they agree."""
+    effective_sample_share: float = 1.0
+    """Effective share of the tokens, each weighing π_learner / π_sampler; 1 where both agree."""
+    effective_sequence_share: float = 1.0
+    """Effective share of the completions, each weighing the product of its tokens' weights: the true importance weight
+    of a completion. It falls with length, long before PPO, which clips token by token, minds."""
 
 
-def sampler_gap(learner_logprobs_N: Tensor, sampler_logprobs_N: Tensor) -> SamplerGap:
-    """Compare both log-probabilities; without any tokens there is no gap."""
-    if learner_logprobs_N.numel() == 0:
-        return SamplerGap(0.0, 0.0, 0.0, 1.0)
-    log_weights_N = (learner_logprobs_N - sampler_logprobs_N).double()
-    gaps_N = log_weights_N.abs()
-    # The share does not change when all weights are scaled; the largest becomes 1, so that none overflows.
+def sampler_gap(learner_logprobs_BT: Tensor, sampler_logprobs_BT: Tensor, learnt_BT: Tensor) -> SamplerGap:
+    """Compare both log-probabilities where `learnt_BT` says so; without any tokens there is no gap."""
+    log_weights_BT = torch.where(learnt_BT, learner_logprobs_BT.double() - sampler_logprobs_BT.double(), 0.0)
+    gaps_N = log_weights_BT[learnt_BT].abs()
+    if gaps_N.numel() == 0:
+        return SamplerGap()
+    return SamplerGap(
+        mean=float(gaps_N.mean()),
+        p50=_percentile(gaps_N, 0.5),
+        p95=_percentile(gaps_N, 0.95),
+        p99=_percentile(gaps_N, 0.99),
+        max=float(gaps_N.max()),
+        effective_sample_share=effective_share(log_weights_BT[learnt_BT]),
+        effective_sequence_share=effective_share(log_weights_BT.sum(-1)[learnt_BT.any(-1)]),
+    )
+
+
+def effective_share(log_weights_N: Tensor) -> float:
+    """Return the effective sample size (Σw)² / Σw² of N samples as a share of N (Kish 1965; Kong 1992; Owen 2013, 9.3).
+
+    It does not change when all weights are scaled; the largest becomes 1, so that none overflows and none is bounded.
+    """
     weights_N = (log_weights_N - log_weights_N.max()).exp()
-    share = weights_N.sum().square() / (weights_N.numel() * weights_N.square().sum())
+    return float(weights_N.sum().square() / (weights_N.numel() * weights_N.square().sum()))
+
+
+def _percentile(values_N: Tensor, share: float) -> float:
     # kthvalue rather than quantile, which refuses more than 16 million elements.
-    p99 = gaps_N.kthvalue(max(1, round(0.99 * gaps_N.numel()))).values
-    return SamplerGap(float(gaps_N.mean()), float(p99), float(gaps_N.max()), float(share))
+    return float(values_N.kthvalue(max(1, math.ceil(share * values_N.numel()))).values)
 
 
 def explained_variance(values_N: Tensor, returns_N: Tensor) -> float:

@@ -14,6 +14,10 @@ DROPPED_TOKENS = Counter(
     "pinetune_learning_dropped_tokens_total",
     "Tokens left out of the loss because the sampler's log-probability was not finite.",
 )
+BOUNDED_TOKENS = Counter(
+    "pinetune_learning_bounded_tokens_total",
+    "Tokens, over all passes, whose log ratio of new to sampling policy passed the bound before its exponential.",
+)
 SECONDS = Histogram("pinetune_learning_step_seconds", "Duration of a step.", ["phase"], buckets=STEP_SECONDS)
 STEP = Gauge("pinetune_learning_step", "Last step done.", ["phase"])
 POLICY_VERSION = Gauge("pinetune_learning_policy_version", "Version of the last saved policy.")
@@ -42,10 +46,15 @@ UPDATE_GAUGES = {
         "pinetune_learning_sampler_gap_mean",
         "Mean absolute gap of sampler's and learner's log-probabilities before the update, in nats.",
     ),
+    "sampler_gap_p50": Gauge("pinetune_learning_sampler_gap_p50", "The median of that gap, in nats."),
+    "sampler_gap_p95": Gauge("pinetune_learning_sampler_gap_p95", "The 95th percentile of that gap, in nats."),
     "sampler_gap_p99": Gauge("pinetune_learning_sampler_gap_p99", "The 99th percentile of that gap, in nats."),
     "sampler_gap_max": Gauge("pinetune_learning_sampler_gap_max", "The largest such gap, in nats."),
     "effective_sample_share": Gauge(
-        "pinetune_learning_effective_sample_share", "Effective share of the samples, given that gap; 0 to 1."
+        "pinetune_learning_effective_sample_share", "Effective share of the tokens, given that gap; 0 to 1."
+    ),
+    "effective_sequence_share": Gauge(
+        "pinetune_learning_effective_sequence_share", "Effective share of the completions, given that gap; 0 to 1."
     ),
     "zero_variance_group_share": Gauge(
         "pinetune_learning_zero_variance_group_share", "Share of groups whose rewards are all equal; 0 to 1."
@@ -65,6 +74,7 @@ def show_update(step: int, metrics: UpdateMetrics) -> None:
     """Show what an update measured."""
     _show_step("update", step, metrics)
     DROPPED_TOKENS.inc(metrics.dropped_token_count)
+    BOUNDED_TOKENS.inc(metrics.bounded_token_count)
     for name, gauge in UPDATE_GAUGES.items():
         gauge.set(getattr(metrics, name))
 

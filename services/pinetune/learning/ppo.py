@@ -35,7 +35,7 @@ from torch import Tensor
 
 from pinetune.learning.advantages import Advantages, Evidence, estimate
 from pinetune.learning.batches import completion_mask
-from pinetune.learning.losses import policy_losses, reference_losses, token_weights, value_losses
+from pinetune.learning.losses import LOG_RATIO_LIMIT, policy_losses, reference_losses, token_weights, value_losses
 from pinetune.learning.measurements import (
     Tally,
     UpdateMetrics,
@@ -242,10 +242,15 @@ def _loss(
     if settings.entropy_coefficient:
         loss_N = loss_N - settings.entropy_coefficient * entropy_N
     tally.add(
-        tokens=learnt_N, policy_loss=policy_N * weights_N, clipped=clipped_N & learnt_N, entropy=entropy_N * learnt_N
+        bounded=log_ratios_N.abs() > LOG_RATIO_LIMIT,
+        tokens=learnt_N,
+        policy_loss=policy_N * weights_N,
+        clipped=clipped_N & learnt_N,
+        entropy=entropy_N * learnt_N,
     )
     if last_pass:
-        tally.add(kl=(log_ratios_N.exp() - 1 - log_ratios_N) * learnt_N, last_tokens=learnt_N)
+        bounded_N = log_ratios_N.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+        tally.add(kl=(bounded_N.exp() - 1 - bounded_N) * learnt_N, last_tokens=learnt_N)
     return (loss_N * weights_N).sum()
 
 
@@ -253,7 +258,7 @@ def _metrics(
     targets: Targets, evidence: Evidence, settings: UpdateSettings, tally: Tally, learning_rate: float, seconds: float
 ) -> UpdateMetrics:
     tensors, before, learnt_BT = targets.tensors, targets.before, targets.tensors.learnt_BT
-    gap = sampler_gap(before.logprobs_BT[learnt_BT], tensors.sampled_logprobs_BT[learnt_BT])
+    gap = sampler_gap(before.logprobs_BT, tensors.sampled_logprobs_BT, learnt_BT)
     completion_tokens = int(tensors.mask_BT.sum())
     learnt_tokens = int(learnt_BT.sum())
     return UpdateMetrics(
@@ -279,4 +284,8 @@ def _metrics(
         token_count=completion_tokens + sum(len(trajectory.prompt_token_ids) for trajectory in tensors.trajectories),
         zero_variance_group_share=zero_variance_group_share(tensors.rewards_B, tensors.groups_B),
         seconds=seconds,
+        sampler_gap_p50=gap.p50,
+        sampler_gap_p95=gap.p95,
+        effective_sequence_share=gap.effective_sequence_share,
+        bounded_token_count=tally.count("bounded"),
     )

@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 from pinetune.api.generation.v1 import generation_pb2
 from pinetune.api.learning.v1 import learning_pb2 as wire
 from pinetune.api.learning.v1.learning_pb2_grpc import LearningServiceServicer
+from pinetune.client.policy_stream import StreamedPolicy
 from pinetune.learning import metrics
 from pinetune.learning.checkpoints import restore_checkpoint, save_checkpoint
 from pinetune.learning.learner import Learner, LearnerState, Order, request_hash
@@ -36,7 +37,7 @@ from pinetune.learning.settings import (
 )
 from pinetune.learning.warm_up import Example
 from pinetune.pod.errors import Busy, Conflict, InvalidInput, Unsupported
-from pinetune.pod.manifest import Manifest
+from pinetune.pod.manifest_messages import manifest_message
 
 SERVICE_NAME = wire.DESCRIPTOR.services_by_name["LearningService"].full_name
 SCHEDULES = {
@@ -59,8 +60,9 @@ VALUE_HEAD_STARTS = {
     wire.VALUE_HEAD_START_ZERO: ValueHeadStart.ZERO,
     wire.VALUE_HEAD_START_RANDOM: ValueHeadStart.RANDOM,
 }
-KINDS = {"full": generation_pb2.POLICY_KIND_FULL, "lora": generation_pb2.POLICY_KIND_LORA}
 RETRY_SECONDS = 5.0
+PUSH_SECONDS_MAX = 3600.0
+"""Deadline of a push whose caller gave none."""
 
 S = TypeVar("S")
 K = TypeVar("K")
@@ -149,7 +151,25 @@ class LearningService(LearningServiceServicer):
             started = time.perf_counter()
             manifest = learner.save_policy(request.policy_uri, request.policy_version)
             self._refreshed_state()
-            return wire.SavePolicyResponse(manifest=_manifest(manifest), seconds=time.perf_counter() - started)
+            return wire.SavePolicyResponse(manifest=manifest_message(manifest), seconds=time.perf_counter() - started)
+
+    def PushPolicy(self, request: wire.PushPolicyRequest, context: grpc.ServicerContext) -> wire.PushPolicyResponse:
+        """Send a policy to generation services."""
+        with self._open_learner(context) as learner:
+            started = time.perf_counter()
+            remaining: float | None = context.time_remaining()
+            manifest, pushed = learner.push_policy(
+                list(request.addresses),
+                request.policy_version,
+                request.policy_uri,
+                deadline_seconds=min(remaining, PUSH_SECONDS_MAX) if remaining is not None else PUSH_SECONDS_MAX,
+            )
+            self._refreshed_state()
+            return wire.PushPolicyResponse(
+                content_hash=manifest.content_hash,
+                services=[_pushed(*pair) for pair in zip(request.addresses, pushed, strict=True)],
+                seconds=time.perf_counter() - started,
+            )
 
     def SaveCheckpoint(
         self, request: wire.SaveCheckpointRequest, context: grpc.ServicerContext
@@ -207,6 +227,17 @@ class LearningService(LearningServiceServicer):
         self._state = self._learner.state
         metrics.show_state(self._state)
         return wire.LearnerState(**asdict(self._state))
+
+
+def _pushed(address: str, one: StreamedPolicy) -> wire.PushedPolicy:
+    return wire.PushedPolicy(
+        address=address,
+        policy=generation_pb2.PolicyState(
+            policy_version=one.policy_version, content_hash=one.content_hash, load_time=one.load_time
+        ),
+        sent_bytes=one.sent_bytes,
+        sent_tensor_count=one.sent_tensor_count,
+    )
 
 
 def order_of(request: wire.OpenRequest) -> Order:
@@ -289,15 +320,4 @@ def _trajectory(message: wire.Trajectory) -> Trajectory:
         logprobs=list(message.logprobs),
         reward=message.reward,
         policy_version=min((span.policy_version for span in message.policy_spans), default=0),
-    )
-
-
-def _manifest(manifest: Manifest) -> generation_pb2.PolicyManifest:
-    return generation_pb2.PolicyManifest(
-        policy_version=manifest.policy_version,
-        content_hash=manifest.content_hash,
-        tensors=[generation_pb2.TensorEntry(**asdict(entry)) for entry in manifest.tensors],
-        kind=KINDS[manifest.kind],
-        base_content_hash=manifest.base_content_hash,
-        create_time=manifest.create_time,
     )

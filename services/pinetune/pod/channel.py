@@ -29,6 +29,7 @@ SAFE_METHODS = (
     "pinetune.api.generation.v1.GenerationService/Tokenize",
     "pinetune.api.generation.v1.GenerationService/Score",
     "pinetune.api.generation.v1.GenerationService/DescribeEngine",
+    "pinetune.api.generation.v1.GenerationService/DescribePolicy",
     "pinetune.api.learning.v1.LearningService/Score",
     "pinetune.api.learning.v1.LearningService/DescribeLearner",
 )

@@ -12,7 +12,8 @@ A policy folder holds the weights and their manifest:
                                       "sha256": "90aa…", "file": "model.safetensors"}, …],
                          "kind": "full",
                          "base_content_hash": "",
-                         "create_time": "2026-01-31T12:00:00Z"}
+                         "create_time": "2026-01-31T12:00:00Z",
+                         "adapter_config_json": ""}
 """
 
 import hashlib
@@ -30,6 +31,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pinetune.pod.errors import Corrupt, InvalidInput, NotFound
 
 MANIFEST_FILE = "manifest.json"
+ADAPTER_CONFIG_FILE = "adapter_config.json"
 
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Count = Annotated[int, Field(ge=0)]
@@ -71,19 +73,33 @@ class Manifest:
     """Content hash of the base model an adapter belongs to; empty for a whole model."""
     create_time: str
     """When it was written, RFC 3339."""
+    adapter_config_json: str = ""
+    """The text of an adapter's `adapter_config.json`; empty for a whole model."""
 
 
 _ADAPTER = TypeAdapter(Manifest)
 
 
-def content_hash(tensors: Iterable[TensorEntry]) -> str:
+def content_hash(tensors: Iterable[TensorEntry], *, base_content_hash: str = "", adapter_config_json: str = "") -> str:
     """Return the SHA-256 over names, dtypes, shapes and tensor hashes, in order of the names.
 
-    Neither the files nor the policy version count, so two policies with equal weights have equal content hashes.
+    Neither the files nor the policy version count, so two policies with equal weights have equal content hashes. For an
+    adapter its configuration and its base count: the same tensors with another alpha are another model.
     """
-    rows = sorted((entry.name, entry.dtype, entry.shape, entry.sha256) for entry in tensors)
+    rows: list[object] = [*sorted((entry.name, entry.dtype, entry.shape, entry.sha256) for entry in tensors)]
+    if base_content_hash or adapter_config_json:
+        rows.append({"base_content_hash": base_content_hash, "adapter_config_json": adapter_config_json})
     # JSON separates the fields whatever characters a name has; joined text would let two tensor lists collide.
     return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
+
+
+def content_hash_of(manifest: Manifest) -> str:
+    """Return the content hash that a manifest's own fields have."""
+    return content_hash(
+        manifest.tensors,
+        base_content_hash=manifest.base_content_hash,
+        adapter_config_json=manifest.adapter_config_json,
+    )
 
 
 def read_manifest(uri: str) -> Manifest:
@@ -92,23 +108,36 @@ def read_manifest(uri: str) -> Manifest:
     Raises NotFound where the folder holds no manifest, InvalidInput where it is malformed, names a tensor twice or a
     file outside the folder, Corrupt where its content hash is not that of its tensors.
     """
-    filesystem, folder = _open(uri)
-    try:
-        text = filesystem.cat_file(f"{folder}/{MANIFEST_FILE}")
-    except FileNotFoundError as error:
+    text = read_text(uri, MANIFEST_FILE)
+    if text is None:
         raise NotFound(
             f"{uri} holds no {MANIFEST_FILE}; a policy folder without it is unfinished or not a policy",
             reason="MANIFEST_NOT_FOUND",
             policy_uri=uri,
-        ) from error
+        )
     try:
         manifest = _ADAPTER.validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise _malformed(uri, f"{place}: {first['msg']}" if place else first["msg"]) from error
-    _check(uri, manifest)
+    check_manifest(uri, manifest)
     return manifest
+
+
+def read_text(uri: str, name: str) -> str | None:
+    """Return the text of one file of the folder `uri`; None where it is not there.
+
+    Raises InvalidInput where fsspec knows no such address, or the file is no UTF-8.
+    """
+    filesystem, folder = _open(uri)
+    try:
+        content: bytes = filesystem.cat_file(f"{folder}/{name}")
+        return content.decode()
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:
+        raise _malformed(uri, f"{name}: {error}") from error
 
 
 def write_manifest(uri: str, manifest: Manifest) -> None:
@@ -116,7 +145,7 @@ def write_manifest(uri: str, manifest: Manifest) -> None:
 
     Raises InvalidInput or Corrupt for a manifest that `read_manifest` would refuse.
     """
-    _check(uri, manifest)
+    check_manifest(uri, manifest)
     filesystem, folder = _open(uri)
     filesystem.makedirs(folder, exist_ok=True)
     # A reader sees the old manifest or the new one: rename is atomic on local files, and object stores publish whole
@@ -138,7 +167,8 @@ def _open(uri: str) -> tuple[AbstractFileSystem, str]:
     return filesystem, folder.rstrip("/")
 
 
-def _check(uri: str, manifest: Manifest) -> None:
+def check_manifest(uri: str, manifest: Manifest) -> None:
+    """Raise what `read_manifest` raises for a manifest of these fields; `uri` says in messages where it is from."""
     names = [entry.name for entry in manifest.tensors]
     if not names:
         raise _malformed(uri, "tensors: a policy has at least one tensor")
@@ -149,7 +179,11 @@ def _check(uri: str, manifest: Manifest) -> None:
         path = PurePosixPath(entry.file)
         if not entry.file or path.is_absolute() or ".." in path.parts:
             raise _malformed(uri, f"tensors: {entry.name!r} lies in {entry.file!r}, no file below the manifest")
-    computed = content_hash(manifest.tensors)
+    if manifest.kind == "full" and (manifest.base_content_hash or manifest.adapter_config_json):
+        raise _malformed(uri, "base_content_hash and adapter_config_json must be empty for a whole model")
+    if manifest.kind == "lora" and not (manifest.base_content_hash and manifest.adapter_config_json):
+        raise _malformed(uri, "base_content_hash and adapter_config_json must be set for an adapter")
+    computed = content_hash_of(manifest)
     if computed != manifest.content_hash:
         raise Corrupt(
             f"{MANIFEST_FILE} of {uri} says content hash {manifest.content_hash}, its tensors have {computed}",

@@ -2,8 +2,10 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import fsspec
 import pytest
 import torch
+from fsspec.implementations.memory import MemoryFileSystem
 from safetensors.torch import load_file, save_file
 from tests.unit.generation.tiny_models import make_model, plain_logprobs
 from torch import Tensor
@@ -11,9 +13,9 @@ from transformers import PreTrainedModel
 
 from pinetune.generation.engine import Prompt, SamplingParams
 from pinetune.generation.transformers_engine import TransformersEngine
-from pinetune.generation.weight_files import dtype_name
-from pinetune.generation.weights import HeldWeights, tensor_sha256
-from pinetune.pod.errors import Conflict, Corrupt, NotFound, PinetuneError, Unsupported
+from pinetune.generation.weight_files import dtype_name, tensor_sha256
+from pinetune.generation.weights import HeldWeights
+from pinetune.pod.errors import Conflict, Corrupt, NotFound, PinetuneError
 from pinetune.pod.manifest import Manifest, TensorEntry, content_hash, read_manifest, write_manifest
 
 MakeEngine = Callable[..., TransformersEngine]
@@ -132,6 +134,34 @@ def test_an_untied_policy_does_not_fit_a_tied_model(tmp_path: Path) -> None:
         HeldWeights(make_model("tied_llama"), threads=1).load(str(tmp_path), 1, "")
 
 
+class VersionedStore(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """Takes its arguments in the order in which s3fs has them."""
+
+    protocol = "versioned"
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        stripped: str = super()._strip_protocol(path.replace("versioned://", "memory://"))
+        return stripped
+
+    def cat_file(
+        self, path: str, version_id: str | None = None, start: int | None = None, end: int | None = None
+    ) -> bytes:
+        assert version_id is None
+        content: bytes = super().cat_file(path, start=start, end=end)
+        return content
+
+
+def test_a_policy_is_read_from_a_store_whose_arguments_come_in_another_order(tmp_path: Path) -> None:
+    fsspec.register_implementation("versioned", VersionedStore, clobber=True)
+    manifest = write_policy(tmp_path, tensors_of("llama", seed=1), version=1)
+    store = VersionedStore()
+    for path in tmp_path.iterdir():
+        store.pipe_file(f"/policy/{path.name}", path.read_bytes())
+    held = HeldWeights(make_model("llama"), threads=1)
+    assert held.load("versioned://policy", 1, "").state.content_hash == manifest.content_hash
+
+
 def flip_a_byte(folder: Path) -> None:
     path = folder / "model-1.safetensors"
     data = bytearray(path.read_bytes())
@@ -239,34 +269,37 @@ def test_a_folder_without_a_manifest_is_not_a_policy(make_engine: MakeEngine, tm
         make_engine("llama").load_policy(str(tmp_path), 1, "")
 
 
-def test_an_adapter_is_unsupported(make_engine: MakeEngine, policy: Path) -> None:
-    write_manifest(str(policy), dataclasses.replace(read_manifest(str(policy)), kind="lora"))
-    with pytest.raises(Unsupported, match="merge the adapter into its base"):
-        make_engine("llama").load_policy(str(policy), 3, "")
-
-
-class ForgetfulModel(torch.nn.Module):
-    """Holds its weight in a tensor that cannot keep what is copied into it."""
-
-    class Forgetful(torch.nn.Parameter):
-        def copy_(self, other: Tensor, non_blocking: bool = False) -> Tensor:
-            return super().copy_(other.round(), non_blocking)
+class OverlappingModel(torch.nn.Module):
+    """Holds a buffer that lies in the memory of its weight, so that it cannot hold any two values of both."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.weight = self.Forgetful(torch.arange(4.0), requires_grad=False)
+        self.weight = torch.nn.Parameter(torch.arange(4.0), requires_grad=False)
+        self.register_buffer("part", self.weight.detach()[:2])
 
 
 def test_what_the_model_holds_in_the_end_is_what_counts(tmp_path: Path) -> None:
-    model = ForgetfulModel()
+    model = OverlappingModel()
     held = HeldWeights(model, threads=1)
     before = held.state
-    write_policy(tmp_path, {"weight": torch.full((4,), 0.75)}, version=1)
-    with pytest.raises(Corrupt, match="the old policy was put back") as caught:
+    write_policy(tmp_path, {"weight": torch.full((4,), 0.75), "part": torch.zeros(2)}, version=1)
+    with pytest.raises(
+        Corrupt, match=r"holds 1 of 2 changed tensors otherwise .* the old policy was put back"
+    ) as caught:
         held.load(str(tmp_path), 1, "")
     assert caught.value.reason == "CONTENT_HASH_MISMATCH"
     assert held.state == before
     assert torch.equal(model.weight, torch.arange(4.0))
+
+
+def test_a_policy_of_which_many_tensors_are_another_ones_says_how_many(tmp_path: Path) -> None:
+    write_policy(tmp_path, tensors_of("llama", seed=1), version=3)
+    old = {name: tensor.contiguous() for name, tensor in tensors_of("llama", seed=2).items()}
+    save_file(old, tmp_path / "model-0.safetensors")
+    held = HeldWeights(make_model("llama"), threads=2)
+    changed = sum(tensor.dim() > 1 for tensor in old.values())
+    with pytest.raises(Corrupt, match=f"; {changed} of {changed} changed tensors are not what the manifest says"):
+        held.load(str(tmp_path), 3, "")
 
 
 def test_a_saved_model_of_transformers_has_the_names_that_are_held(tmp_path: Path) -> None:

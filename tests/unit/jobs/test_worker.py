@@ -43,4 +43,7 @@ def test_a_reward_that_was_not_measured_yet_is_no_number() -> None:
         "pinetune_worker_validation_reward_mean",
         "pinetune_worker_sampled_tokens_per_second",
         "pinetune_worker_canary_gap",
+        *(f"pinetune_worker_sampler_gap_{name}" for name in ("mean", "p50", "p95", "p99", "max")),
+        "pinetune_worker_effective_sample_share",
+        "pinetune_worker_effective_sequence_share",
     }

@@ -331,6 +331,20 @@ def test_a_restored_run_equals_the_one_that_was_not_killed(order: Order, tmp_pat
     assert replace(mine, seconds=0.0) == replace(other, seconds=0.0)
 
 
+def test_a_checkpoint_without_the_newer_measurements_is_restored(order: Order, tmp_path: Path) -> None:
+    learner = warmed_up(order)
+    do_updates(learner, 1, 1)
+    save_checkpoint(learner, str(tmp_path / "c"), "")
+    path = tmp_path / "c" / "checkpoint.json"
+    written = json.loads(path.read_text())
+    for name in ("sampler_gap_p50", "sampler_gap_p95", "effective_sequence_share", "bounded_token_count"):
+        del written["update_steps"]["metrics"][name]
+    path.write_text(json.dumps(written))
+    restored = Learner(order)
+    restore_checkpoint(restored, str(tmp_path / "c"))
+    assert_equal(restored, learner)
+
+
 def test_a_run_restored_in_the_warm_up_equals_the_one_that_was_not_killed(order: Order, tmp_path: Path) -> None:
     straight = warmed_up(order)
     killed = Learner(order)

@@ -3,7 +3,8 @@
 import copy
 import math
 import random
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -11,7 +12,14 @@ from tests.unit.learning.plain_ppo import plain_update
 from tests.unit.learning.tiny import WIDTH, tiny_policy, tiny_trajectories, with_logprob
 from torch import Tensor
 
-from pinetune.learning.measurements import UpdateMetrics, explained_variance, sampler_gap, zero_variance_group_share
+from pinetune.learning.measurements import (
+    SamplerGap,
+    UpdateMetrics,
+    effective_share,
+    explained_variance,
+    sampler_gap,
+    zero_variance_group_share,
+)
 from pinetune.learning.optimizer import make_optimizer
 from pinetune.learning.policy import Policy, make_value_head
 from pinetune.learning.ppo import Trajectory, update
@@ -143,12 +151,19 @@ def test_the_metrics_are_those_of_the_data() -> None:
     assert metrics.reward_mean == pytest.approx(0.25)
     assert metrics.zero_variance_group_share == 0.5
     assert metrics.sampler_gap_mean == pytest.approx(sum(gaps) / len(gaps), abs=1e-5)
+    for share, found in (
+        (0.5, metrics.sampler_gap_p50),
+        (0.95, metrics.sampler_gap_p95),
+        (0.99, metrics.sampler_gap_p99),
+    ):
+        assert found == pytest.approx(sorted(gaps)[math.ceil(share * len(gaps)) - 1], abs=1e-5)
     assert metrics.sampler_gap_max == pytest.approx(max(gaps), abs=1e-5)
     assert metrics.kl_to_reference == pytest.approx(sum(kls) / len(kls), abs=1e-4)
     assert metrics.token_count == sum(len(t.prompt_token_ids) + len(t.token_ids) for t in given)
     assert metrics.learning_rate == OPTIMIZER.learning_rate
     assert 0 < metrics.clip_fraction < 1
-    assert 0 < metrics.effective_sample_share < 1
+    assert 0 < metrics.effective_sequence_share < metrics.effective_sample_share < 1
+    assert metrics.bounded_token_count == 0
     assert metrics.approximate_kl > 0
 
 
@@ -161,15 +176,55 @@ def test_a_gradient_that_is_not_finite_stops_the_update() -> None:
 
 def test_no_gap_means_every_sample_is_effective() -> None:
     logprobs_N = torch.tensor([-1.0, -2.0, -0.5])
-    gap = sampler_gap(logprobs_N, logprobs_N)
-    assert (gap.mean, gap.max, gap.effective_sample_share) == (0.0, 0.0, 1.0)
+    assert sampler_gap(logprobs_N[None], logprobs_N[None], torch.ones(1, 3, dtype=torch.bool)) == SamplerGap()
 
 
-def test_the_effective_sample_share_is_kishs_and_survives_huge_weights() -> None:
-    gap = sampler_gap(torch.tensor([0.0, 1.0]), torch.tensor([0.0, 0.0]))
-    weights = [1.0, math.e]
-    assert gap.effective_sample_share == pytest.approx(sum(weights) ** 2 / (2 * sum(w * w for w in weights)))
-    assert sampler_gap(torch.tensor([0.0, 5000.0]), torch.zeros(2)).effective_sample_share == pytest.approx(0.5)
+def plain_share(weights: Sequence[float]) -> float:
+    return sum(weights) ** 2 / (len(weights) * sum(weight * weight for weight in weights))
+
+
+def test_the_gap_and_both_effective_shares_are_those_of_plain_loops() -> None:
+    draw = random.Random(3)
+    lengths = [7, 1, 12, 5, 3]
+    rows = [[(draw.uniform(-4, 0), draw.uniform(-4, 0)) for _ in range(length)] for length in lengths]
+    learnt = [[draw.random() < 0.8 for _ in row] for row in rows]
+    learnt[1] = [False]  # A completion of which nothing is learnt counts nowhere.
+    tensors = [torch.full((5, 12), math.nan), torch.full((5, 12), math.nan)]
+    mask_BT = torch.zeros(5, 12, dtype=torch.bool)
+    for index, (row, used) in enumerate(zip(rows, learnt, strict=True)):
+        for at, (pair, is_learnt) in enumerate(zip(row, used, strict=True)):
+            mask_BT[index, at] = is_learnt
+            for tensor, value in zip(tensors, pair, strict=True):
+                tensor[index, at] = value
+    gap = sampler_gap(tensors[0], tensors[1], mask_BT)
+
+    kept = [[pair for pair, is_learnt in zip(row, used, strict=True) if is_learnt]
+            for row, used in zip(rows, learnt, strict=True)]  # fmt: skip
+    gaps = sorted(abs(one - other) for row in kept for one, other in row)
+    assert gap.mean == pytest.approx(sum(gaps) / len(gaps), abs=1e-6)
+    for share, found in ((0.5, gap.p50), (0.95, gap.p95), (0.99, gap.p99), (1.0, gap.max)):
+        # The smallest gap that this share of the tokens does not pass.
+        expected = next(one for one in gaps if sum(other <= one for other in gaps) >= share * len(gaps))
+        assert found == pytest.approx(expected, abs=1e-6)
+    tokens = [math.exp(one - other) for row in kept for one, other in row]
+    sequences = [math.exp(sum(one - other for one, other in row)) for row in kept if row]
+    assert gap.effective_sample_share == pytest.approx(plain_share(tokens), rel=1e-5)
+    assert gap.effective_sequence_share == pytest.approx(plain_share(sequences), rel=1e-5)
+
+
+def test_effective_shares_survive_huge_weights() -> None:
+    assert effective_share(torch.tensor([0.0, 1.0])) == pytest.approx(plain_share([1.0, math.e]))
+    assert effective_share(torch.tensor([0.0, 5000.0])) == pytest.approx(0.5)
+
+
+def test_ratios_beyond_the_bound_are_counted_and_leave_every_number_finite() -> None:
+    policy = tiny_policy()
+    given = tiny_trajectories(4, policy)
+    given[0] = with_logprob(given[0], 0, -500.0)  # The learner finds likely what the sampler found impossible.
+    metrics = learn(policy, tiny_policy(seed=1, values=False), given, GAE)
+    assert metrics.bounded_token_count == GAE.epoch_count
+    assert metrics.sampler_gap_max > 400
+    assert all(math.isfinite(getattr(metrics, field.name)) for field in fields(metrics))
 
 
 def test_explained_variance_is_one_for_perfect_values_and_zero_for_constant_ones() -> None:

@@ -242,6 +242,9 @@ class EngineSpec(SpecModel):
     """Most tokens, padding included, in one forward pass of the learner."""
     threads: int | None = Field(default=None, ge=1, le=1024)
     """CPU threads of each process; None means all cores."""
+    weights: Literal["shared_storage", "stream"] = "shared_storage"
+    """How weights reach the samplers: through storage that all services read, or straight from the learner over gRPC.
+    """
 
 
 class NanoSettings(SpecModel):

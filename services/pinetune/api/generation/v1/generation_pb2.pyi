@@ -38,20 +38,22 @@ SELECTION_RULE_MAJORITY_VOTE: SelectionRule
 SELECTION_RULE_BEST_OF: SelectionRule
 
 class PolicyManifest(_message.Message):
-    __slots__ = ("policy_version", "content_hash", "tensors", "kind", "base_content_hash", "create_time")
+    __slots__ = ("policy_version", "content_hash", "tensors", "kind", "base_content_hash", "create_time", "adapter_config_json")
     POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
     CONTENT_HASH_FIELD_NUMBER: _ClassVar[int]
     TENSORS_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     BASE_CONTENT_HASH_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_CONFIG_JSON_FIELD_NUMBER: _ClassVar[int]
     policy_version: int
     content_hash: str
     tensors: _containers.RepeatedCompositeFieldContainer[TensorEntry]
     kind: PolicyKind
     base_content_hash: str
     create_time: str
-    def __init__(self, policy_version: _Optional[int] = ..., content_hash: _Optional[str] = ..., tensors: _Optional[_Iterable[_Union[TensorEntry, _Mapping]]] = ..., kind: _Optional[_Union[PolicyKind, str]] = ..., base_content_hash: _Optional[str] = ..., create_time: _Optional[str] = ...) -> None: ...
+    adapter_config_json: str
+    def __init__(self, policy_version: _Optional[int] = ..., content_hash: _Optional[str] = ..., tensors: _Optional[_Iterable[_Union[TensorEntry, _Mapping]]] = ..., kind: _Optional[_Union[PolicyKind, str]] = ..., base_content_hash: _Optional[str] = ..., create_time: _Optional[str] = ..., adapter_config_json: _Optional[str] = ...) -> None: ...
 
 class TensorEntry(_message.Message):
     __slots__ = ("name", "dtype", "shape", "sha256", "file")
@@ -294,12 +296,33 @@ class TensorChunk(_message.Message):
     def __init__(self, name: _Optional[str] = ..., offset_bytes: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class StreamPolicyResponse(_message.Message):
-    __slots__ = ("policy", "load_seconds")
+    __slots__ = ("policy", "load_seconds", "changed_tensor_count")
     POLICY_FIELD_NUMBER: _ClassVar[int]
     LOAD_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_TENSOR_COUNT_FIELD_NUMBER: _ClassVar[int]
     policy: PolicyState
     load_seconds: float
-    def __init__(self, policy: _Optional[_Union[PolicyState, _Mapping]] = ..., load_seconds: _Optional[float] = ...) -> None: ...
+    changed_tensor_count: int
+    def __init__(self, policy: _Optional[_Union[PolicyState, _Mapping]] = ..., load_seconds: _Optional[float] = ..., changed_tensor_count: _Optional[int] = ...) -> None: ...
+
+class DescribePolicyRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class DescribePolicyResponse(_message.Message):
+    __slots__ = ("policy", "tensor_sha256")
+    class TensorSha256Entry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    TENSOR_SHA256_FIELD_NUMBER: _ClassVar[int]
+    policy: PolicyState
+    tensor_sha256: _containers.ScalarMap[str, str]
+    def __init__(self, policy: _Optional[_Union[PolicyState, _Mapping]] = ..., tensor_sha256: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class DescribeEngineRequest(_message.Message):
     __slots__ = ()

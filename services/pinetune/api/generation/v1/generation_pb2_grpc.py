@@ -65,6 +65,11 @@ class GenerationServiceStub(object):
                 request_serializer=pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.StreamPolicyRequest.SerializeToString,
                 response_deserializer=pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.StreamPolicyResponse.FromString,
                 _registered_method=True)
+        self.DescribePolicy = channel.unary_unary(
+                '/pinetune.api.generation.v1.GenerationService/DescribePolicy',
+                request_serializer=pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.DescribePolicyRequest.SerializeToString,
+                response_deserializer=pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.DescribePolicyResponse.FromString,
+                _registered_method=True)
         self.DescribeEngine = channel.unary_unary(
                 '/pinetune.api.generation.v1.GenerationService/DescribeEngine',
                 request_serializer=pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.DescribeEngineRequest.SerializeToString,
@@ -115,8 +120,17 @@ class GenerationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def StreamPolicy(self, request_iterator, context):
-        """As LoadPolicy, with the tensors' bytes in the stream, for places without shared storage.
-        Not served yet: answers UNIMPLEMENTED; put the policy where the service can read it and call LoadPolicy.
+        """As LoadPolicy, with the tensors' bytes in the stream, for places without shared storage. Tensors that are held already
+        need not come; DescribePolicy says which. Each is hashed as it arrives.
+        DATA_LOSS as LoadPolicy; FAILED_PRECONDITION where a tensor is neither held nor sent, or another stream is on;
+        RESOURCE_EXHAUSTED where there is no room to receive it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DescribePolicy(self, request, context):
+        """The held policy, tensor by tensor: what a stream need not carry. Safe to repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -161,6 +175,11 @@ def add_GenerationServiceServicer_to_server(servicer, server):
                     servicer.StreamPolicy,
                     request_deserializer=pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.StreamPolicyRequest.FromString,
                     response_serializer=pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.StreamPolicyResponse.SerializeToString,
+            ),
+            'DescribePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribePolicy,
+                    request_deserializer=pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.DescribePolicyRequest.FromString,
+                    response_serializer=pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.DescribePolicyResponse.SerializeToString,
             ),
             'DescribeEngine': grpc.unary_unary_rpc_method_handler(
                     servicer.DescribeEngine,
@@ -331,6 +350,33 @@ class GenerationService(object):
             '/pinetune.api.generation.v1.GenerationService/StreamPolicy',
             pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.StreamPolicyRequest.SerializeToString,
             pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.StreamPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pinetune.api.generation.v1.GenerationService/DescribePolicy',
+            pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.DescribePolicyRequest.SerializeToString,
+            pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.DescribePolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -50,9 +50,13 @@ class GenerationServiceStub:
     DATA_LOSS where a hash, a name, a shape or a dtype is not what the manifest says; the old policy is then kept.
     """
     StreamPolicy: _grpc.StreamUnaryMultiCallable[_generation_pb2.StreamPolicyRequest, _generation_pb2.StreamPolicyResponse]
-    """As LoadPolicy, with the tensors' bytes in the stream, for places without shared storage.
-    Not served yet: answers UNIMPLEMENTED; put the policy where the service can read it and call LoadPolicy.
+    """As LoadPolicy, with the tensors' bytes in the stream, for places without shared storage. Tensors that are held already
+    need not come; DescribePolicy says which. Each is hashed as it arrives.
+    DATA_LOSS as LoadPolicy; FAILED_PRECONDITION where a tensor is neither held nor sent, or another stream is on;
+    RESOURCE_EXHAUSTED where there is no room to receive it.
     """
+    DescribePolicy: _grpc.UnaryUnaryMultiCallable[_generation_pb2.DescribePolicyRequest, _generation_pb2.DescribePolicyResponse]
+    """The held policy, tensor by tensor: what a stream need not carry. Safe to repeat."""
     DescribeEngine: _grpc.UnaryUnaryMultiCallable[_generation_pb2.DescribeEngineRequest, _generation_pb2.DescribeEngineResponse]
     """Which engine, model and policy the service holds, and its load."""
 
@@ -78,9 +82,13 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     DATA_LOSS where a hash, a name, a shape or a dtype is not what the manifest says; the old policy is then kept.
     """
     StreamPolicy: _aio.StreamUnaryMultiCallable[_generation_pb2.StreamPolicyRequest, _generation_pb2.StreamPolicyResponse]  # type: ignore[assignment]
-    """As LoadPolicy, with the tensors' bytes in the stream, for places without shared storage.
-    Not served yet: answers UNIMPLEMENTED; put the policy where the service can read it and call LoadPolicy.
+    """As LoadPolicy, with the tensors' bytes in the stream, for places without shared storage. Tensors that are held already
+    need not come; DescribePolicy says which. Each is hashed as it arrives.
+    DATA_LOSS as LoadPolicy; FAILED_PRECONDITION where a tensor is neither held nor sent, or another stream is on;
+    RESOURCE_EXHAUSTED where there is no room to receive it.
     """
+    DescribePolicy: _aio.UnaryUnaryMultiCallable[_generation_pb2.DescribePolicyRequest, _generation_pb2.DescribePolicyResponse]  # type: ignore[assignment]
+    """The held policy, tensor by tensor: what a stream need not carry. Safe to repeat."""
     DescribeEngine: _aio.UnaryUnaryMultiCallable[_generation_pb2.DescribeEngineRequest, _generation_pb2.DescribeEngineResponse]  # type: ignore[assignment]
     """Which engine, model and policy the service holds, and its load."""
 
@@ -139,9 +147,19 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_generation_pb2.StreamPolicyRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_generation_pb2.StreamPolicyResponse, _abc.Awaitable[_generation_pb2.StreamPolicyResponse]]:
-        """As LoadPolicy, with the tensors' bytes in the stream, for places without shared storage.
-        Not served yet: answers UNIMPLEMENTED; put the policy where the service can read it and call LoadPolicy.
+        """As LoadPolicy, with the tensors' bytes in the stream, for places without shared storage. Tensors that are held already
+        need not come; DescribePolicy says which. Each is hashed as it arrives.
+        DATA_LOSS as LoadPolicy; FAILED_PRECONDITION where a tensor is neither held nor sent, or another stream is on;
+        RESOURCE_EXHAUSTED where there is no room to receive it.
         """
+
+    @_abc_1.abstractmethod
+    def DescribePolicy(
+        self,
+        request: _generation_pb2.DescribePolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_generation_pb2.DescribePolicyResponse, _abc.Awaitable[_generation_pb2.DescribePolicyResponse]]:
+        """The held policy, tensor by tensor: what a stream need not carry. Safe to repeat."""
 
     @_abc_1.abstractmethod
     def DescribeEngine(

@@ -267,17 +267,19 @@ class GraderTestSpec(_message.Message):
     def __init__(self, file: _Optional[str] = ..., min_agreement: _Optional[float] = ..., repeats: _Optional[int] = ..., tolerance: _Optional[float] = ..., max_seconds: _Optional[float] = ...) -> None: ...
 
 class EngineSpec(_message.Message):
-    __slots__ = ("name", "device", "dtype", "replicas", "max_tokens_per_pass", "threads")
+    __slots__ = ("name", "device", "dtype", "replicas", "max_tokens_per_pass", "threads", "weights")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     DTYPE_FIELD_NUMBER: _ClassVar[int]
     REPLICAS_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_PER_PASS_FIELD_NUMBER: _ClassVar[int]
     THREADS_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     name: str
     device: str
     dtype: str
     replicas: int
     max_tokens_per_pass: int
     threads: int
-    def __init__(self, name: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., replicas: _Optional[int] = ..., max_tokens_per_pass: _Optional[int] = ..., threads: _Optional[int] = ...) -> None: ...
+    weights: str
+    def __init__(self, name: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., replicas: _Optional[int] = ..., max_tokens_per_pass: _Optional[int] = ..., threads: _Optional[int] = ..., weights: _Optional[str] = ...) -> None: ...

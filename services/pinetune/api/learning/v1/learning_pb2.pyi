@@ -281,7 +281,7 @@ class UpdateResponse(_message.Message):
     def __init__(self, metrics: _Optional[_Union[UpdateMetrics, _Mapping]] = ..., state: _Optional[_Union[LearnerState, _Mapping]] = ...) -> None: ...
 
 class UpdateMetrics(_message.Message):
-    __slots__ = ("reward_mean", "reward_deviation", "kl_to_reference", "policy_loss", "value_loss", "explained_variance", "entropy", "clip_fraction", "approximate_kl", "gradient_norm", "learning_rate", "sampler_gap_mean", "sampler_gap_p99", "sampler_gap_max", "effective_sample_share", "dropped_token_count", "completion_token_count", "token_count", "zero_variance_group_share", "seconds")
+    __slots__ = ("reward_mean", "reward_deviation", "kl_to_reference", "policy_loss", "value_loss", "explained_variance", "entropy", "clip_fraction", "approximate_kl", "gradient_norm", "learning_rate", "sampler_gap_mean", "sampler_gap_p99", "sampler_gap_max", "effective_sample_share", "dropped_token_count", "completion_token_count", "token_count", "zero_variance_group_share", "seconds", "sampler_gap_p50", "sampler_gap_p95", "effective_sequence_share", "bounded_token_count")
     REWARD_MEAN_FIELD_NUMBER: _ClassVar[int]
     REWARD_DEVIATION_FIELD_NUMBER: _ClassVar[int]
     KL_TO_REFERENCE_FIELD_NUMBER: _ClassVar[int]
@@ -302,6 +302,10 @@ class UpdateMetrics(_message.Message):
     TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
     ZERO_VARIANCE_GROUP_SHARE_FIELD_NUMBER: _ClassVar[int]
     SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLER_GAP_P50_FIELD_NUMBER: _ClassVar[int]
+    SAMPLER_GAP_P95_FIELD_NUMBER: _ClassVar[int]
+    EFFECTIVE_SEQUENCE_SHARE_FIELD_NUMBER: _ClassVar[int]
+    BOUNDED_TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
     reward_mean: float
     reward_deviation: float
     kl_to_reference: float
@@ -322,7 +326,11 @@ class UpdateMetrics(_message.Message):
     token_count: int
     zero_variance_group_share: float
     seconds: float
-    def __init__(self, reward_mean: _Optional[float] = ..., reward_deviation: _Optional[float] = ..., kl_to_reference: _Optional[float] = ..., policy_loss: _Optional[float] = ..., value_loss: _Optional[float] = ..., explained_variance: _Optional[float] = ..., entropy: _Optional[float] = ..., clip_fraction: _Optional[float] = ..., approximate_kl: _Optional[float] = ..., gradient_norm: _Optional[float] = ..., learning_rate: _Optional[float] = ..., sampler_gap_mean: _Optional[float] = ..., sampler_gap_p99: _Optional[float] = ..., sampler_gap_max: _Optional[float] = ..., effective_sample_share: _Optional[float] = ..., dropped_token_count: _Optional[int] = ..., completion_token_count: _Optional[int] = ..., token_count: _Optional[int] = ..., zero_variance_group_share: _Optional[float] = ..., seconds: _Optional[float] = ...) -> None: ...
+    sampler_gap_p50: float
+    sampler_gap_p95: float
+    effective_sequence_share: float
+    bounded_token_count: int
+    def __init__(self, reward_mean: _Optional[float] = ..., reward_deviation: _Optional[float] = ..., kl_to_reference: _Optional[float] = ..., policy_loss: _Optional[float] = ..., value_loss: _Optional[float] = ..., explained_variance: _Optional[float] = ..., entropy: _Optional[float] = ..., clip_fraction: _Optional[float] = ..., approximate_kl: _Optional[float] = ..., gradient_norm: _Optional[float] = ..., learning_rate: _Optional[float] = ..., sampler_gap_mean: _Optional[float] = ..., sampler_gap_p99: _Optional[float] = ..., sampler_gap_max: _Optional[float] = ..., effective_sample_share: _Optional[float] = ..., dropped_token_count: _Optional[int] = ..., completion_token_count: _Optional[int] = ..., token_count: _Optional[int] = ..., zero_variance_group_share: _Optional[float] = ..., seconds: _Optional[float] = ..., sampler_gap_p50: _Optional[float] = ..., sampler_gap_p95: _Optional[float] = ..., effective_sequence_share: _Optional[float] = ..., bounded_token_count: _Optional[int] = ...) -> None: ...
 
 class ScoreRequest(_message.Message):
     __slots__ = ("sequences",)
@@ -353,6 +361,38 @@ class SavePolicyResponse(_message.Message):
     manifest: _generation_pb2.PolicyManifest
     seconds: float
     def __init__(self, manifest: _Optional[_Union[_generation_pb2.PolicyManifest, _Mapping]] = ..., seconds: _Optional[float] = ...) -> None: ...
+
+class PushPolicyRequest(_message.Message):
+    __slots__ = ("addresses", "policy_version", "policy_uri")
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    POLICY_URI_FIELD_NUMBER: _ClassVar[int]
+    addresses: _containers.RepeatedScalarFieldContainer[str]
+    policy_version: int
+    policy_uri: str
+    def __init__(self, addresses: _Optional[_Iterable[str]] = ..., policy_version: _Optional[int] = ..., policy_uri: _Optional[str] = ...) -> None: ...
+
+class PushPolicyResponse(_message.Message):
+    __slots__ = ("content_hash", "services", "seconds")
+    CONTENT_HASH_FIELD_NUMBER: _ClassVar[int]
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    content_hash: str
+    services: _containers.RepeatedCompositeFieldContainer[PushedPolicy]
+    seconds: float
+    def __init__(self, content_hash: _Optional[str] = ..., services: _Optional[_Iterable[_Union[PushedPolicy, _Mapping]]] = ..., seconds: _Optional[float] = ...) -> None: ...
+
+class PushedPolicy(_message.Message):
+    __slots__ = ("address", "policy", "sent_bytes", "sent_tensor_count")
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    SENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SENT_TENSOR_COUNT_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    policy: _generation_pb2.PolicyState
+    sent_bytes: int
+    sent_tensor_count: int
+    def __init__(self, address: _Optional[str] = ..., policy: _Optional[_Union[_generation_pb2.PolicyState, _Mapping]] = ..., sent_bytes: _Optional[int] = ..., sent_tensor_count: _Optional[int] = ...) -> None: ...
 
 class SaveCheckpointRequest(_message.Message):
     __slots__ = ("checkpoint_uri", "data_position_json")

@@ -70,6 +70,11 @@ class LearningServiceStub(object):
                 request_serializer=pinetune_dot_api_dot_learning_dot_v1_dot_learning__pb2.SavePolicyRequest.SerializeToString,
                 response_deserializer=pinetune_dot_api_dot_learning_dot_v1_dot_learning__pb2.SavePolicyResponse.FromString,
                 _registered_method=True)
+        self.PushPolicy = channel.unary_unary(
+                '/pinetune.api.learning.v1.LearningService/PushPolicy',
+                request_serializer=pinetune_dot_api_dot_learning_dot_v1_dot_learning__pb2.PushPolicyRequest.SerializeToString,
+                response_deserializer=pinetune_dot_api_dot_learning_dot_v1_dot_learning__pb2.PushPolicyResponse.FromString,
+                _registered_method=True)
         self.SaveCheckpoint = channel.unary_unary(
                 '/pinetune.api.learning.v1.LearningService/SaveCheckpoint',
                 request_serializer=pinetune_dot_api_dot_learning_dot_v1_dot_learning__pb2.SaveCheckpointRequest.SerializeToString,
@@ -142,6 +147,14 @@ class LearningServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PushPolicy(self, request, context):
+        """Sends a policy straight to generation services, without storage between: the current one, or one that was saved. Only
+        tensors that a service does not hold travel. Idempotent. Fails where one service fails, and names it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SaveCheckpoint(self, request, context):
         """Writes all that is needed to go on: weights, value head, reference, optimiser, scheduler, random states, counters. Idempotent.
         """
@@ -200,6 +213,11 @@ def add_LearningServiceServicer_to_server(servicer, server):
                     servicer.SavePolicy,
                     request_deserializer=pinetune_dot_api_dot_learning_dot_v1_dot_learning__pb2.SavePolicyRequest.FromString,
                     response_serializer=pinetune_dot_api_dot_learning_dot_v1_dot_learning__pb2.SavePolicyResponse.SerializeToString,
+            ),
+            'PushPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.PushPolicy,
+                    request_deserializer=pinetune_dot_api_dot_learning_dot_v1_dot_learning__pb2.PushPolicyRequest.FromString,
+                    response_serializer=pinetune_dot_api_dot_learning_dot_v1_dot_learning__pb2.PushPolicyResponse.SerializeToString,
             ),
             'SaveCheckpoint': grpc.unary_unary_rpc_method_handler(
                     servicer.SaveCheckpoint,
@@ -407,6 +425,33 @@ class LearningService(object):
             '/pinetune.api.learning.v1.LearningService/SavePolicy',
             pinetune_dot_api_dot_learning_dot_v1_dot_learning__pb2.SavePolicyRequest.SerializeToString,
             pinetune_dot_api_dot_learning_dot_v1_dot_learning__pb2.SavePolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PushPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pinetune.api.learning.v1.LearningService/PushPolicy',
+            pinetune_dot_api_dot_learning_dot_v1_dot_learning__pb2.PushPolicyRequest.SerializeToString,
+            pinetune_dot_api_dot_learning_dot_v1_dot_learning__pb2.PushPolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,10 @@ class LearningServiceStub:
     """Log-probabilities of given tokens under the current policy, for attestation. Safe to repeat."""
     SavePolicy: _grpc.UnaryUnaryMultiCallable[_learning_pb2.SavePolicyRequest, _learning_pb2.SavePolicyResponse]
     """Writes the current policy as a Hugging Face folder with its manifest last. Idempotent."""
+    PushPolicy: _grpc.UnaryUnaryMultiCallable[_learning_pb2.PushPolicyRequest, _learning_pb2.PushPolicyResponse]
+    """Sends a policy straight to generation services, without storage between: the current one, or one that was saved. Only
+    tensors that a service does not hold travel. Idempotent. Fails where one service fails, and names it.
+    """
     SaveCheckpoint: _grpc.UnaryUnaryMultiCallable[_learning_pb2.SaveCheckpointRequest, _learning_pb2.SaveCheckpointResponse]
     """Writes all that is needed to go on: weights, value head, reference, optimiser, scheduler, random states, counters. Idempotent."""
     RestoreCheckpoint: _grpc.UnaryUnaryMultiCallable[_learning_pb2.RestoreCheckpointRequest, _learning_pb2.RestoreCheckpointResponse]
@@ -81,6 +85,10 @@ class LearningServiceAsyncStub(LearningServiceStub):
     """Log-probabilities of given tokens under the current policy, for attestation. Safe to repeat."""
     SavePolicy: _aio.UnaryUnaryMultiCallable[_learning_pb2.SavePolicyRequest, _learning_pb2.SavePolicyResponse]  # type: ignore[assignment]
     """Writes the current policy as a Hugging Face folder with its manifest last. Idempotent."""
+    PushPolicy: _aio.UnaryUnaryMultiCallable[_learning_pb2.PushPolicyRequest, _learning_pb2.PushPolicyResponse]  # type: ignore[assignment]
+    """Sends a policy straight to generation services, without storage between: the current one, or one that was saved. Only
+    tensors that a service does not hold travel. Idempotent. Fails where one service fails, and names it.
+    """
     SaveCheckpoint: _aio.UnaryUnaryMultiCallable[_learning_pb2.SaveCheckpointRequest, _learning_pb2.SaveCheckpointResponse]  # type: ignore[assignment]
     """Writes all that is needed to go on: weights, value head, reference, optimiser, scheduler, random states, counters. Idempotent."""
     RestoreCheckpoint: _aio.UnaryUnaryMultiCallable[_learning_pb2.RestoreCheckpointRequest, _learning_pb2.RestoreCheckpointResponse]  # type: ignore[assignment]
@@ -150,6 +158,16 @@ class LearningServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_learning_pb2.SavePolicyResponse, _abc.Awaitable[_learning_pb2.SavePolicyResponse]]:
         """Writes the current policy as a Hugging Face folder with its manifest last. Idempotent."""
+
+    @_abc_1.abstractmethod
+    def PushPolicy(
+        self,
+        request: _learning_pb2.PushPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_learning_pb2.PushPolicyResponse, _abc.Awaitable[_learning_pb2.PushPolicyResponse]]:
+        """Sends a policy straight to generation services, without storage between: the current one, or one that was saved. Only
+        tensors that a service does not hold travel. Idempotent. Fails where one service fails, and names it.
+        """
 
     @_abc_1.abstractmethod
     def SaveCheckpoint(
