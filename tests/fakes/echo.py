@@ -5,6 +5,7 @@
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
@@ -92,7 +93,7 @@ def failure(call: Callable[[], object]) -> PinetuneError:
 
 
 def build(pod: Pod) -> list[RegisteredService]:
-    """Build the pod of `python -m tests.fakes.echo [slow]`, whose callbacks write lines that a test can look for."""
+    """Build the pod of `python -m tests.fakes.echo [slow] [failing]`, whose callbacks write lines to look for."""
 
     def start_up() -> None:
         print("starting up", file=sys.stderr, flush=True)
@@ -100,6 +101,8 @@ def build(pod: Pod) -> list[RegisteredService]:
 
     if "slow" in sys.argv:
         pod.add_startup(start_up)
+    if "failing" in sys.argv:
+        threading.Timer(0.5, pod.fail, ["its engine died"]).start()
     pod.add_shutdown(lambda: print("shut down", file=sys.stderr, flush=True))
     return [Echo().registered()]
 

@@ -304,7 +304,7 @@ def test_tokens_and_completions_are_counted(stub: GenerationServiceStub) -> None
     [
         ({"MODEL": "/nowhere/model"}, "PINETUNE_GENERATION_MODEL: there is no folder '/nowhere/model'"),
         ({"MODEL": "x", "DEVICE": "gpu"}, "PINETUNE_GENERATION_DEVICE: "),
-        ({"MODEL": "x", "ENGINE": "vllm"}, "PINETUNE_GENERATION_ENGINE: vllm is not in this release"),
+        ({"MODEL": "x", "ENGINE": "sglang"}, "PINETUNE_GENERATION_ENGINE: "),
         ({}, "PINETUNE_GENERATION_MODEL: "),
     ],
     ids=["no folder", "device", "engine", "no model"],

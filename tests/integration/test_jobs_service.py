@@ -140,7 +140,6 @@ def test_the_same_request_makes_one_job(room: Room) -> None:
         (InvalidInput, {"model": "~/no/such/model"}, "model"),
         (InvalidInput, {"model": ".a/b"}, "model"),
         (NotFound, {"model": "ft:nano::ftjob-none"}, "model"),
-        (Unsupported, {"pinetune": {"engine": {"name": "vllm"}}}, "pinetune.engine.name"),
         (Unsupported, {"pinetune": {"policies": {"max_staleness": 1}}}, "pinetune.policies.max_staleness"),
         (
             NotFound,

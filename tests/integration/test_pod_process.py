@@ -157,6 +157,14 @@ def test_a_signal_interrupts_a_slow_start(spawn: Spawn) -> None:
     assert "shut down" in said
 
 
+@pytest.mark.parametrize("arguments", [(), ("slow",)], ids=["serving", "starting"])
+def test_a_pod_that_cannot_go_on_stops_and_exits_with_1(spawn: Spawn, arguments: tuple[str, ...]) -> None:
+    code, written = spawn("failing", *arguments).end()
+    assert code == 1
+    assert "cannot go on: its engine died" in written
+    assert "shut down" in written
+
+
 def test_the_end_of_stdin_interrupts_a_slow_start(spawn: Spawn) -> None:
     process = spawn("slow", PINETUNE_POD_STOP_ON_STDIN_EOF="true")
     process.line_with("starting up")

@@ -16,7 +16,7 @@ from pinetune.jobs.dataset import Item, item_findings, read_items, refuse_missin
 from pinetune.jobs.evaluation import EXTRACTING, extracts_answers
 from pinetune.jobs.grader_check import GraderCheck, grader_spec, reference_keys, refuse_rows_without_named_keys
 from pinetune.jobs.grader_gate import GRADER_TEST_FIELD, refuse_failing
-from pinetune.jobs.spec import NANO, DatasetSettings, EngineSpec, EvaluationOrder, JobSpec
+from pinetune.jobs.spec import NANO, DatasetSettings, EvaluationOrder, JobSpec
 from pinetune.jobs.store.database import Database
 from pinetune.jobs.store.datasets import Dataset, get_dataset
 from pinetune.pod.errors import InvalidInput, PinetuneError, Unsupported
@@ -103,7 +103,6 @@ class OrderDesk:
 
     def check_evaluation(self, order: EvaluationOrder) -> CheckedEvaluation:
         """Check what to measure; raises InvalidInput, NotFound, Conflict or Unsupported that name the field."""
-        _refuse_engine(order.engine, "engine")
         if order.model == NANO:
             raise InvalidInput(
                 "model: `nano` is made by a job; name one, job:<job id>", reason="INVALID_MODEL", field="model"
@@ -187,7 +186,6 @@ def _items(datasets: Mapping[str, Dataset], settings: DatasetSettings) -> dict[s
 
 def _refuse_unsupported(spec: JobSpec) -> None:
     """Refuse what the contract has and this release does not do: better now than ignored later."""
-    _refuse_engine(spec.pinetune.engine, "pinetune.engine")
     method = spec.method.reinforcement
     if method is not None and (method.response_format.json_schema or method.response_format.regex):
         raise Unsupported(
@@ -208,15 +206,6 @@ def _refuse_unsupported(spec: JobSpec) -> None:
             "reasoning_effort is not supported in this release: leave it out",
             reason="REASONING_EFFORT_UNSUPPORTED",
             field=f"method.{spec.method.type}.hyperparameters.reasoning_effort",
-        )
-
-
-def _refuse_engine(engine: EngineSpec, field: str) -> None:
-    if engine.name != "transformers":
-        raise Unsupported(
-            f"{field}.name: {engine.name} is not supported in this release; use transformers",
-            reason="ENGINE_UNSUPPORTED",
-            field=f"{field}.name",
         )
 
 

@@ -35,5 +35,9 @@ def work_order(artifacts_uri: str, work: Work, *, attempt: int) -> WorkOrder:
             dtype=engine.dtype,
             replicas=engine.replicas,
             threads=engine.threads if engine.HasField("threads") else None,
+            tensor_parallel_size=engine.tensor_parallel_size if engine.HasField("tensor_parallel_size") else 1,
+            memory_fraction=engine.memory_fraction if engine.HasField("memory_fraction") else None,
+            kv_cache_memory_bytes=engine.kv_cache_memory_bytes if engine.HasField("kv_cache_memory_bytes") else None,
+            max_model_tokens=engine.max_model_tokens if engine.HasField("max_model_tokens") else None,
         ),
     )

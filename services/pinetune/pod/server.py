@@ -10,9 +10,10 @@
         sys.exit(run("grading", load(PodSettings), build))
 
 A pod is: one gRPC port with the services, `grpc.health.v1` and reflection; one HTTP port with /metrics; threads that
-handle calls. It serves until SIGTERM, SIGINT, the end of stdin (where asked) or `Pod.stop()`; then it says NOT_SERVING,
-refuses new calls (UNAVAILABLE, POD_STOPPING, with a hint when to come again), lets those in flight finish within the
-grace period and cancels the rest, runs the shutdown callbacks and exits with 0.
+handle calls. It serves until SIGTERM, SIGINT, the end of stdin (where asked), `Pod.stop()` or `Pod.fail()`; then it
+says NOT_SERVING, refuses new calls (UNAVAILABLE, POD_STOPPING, with a hint when to come again), lets those in flight
+finish within the grace period and cancels the rest, runs the shutdown callbacks and exits with 0, or with 1 after
+`fail`.
 `start` is the same without signals, for tests and for processes that hold several pods.
 """
 
@@ -56,6 +57,8 @@ class Pod:
         """`host:port` of /metrics, likewise."""
         self.requests = StopRequests()
         """Where requests to stop arrive."""
+        self.failed = False
+        """Whether the pod ends because it cannot go on."""
         self._listener: Listener | None = None
         self._startups: list[Callable[[], None]] = []
         self._shutdowns: list[Callable[[], None]] = []
@@ -73,6 +76,12 @@ class Pod:
 
     def stop(self, reason: str = "asked by the pod") -> None:
         """Ask the process to stop as SIGTERM does; returns at once."""
+        self.requests.ask(reason)
+
+    def fail(self, reason: str) -> None:
+        """As `stop`, where the pod cannot do its work any more: the process's exit code says so to its launcher."""
+        self.failed = True
+        log.critical("cannot go on: %s", reason)
         self.requests.ask(reason)
 
     def open(self, build: "Build") -> None:
@@ -120,7 +129,7 @@ def start(room: str, settings: PodSettings, build: Build) -> Pod:
 def run(room: str, settings: PodSettings, build: Build) -> int:
     """Be a pod until asked to stop, in the main thread of the process; return the process's exit code.
 
-    0 after a stop that was asked for, 1 where the start failed, 2 where it failed for the settings.
+    0 after a stop that was asked for, 1 where the start or the pod failed, 2 where the start failed for the settings.
     """
     pod_logging.configure(room, level=settings.log_level, style=settings.log_format)
     faulthandler.register(signal.SIGUSR1)  # `kill -USR1` shows where every thread of a stuck pod is.
@@ -155,7 +164,7 @@ def _serve_until_asked(pod: Pod, build: Build) -> int:
         log.critical("cannot start", exc_info=True)
         code = EXIT_FAILED
     pod.requests.startup_is_over()
-    return code
+    return EXIT_FAILED if pod.failed and code == EXIT_OK else code
 
 
 def _write_addresses(path: Path, pod: Pod) -> None:

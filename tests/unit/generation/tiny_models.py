@@ -72,9 +72,9 @@ LLAMA_LIKE: dict[str, Any] = {
 }
 
 
-def make_model(kind: str, seed: int = 0) -> PreTrainedModel:
+def make_model(kind: str, seed: int = 0, **changes: object) -> PreTrainedModel:
     torch.manual_seed(seed)
-    settings = {"vocab_size": 320, "eos_token_id": 1, "pad_token_id": 0, "bos_token_id": None} | SHAPES[kind]
+    settings = {"vocab_size": 320, "eos_token_id": 1, "pad_token_id": 0, "bos_token_id": None} | SHAPES[kind] | changes
     match kind:
         case "gpt2":
             return GPT2LMHeadModel(GPT2Config(**settings))

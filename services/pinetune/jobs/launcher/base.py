@@ -30,6 +30,14 @@ class Engine:
     """Generation replicas."""
     threads: int | None
     """CPU threads of each process; None for all cores."""
+    tensor_parallel_size: int = 1
+    """GPUs that share each layer of one sampler."""
+    memory_fraction: float | None = None
+    """Share of a GPU's memory for a sampler; None leaves it to the sampler."""
+    kv_cache_memory_bytes: int | None = None
+    """Memory for a sampler's keys and values; None leaves it to the sampler."""
+    max_model_tokens: int | None = None
+    """Most tokens of prompt and completion together; None for the model's own limit."""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,13 @@ def generation_settings(order: WorkOrder) -> dict[str, str]:
         "PINETUNE_GENERATION_DEVICE": engine.device,
         "PINETUNE_GENERATION_DTYPE": engine.dtype,
     }
+    optional = {
+        "TENSOR_PARALLEL_SIZE": engine.tensor_parallel_size if engine.tensor_parallel_size > 1 else None,
+        "MEMORY_FRACTION": engine.memory_fraction,
+        "KV_CACHE_MEMORY_BYTES": engine.kv_cache_memory_bytes,
+        "MAX_MODEL_TOKENS": engine.max_model_tokens,
+    }
+    settings |= {f"PINETUNE_GENERATION_{name}": str(value) for name, value in optional.items() if value is not None}
     if order.makes_model:
         settings["PINETUNE_GENERATION_WAIT_FOR_MODEL_SECONDS"] = str(WAIT_FOR_MODEL_SECONDS)
     return settings | _threads("GENERATION", order)

@@ -245,6 +245,15 @@ class EngineSpec(SpecModel):
     weights: Literal["shared_storage", "stream"] = "shared_storage"
     """How weights reach the samplers: through storage that all services read, or straight from the learner over gRPC.
     """
+    tensor_parallel_size: int = Field(default=1, ge=1, le=64)
+    """GPUs that share each layer of one sampler; vllm only."""
+    memory_fraction: float = Field(default=0.4, gt=0, le=1)
+    """Share of a GPU's memory that a sampler's weights and cache may take; on one machine the learner needs the rest.
+    vllm only."""
+    kv_cache_memory_bytes: int | None = Field(default=None, ge=1)
+    """Memory for a sampler's keys and values; None means what `memory_fraction` leaves, on the CPU 1 GiB. vllm only."""
+    max_model_tokens: int | None = Field(default=None, ge=1)
+    """Most tokens of prompt and completion together in the samplers; None means the model's own limit."""
 
 
 class NanoSettings(SpecModel):

@@ -1,0 +1,42 @@
+"""Texts that end a completion: found in what is sampled, kept in the token ids, cut from the text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pinetune.generation.tokenisation import Tokenisation
+
+
+@dataclass(frozen=True)
+class StopStrings:
+    """The stop strings of one call."""
+
+    tokenisation: Tokenisation
+    """What turns ids into text."""
+    strings: tuple[str, ...]
+    """The texts, none empty; without any nothing is ever found."""
+
+    @property
+    def window_tokens(self) -> int:
+        """How many ids one has to see to find a stop string that ends in the last of them."""
+        # A token is at least a byte of text, and one more may be cut by the window's edge.
+        return max((len(string.encode()) + 1 for string in self.strings), default=0)
+
+    def found(self, token_ids: Sequence[int]) -> bool:
+        """Say whether the text of the ids contains a stop string."""
+        text = self.tokenisation.text(token_ids) if self.strings else ""
+        return any(string in text for string in self.strings)
+
+    def found_lately(self, token_ids: Sequence[int], new_count: int) -> bool:
+        """As `found`, where nothing was found before the last `new_count` ids came."""
+        return self.found(token_ids[-(self.window_tokens + new_count) :]) and self.found(token_ids)
+
+    def cut(self, token_ids: Sequence[int]) -> tuple[int, str] | None:
+        """Return the smallest number of ids whose text contains a stop string, and that text up to it; or None."""
+        if not self.found(token_ids):
+            return None
+        low, high = 1, len(token_ids)
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self.found(token_ids[:middle]) else (middle + 1, high)
+        text = self.tokenisation.text(token_ids[:low])
+        return low, text[: min(place for place in map(text.find, self.strings) if place >= 0)]

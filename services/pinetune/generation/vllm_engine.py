@@ -1,0 +1,263 @@
+"""The engine on vLLM: continuous batching on GPUs, or on the CPU with vLLM's CPU build.
+
+All callers' completions share vLLM's batches. A completion's draws come from a seed of its own, so who else is in the
+batch changes its tokens only where float noise does. Log-probabilities are those of the raw policy.
+
+Parts: `vllm_settings.py` what vLLM is started with; `vllm_completions.py` what a call samples, `vllm_requests.py` one
+completion of it as a request; `admission.py` who may come in; `vllm_policy.py` and, in vLLM's processes,
+`vllm_worker.py` and `vllm_tensors.py` how a policy is loaded; `event_loop.py` the thread that all of it runs in.
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from itertools import count
+from typing import Any, TypeVar
+
+import vllm
+from vllm.platforms import current_platform
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.exceptions import EngineDeadError
+
+from pinetune.generation.admission import Admission
+from pinetune.generation.conversation import Example, TokenisedExample
+from pinetune.generation.engine import (
+    CALLER,
+    Caller,
+    EngineDescription,
+    EngineLoad,
+    InFlight,
+    LoadedPolicy,
+    Prompt,
+    Sampled,
+    SamplingParams,
+    Scored,
+    TokenSequence,
+    refuse_old_policy,
+)
+from pinetune.generation.event_loop import EventLoop
+from pinetune.generation.listening import Listening
+from pinetune.generation.model_outline import load_outline
+from pinetune.generation.stop_strings import StopStrings
+from pinetune.generation.tokenisation import Tokenisation
+from pinetune.generation.vllm_completions import Completions, together
+from pinetune.generation.vllm_load import LoadLogger
+from pinetune.generation.vllm_policy import POLICY_LOST, VllmPolicy, check_request
+from pinetune.generation.vllm_requests import score
+from pinetune.generation.vllm_settings import VllmOptions, engine_arguments, prepare_environment
+from pinetune.pod.errors import Broken, InvalidInput, Unavailable
+from pinetune.pod.manifest import Manifest, TensorEntry, read_manifest
+
+NAME = "vllm"
+WATCH_SECONDS = 0.5
+
+T = TypeVar("T")
+
+
+class VllmEngine:
+    """One model in vLLM, with its tokenizer and the policy it holds."""
+
+    def __init__(self, options: VllmOptions) -> None:
+        """Start vLLM and load the model. Raises InvalidInput with what to set instead."""
+        self._options = options
+        self._outline = load_outline(options.model, local_files_only=options.local_files_only)
+        pretrained = self._outline.pretrained
+        self._max_model_tokens = pretrained.max_tokens(options.max_model_tokens)
+        self._tokenisation = Tokenisation(pretrained.tokenizer, options.chat_template)
+        self._end_token_ids = tuple(sorted({*pretrained.end_token_ids, self._tokenisation.end_of_turn_token_id}))
+        self._admission = Admission(options.running_completions_max, options.waiting_completions_max)
+        self._request_numbers = count()
+        self._loop = EventLoop("vllm")
+        try:
+            self._loop.run(self._start())
+        except BaseException:
+            self.close()
+            raise
+
+    def tokenise(self, examples: Sequence[Example]) -> list[TokenisedExample]:
+        """Return the token ids of prompts and answers."""
+        return [self._tokenisation.tokenise(example) for example in examples]
+
+    def text(self, token_ids: Sequence[int]) -> str:
+        """Return the decoded text of sampled ids, without special tokens."""
+        return self._tokenisation.text(token_ids)
+
+    def generate(
+        self, prompts: Sequence[Prompt], sample_count: int, sampling: SamplingParams, caller: Caller = CALLER
+    ) -> Sampled:
+        """Return `sample_count` completions per prompt, in the order of the prompts; see `Engine.generate`.
+
+        A listener to answers of a given shape hears each of them at its end, when its log-probabilities are known.
+        """
+        return self._loop.run(self._alive(self._generate(prompts, sample_count, sampling, caller)), caller.waits)
+
+    def score(self, sequences: Sequence[TokenSequence], caller: Caller = CALLER) -> Scored:
+        """Return the raw log-probability of each scored token under the held policy."""
+        return self._loop.run(self._alive(self._score(sequences, caller)), caller.waits)
+
+    def load_policy(
+        self,
+        policy_uri: str,
+        policy_version: int,
+        content_hash: str,
+        in_flight: InFlight = "finish",
+        caller: Caller = CALLER,
+    ) -> LoadedPolicy:
+        """Replace the held policy; the answer's hash is of tensors read back from vLLM's layers, see `vllm_tensors.py`.
+
+        A caller who leaves ends the waiting; once tensors are being placed the load goes on to its end.
+        """
+        return self._loop.run(
+            self._alive(self._load(policy_uri, policy_version, content_hash, in_flight)), caller.waits
+        )
+
+    def describe(self) -> EngineDescription:
+        """Return what the engine is and holds."""
+        return replace(self._description, policy=self._policy.state)
+
+    def load(self) -> EngineLoad:
+        """Return how busy it is."""
+        inside = self._admission.inside_count
+        waiting = min(self._stats.waiting_count, inside)
+        usage = self._stats.kv_cache_usage if inside else 0.0
+        return EngineLoad(inside - waiting, waiting + self._admission.outside_count, usage)
+
+    def close(self) -> None:
+        """End vLLM's processes."""
+        # In this order: vLLM's tasks would take the end of its processes for a failure.
+        self._loop.close()
+        if hasattr(self, "_llm"):
+            self._llm.shutdown()
+
+    async def _start(self) -> None:
+        options = self._options
+        _check_device(options.device, current_platform.device_type)
+        prepare_environment(options, on_cpu=current_platform.is_cpu())
+        arguments = engine_arguments(options, self._max_model_tokens, on_cpu=current_platform.is_cpu())
+
+        def stat_logger(vllm_config: Any, engine_index: int = 0) -> LoadLogger:
+            self._stats = LoadLogger(vllm_config, engine_index)
+            return self._stats
+
+        try:
+            self._llm = AsyncLLM.from_engine_args(vllm.AsyncEngineArgs(**arguments), stat_loggers=[stat_logger])
+        except ValueError as error:
+            raise InvalidInput(f"vLLM refuses its settings: {error}", reason="ENGINE_SETTINGS") from error
+        self._policy = VllmPolicy(self._outline, self._rpc)
+        await self._policy.hold_base(options.model)
+        await self._llm.update_weight_version(str(self._policy.state.policy_version))
+        self._description = EngineDescription(
+            engine=NAME,
+            engine_version=vllm.__version__,
+            model=options.model,
+            parameter_count=self._outline.parameter_count,
+            vocabulary_size=self._outline.vocabulary_size,
+            max_model_tokens=self._max_model_tokens,
+            dtype=options.dtype,
+            device=current_platform.device_type,
+            end_of_turn_token_id=self._tokenisation.end_of_turn_token_id,
+            policy=self._policy.state,
+        )
+        self._loading = asyncio.Lock()
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        """Tell the pod once vLLM's processes are gone."""
+        while not self._llm.errored:
+            await asyncio.sleep(WATCH_SECONDS)
+        self._options.on_death("vLLM's processes have died; their log says why")
+
+    async def _alive(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do what needs vLLM's processes; raises Unavailable ENGINE_DEAD once they are gone."""
+        try:
+            return await work
+        except EngineDeadError as error:
+            raise Unavailable("vLLM's processes have died; the pod ends", reason="ENGINE_DEAD") from error
+
+    async def _rpc(self, method: str, args: tuple[Any, ...]) -> list[dict[str, Any]]:
+        answers: list[dict[str, Any]] = await self._llm.collective_rpc(method, args=args)
+        return answers
+
+    async def _generate(
+        self, prompts: Sequence[Prompt], sample_count: int, sampling: SamplingParams, caller: Caller
+    ) -> Sampled:
+        async with self._admission.enter("sampling", len(prompts) * sample_count) as call:
+            refuse_old_policy(self._policy.state, caller.min_policy_version)
+            began = time.monotonic()
+            completions = Completions(
+                self._llm,
+                self._request_id,
+                lambda: self._policy.state.policy_version,
+                self._end_token_ids,
+                sampling,
+                StopStrings(self._tokenisation, sampling.stop),
+                Listening(caller, self._policy.state.policy_version),
+                call,
+            )
+            groups = await completions.draw(prompts, sample_count)
+            return Sampled(groups, self._policy.state, time.monotonic() - began)
+
+    async def _score(self, sequences: Sequence[TokenSequence], caller: Caller) -> Scored:
+        async with self._admission.enter("scoring", len(sequences)):
+            policy = self._policy.state
+            refuse_old_policy(policy, caller.min_policy_version)
+            return Scored(await together([score(self._llm, self._request_id(), one) for one in sequences]), policy)
+
+    async def _load(self, policy_uri: str, policy_version: int, content_hash: str, in_flight: InFlight) -> LoadedPolicy:
+        began = time.monotonic()
+        manifest = await asyncio.to_thread(read_manifest, policy_uri)
+        check_request(manifest, policy_version, content_hash)
+        async with self._loading:
+            held = self._policy.state
+            if (held.policy_version, held.content_hash) == (manifest.policy_version, manifest.content_hash):
+                return LoadedPolicy(held, changed_tensor_count=0, seconds=time.monotonic() - began)
+            changed = self._policy.check(manifest)
+            async with self._admission.closed():
+                if in_flight == "abort":
+                    self._admission.abort()
+                # What is being scored ends first: its log-probabilities must be of one policy.
+                await self._admission.drained("scoring" if in_flight == "continue" else None)
+                began = time.monotonic()
+                # On its own, so that a caller who leaves cannot end it half-way.
+                placing = asyncio.create_task(self._place(policy_uri, manifest, changed, in_flight))
+                try:
+                    await asyncio.shield(placing)
+                finally:
+                    await asyncio.wait([placing])
+            return LoadedPolicy(self._policy.state, len(changed), time.monotonic() - began)
+
+    async def _place(
+        self, policy_uri: str, manifest: Manifest, changed: Sequence[TensorEntry], in_flight: InFlight
+    ) -> None:
+        """Let the workers take the policy while nothing is being sampled, and forget what was cached of the old one."""
+        if in_flight == "continue":
+            await self._llm.pause_generation(mode="keep", clear_cache=False)
+        try:
+            await self._policy.load(policy_uri, manifest, changed)
+            await self._llm.update_weight_version(str(manifest.policy_version))
+        except Broken as error:
+            if error.reason == POLICY_LOST:
+                self._options.on_death(error.message)
+            raise
+        finally:
+            # Also after an error: what is kept of keys and values must never be of other weights. With the running
+            # requests, since else vLLM leaves the cache as it is where it believes that one still runs.
+            if not await self._llm.reset_prefix_cache(reset_running_requests=True):
+                self._options.on_death("vLLM does not forget the keys and values of the old policy")
+            if in_flight == "continue":
+                await self._llm.resume_generation()
+
+    def _request_id(self) -> str:
+        return f"{next(self._request_numbers)}"
+
+
+def _check_device(wanted: str, found: str) -> None:
+    """Raise InvalidInput where vLLM computes on another device than is wanted."""
+    if wanted not in ("auto", found):
+        raise InvalidInput(
+            f"PINETUNE_GENERATION_DEVICE: {wanted} was asked for and the installed vLLM computes on {found}; use "
+            "auto, or CUDA_VISIBLE_DEVICES to choose among GPUs",
+            reason="DEVICE_MISSING",
+            device=wanted,
+        )
