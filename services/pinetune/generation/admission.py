@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
+from pinetune.generation import metrics
 from pinetune.pod.errors import Busy, Unavailable
 
 RETRY_SECONDS = 1.0
@@ -56,6 +57,7 @@ class Admission:
         """
         self._refuse_too_much(count)
         self._outside.append(count)
+        self._show()
         try:
             async with self._changed:
                 await self._changed.wait_for(lambda: self._open)
@@ -63,6 +65,7 @@ class Admission:
             self._outside.remove(count)
         call = Call(kind, count)
         self._inside.add(call)
+        self._show()
         try:
             yield call
         except asyncio.CancelledError:
@@ -75,7 +78,8 @@ class Admission:
             ) from None
         finally:
             self._inside.discard(call)
-                async with self._changed:
+            self._show()
+            async with self._changed:
                 self._changed.notify_all()
 
     @asynccontextmanager
@@ -115,3 +119,7 @@ class Admission:
                 limit=limit,
                 given=unfinished + count,
             )
+
+    def _show(self) -> None:
+        metrics.REQUESTS_RUNNING.set(len(self._inside))
+        metrics.REQUESTS_WAITING.set(len(self._outside))

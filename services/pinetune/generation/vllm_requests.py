@@ -90,7 +90,10 @@ async def sample(
     tell: Tell | None,
     begun: Callable[[], None] | None = None,
 ) -> SampledRow:
-    """Sample one completion; `begun` is told of its first token where it streams. Raises Unavailable where vLLM ended it, InvalidInput where it refused it."""
+    """Sample one completion; `begun` is told of its first token where it streams.
+
+    Raises Unavailable where vLLM ended it, InvalidInput where it refused it.
+    """
     row = SampledRow()
     stopped = False
     prompt = tokens_input(list(prompt_token_ids))
