@@ -68,7 +68,6 @@ class Completions:
         parameters.seed = row_seed(self.sampling.seed, prompt.prompt_id, sample_index)
 
         def tell(token_ids: Sequence[int], logprobs: Sequence[float]) -> None:
-            self.listening.policy_version = self.policy_version()
             for token_id, logprob in zip(token_ids, logprobs, strict=True):
                 self.listening.token(position, sample_index, token_id, logprob)
 
@@ -79,7 +78,6 @@ class Completions:
         completion = self._completion(row)
         if self.sampling.answer_format is not None:
             completion = await self._scored(prompt, completion)
-        self.listening.policy_version = completion.spans[-1].policy_version
         self.listening.end(position, sample_index, completion)
         self.call.count -= 1
         return completion

@@ -10,7 +10,7 @@ completion of it as a request; `admission.py` who may come in; `vllm_policy.py` 
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any, TypeVar
@@ -43,9 +43,10 @@ from pinetune.generation.stop_strings import StopStrings
 from pinetune.generation.tokenisation import Tokenisation
 from pinetune.generation.vllm_completions import Completions, together
 from pinetune.generation.vllm_load import LoadLogger
-from pinetune.generation.vllm_policy import POLICY_LOST, VllmPolicy, check_request
+from pinetune.generation.vllm_policy import POLICY_LOST, VllmPolicy, refuse_adapter
 from pinetune.generation.vllm_requests import score
 from pinetune.generation.vllm_settings import VllmOptions, engine_arguments, prepare_environment
+from pinetune.generation.weights import check_request
 from pinetune.pod.errors import Broken, InvalidInput, Unavailable
 from pinetune.pod.manifest import Manifest, TensorEntry, read_manifest
 
@@ -111,6 +112,10 @@ class VllmEngine:
         return self._loop.run(
             self._alive(self._load(policy_uri, policy_version, content_hash, in_flight)), caller.waits
         )
+
+    def tensor_hashes(self) -> Mapping[str, str]:
+        """Return the SHA-256 of each tensor of the held policy, by its first name in the model."""
+        return self._policy.tensor_hashes()
 
     def describe(self) -> EngineDescription:
         """Return what the engine is and holds."""
@@ -192,7 +197,7 @@ class VllmEngine:
                 self._end_token_ids,
                 sampling,
                 StopStrings(self._tokenisation, sampling.stop),
-                Listening(caller, self._policy.state.policy_version),
+                Listening(caller, lambda: self._policy.state.policy_version),
                 call,
             )
             groups = await completions.draw(prompts, sample_count)
@@ -208,6 +213,7 @@ class VllmEngine:
         began = time.monotonic()
         manifest = await asyncio.to_thread(read_manifest, policy_uri)
         check_request(manifest, policy_version, content_hash)
+        refuse_adapter(manifest)
         async with self._loading:
             held = self._policy.state
             if (held.policy_version, held.content_hash) == (manifest.policy_version, manifest.content_hash):

@@ -11,7 +11,7 @@ from typing import Any
 from pinetune.generation.engine import PolicyState
 from pinetune.generation.model_outline import ModelOutline
 from pinetune.pod import errors
-from pinetune.pod.errors import Broken, Conflict, Corrupt, InvalidInput, Unsupported
+from pinetune.pod.errors import Broken, Corrupt, InvalidInput, Unsupported
 from pinetune.pod.manifest import Manifest, TensorEntry, content_hash
 
 NAMES_SHOWN = 3
@@ -51,6 +51,10 @@ class VllmPolicy:
             )
         self.unread_count = len({name for answer in answers for name in answer["unread"]})
         self.state = PolicyState(0, content_hash(self._entries.values()), _now())
+
+    def tensor_hashes(self) -> dict[str, str]:
+        """Return the SHA-256 of each held tensor, by its first name."""
+        return {name: entry.sha256 for name, entry in self._entries.items()}
 
     def check(self, manifest: Manifest) -> list[TensorEntry]:
         """Return the entries that differ from what is held.
@@ -128,28 +132,14 @@ class VllmPolicy:
             )
 
 
-def check_request(manifest: Manifest, policy_version: int, expected_content_hash: str) -> None:
-    """Raise Conflict unless the manifest is of the version and content hash that were asked for."""
+def refuse_adapter(manifest: Manifest) -> None:
+    """Raise Unsupported for anything but a whole model."""
     if manifest.kind != "full":
         raise Unsupported(
             f"the policy is of kind {manifest.kind!r}, the vllm engine loads whole models only; merge the adapter into "
-            "its base before saving",
+            "its base before saving, or use the transformers engine",
             reason="POLICY_KIND_UNSUPPORTED",
             kind=manifest.kind,
-        )
-    if manifest.policy_version != policy_version:
-        raise Conflict(
-            f"policy_version {policy_version} was asked for, the manifest names {manifest.policy_version}",
-            reason="POLICY_VERSION_MISMATCH",
-            asked=policy_version,
-            named=manifest.policy_version,
-        )
-    if expected_content_hash and manifest.content_hash != expected_content_hash:
-        raise Conflict(
-            f"content_hash {expected_content_hash} was asked for, the manifest names {manifest.content_hash}",
-            reason="CONTENT_HASH_UNEXPECTED",
-            asked=expected_content_hash,
-            named=manifest.content_hash,
         )
 
 

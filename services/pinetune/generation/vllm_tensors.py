@@ -21,8 +21,7 @@ from vllm.model_executor.model_loader import get_model_loader
 from vllm.v1.worker.worker_base import WorkerBase
 
 from pinetune.generation.vllm_places import Place, find_place
-from pinetune.generation.weight_files import WeightFile, dtype_name
-from pinetune.generation.weights import tensor_sha256
+from pinetune.generation.weight_files import WeightFile, dtype_name, tensor_sha256
 from pinetune.pod.errors import Broken, Corrupt, PinetuneError
 
 HASH_THREADS = 4
@@ -249,9 +248,9 @@ def _check_stored(file: WeightFile, entry: Mapping[str, Any]) -> None:
             "SHAPE_MISMATCH",
             name,
         )
-    if dtype_name(stored.dtype) != entry["dtype"]:
+    if stored.dtype != entry["dtype"]:
         raise _corrupt(
-            f"tensor {name!r} is {entry['dtype']} in the manifest, {dtype_name(stored.dtype)} in {entry['file']}",
+            f"tensor {name!r} is {entry['dtype']} in the manifest, {stored.dtype} in {entry['file']}",
             "DTYPE_MISMATCH",
             name,
         )
