@@ -63,6 +63,7 @@ class Admission:
                 await self._changed.wait_for(lambda: self._open)
         finally:
             self._outside.remove(count)
+            self._show()
         call = Call(kind, count)
         self._inside.add(call)
         self._show()
