@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -256,12 +257,94 @@ def test_what_is_out_of_bounds_is_refused_by_name(
         ask(stub, request_message)
 
 
-def test_streaming_says_that_it_is_to_come(address: str) -> None:
-    with grpc.insecure_channel(address) as channel:
-        stub = GenerationServiceStub(channel)
-        with pytest.raises(grpc.RpcError) as caught:
-            list(stub.StreamGenerate(wire.StreamGenerateRequest(), timeout=DEADLINE_SECONDS))
-        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+def stream_request(**changes: object) -> wire.StreamGenerateRequest:
+    request = wire.StreamGenerateRequest(
+        prompt=wire.Prompt(prompt_id="text", messages=[USER]),
+        sampling=wire.SamplingParams(temperature=1.0, max_tokens=40, seed=5, stop=["e"]),
+    )
+    request.MergeFrom(wire.StreamGenerateRequest(**changes))  # type: ignore[arg-type]  # fields of a test's own choice
+    return request
+
+
+def test_a_stream_tells_token_by_token_what_generate_returns_at_once(stub: GenerationServiceStub) -> None:
+    for seed in range(5):
+        request = stream_request(sampling=wire.SamplingParams(seed=seed))
+        *messages, last = stub.StreamGenerate(request, timeout=DEADLINE_SECONDS)
+        whole = generate(
+            stub, wire.GenerateRequest(prompts=[request.prompt], sample_count=1, sampling=request.sampling)
+        ).prompts[0]
+        (completion,) = whole.completions
+        assert "".join(message.text_delta for message in [*messages, last]) == completion.text
+        assert [token for message in messages for token in message.token_ids] == list(completion.token_ids)
+        assert [one for message in messages for one in message.logprobs] == list(completion.logprobs)
+        assert {message.policy_version for message in [*messages, last]} == {0}
+        assert last.finish_reason == completion.finish_reason
+        assert list(last.completion.prompt_token_ids) == list(whole.prompt_token_ids)
+        assert (last.completion.text, last.completion.token_ids) == (completion.text, completion.token_ids)
+        assert not any(message.finish_reason or message.HasField("completion") for message in messages)
+
+
+def test_a_stream_tells_of_a_token_before_the_last_one_is_sampled(stub: GenerationServiceStub) -> None:
+    sampling = wire.SamplingParams(max_tokens=100, min_tokens=100, temperature=1.0)
+    request = wire.StreamGenerateRequest(prompt=stream_request().prompt, sampling=sampling)
+    call_of = stub.StreamGenerate(request, timeout=DEADLINE_SECONDS)
+    first = next(call_of)
+    assert 0 < len(first.token_ids) < 100
+    assert sum(len(message.token_ids) for message in call_of) == 100 - len(first.token_ids)
+
+
+def describe(stub: GenerationServiceStub) -> wire.DescribeEngineResponse:
+    return call(stub.DescribeEngine, wire.DescribeEngineRequest(), deadline_seconds=DEADLINE_SECONDS)
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.005)
+
+
+def test_a_reader_who_cancels_a_stream_frees_the_engine(stub: GenerationServiceStub) -> None:
+    sampling = wire.SamplingParams(max_tokens=100, min_tokens=100, temperature=1.0)
+    stream = stub.StreamGenerate(
+        wire.StreamGenerateRequest(prompt=stream_request().prompt, sampling=sampling), timeout=DEADLINE_SECONDS
+    )
+    next(stream)
+    stream.cancel()
+    assert len(generate(stub, generate_request()).prompts) == 2
+    assert (describe(stub).running_count, describe(stub).waiting_count) == (0, 0)
+
+
+def test_readers_who_leave_before_their_turn_leave_the_queue(stub: GenerationServiceStub) -> None:
+    busy = stub.Generate.future(LONG, timeout=DEADLINE_SECONDS)
+    wait_for(lambda: describe(stub).running_count > 0, "the long call does not begin")
+    before = metric("pinetune_generation_completions_total", outcome="cancelled")
+    streams = [stub.StreamGenerate(stream_request(), timeout=DEADLINE_SECONDS) for _ in range(2)]
+    wait_for(lambda: describe(stub).waiting_count == 2, "the streams do not wait")
+    for stream in streams:
+        stream.cancel()
+    wait_for(lambda: describe(stub).waiting_count == 0, "the streams wait on")
+    counted = "pinetune_generation_completions_total"
+    wait_for(lambda: metric(counted, outcome="cancelled") == before + 2, "those who left are not counted")
+    busy.cancel()
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "sentence"),
+    [
+        ({"prompt": wire.Prompt(token_ids=[400])}, grpc.StatusCode.INVALID_ARGUMENT, "prompt must have messages or"),
+        ({"sampling": wire.SamplingParams(top_p=2)}, grpc.StatusCode.INVALID_ARGUMENT, "sampling.top_p must be"),
+        ({"min_policy_version": 1}, grpc.StatusCode.FAILED_PRECONDITION, "policy 0 is held and at least 1"),
+    ],
+    ids=["prompt", "sampling", "policy"],
+)
+def test_a_stream_that_cannot_begin_says_why(
+    changes: dict[str, object], code: grpc.StatusCode, sentence: str, stub: GenerationServiceStub
+) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        list(stub.StreamGenerate(stream_request(**changes), timeout=DEADLINE_SECONDS))
+    assert caught.value.code() is code
+    assert sentence in (caught.value.details() or "")
 
 
 LONG = generate_request(sample_count=150, sampling=wire.SamplingParams(max_tokens=100, min_tokens=100))

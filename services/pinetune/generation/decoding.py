@@ -21,6 +21,7 @@ from pinetune.generation.causal_model import CausalModel
 from pinetune.generation.engine import Prompt, SamplingParams
 from pinetune.generation.kv_cache import reserved_cache, select_rows, survivors
 from pinetune.generation.sampling import draw, uniforms
+from pinetune.generation.stop_strings import StopStrings
 from pinetune.pod.errors import Cancelled
 
 # How often the loop looks up: whether the caller is still there, and whether a stop string came. Tokens sampled behind
@@ -58,10 +59,8 @@ class Decoder:
     """Tokens that end a completion."""
     sampling: SamplingParams
     """How to sample."""
-    has_stop: Callable[[list[int]], bool] | None
-    """Whether ids that were just sampled contain a stop string; None where there are no stop strings."""
-    stop_window_tokens: int
-    """How many ids it has to see to find a stop string that ends in the last of them."""
+    stop: StopStrings
+    """Texts that end a completion."""
     cancelled: Callable[[], bool]
     """Whether the caller has left."""
     policy_version: Callable[[], int]
@@ -106,9 +105,8 @@ class Decoder:
     def _look_up(self, rows: "_Rows", token_count: int) -> None:
         if self.cancelled():
             raise Cancelled("the caller left while its completions were being sampled", reason="CALLER_LEFT")
-        if self.has_stop is not None:
-            window = self.stop_window_tokens + LOOK_UP_TOKENS
-            stopped = [self.has_stop(ids[-window:]) and self.has_stop(ids) for ids in rows.tokens_so_far(token_count)]
+        if self.stop.strings:
+            stopped = [self.stop.found_lately(ids, LOOK_UP_TOKENS) for ids in rows.tokens_so_far(token_count)]
             rows.end(torch.tensor(stopped, device=self.model.device), token_count)
 
 

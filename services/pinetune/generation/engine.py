@@ -119,6 +119,8 @@ class SampledTokens:
     """Their log-probabilities, raw as in the completion."""
     policy_version: int
     """The version that wrote them."""
+    ended: bool = False
+    """Whether the completion has ended with them, so that the last of them may not be in its text."""
 
 
 @dataclass(frozen=True)

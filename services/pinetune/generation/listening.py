@@ -23,30 +23,18 @@ class Listening:
 
     def token(self, prompt: int, sample_index: int, token_id: int, logprob: float) -> None:
         """Tell the next token of a completion that goes on."""
-        self._tell(prompt, sample_index, (token_id,), (logprob,), self.policy_version())
+        self._tell(SampledTokens(prompt, sample_index, (token_id,), (logprob,), self.policy_version()))
 
     def end(self, prompt: int, sample_index: int, completion: SampledCompletion) -> None:
         """Tell what is not heard yet of a completion that has ended."""
         heard, stop = self._heard.get((prompt, sample_index), 0), 0
         for span in completion.spans:
             start, stop = max(heard, stop), stop + span.token_count
-            self._tell(
-                prompt,
-                sample_index,
-                completion.token_ids[start:stop],
-                completion.logprobs[start:stop],
-                span.policy_version,
-            )
+            ids, logprobs = completion.token_ids[start:stop], completion.logprobs[start:stop]
+            self._tell(SampledTokens(prompt, sample_index, ids, logprobs, span.policy_version, ended=True))
 
-    def _tell(
-        self,
-        prompt: int,
-        sample_index: int,
-        token_ids: tuple[int, ...],
-        logprobs: tuple[float, ...],
-        policy_version: int,
-    ) -> None:
-        if self.caller.hears is not None and token_ids:
-            place = (prompt, sample_index)
-            self._heard[place] = self._heard.get(place, 0) + len(token_ids)
-            self.caller.hears(SampledTokens(prompt, sample_index, token_ids, logprobs, policy_version))
+    def _tell(self, tokens: SampledTokens) -> None:
+        if self.caller.hears is not None and tokens.token_ids:
+            place = (tokens.prompt, tokens.sample_index)
+            self._heard[place] = self._heard.get(place, 0) + len(tokens.token_ids)
+            self.caller.hears(tokens)

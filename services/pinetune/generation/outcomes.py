@@ -13,7 +13,7 @@ def failures_counted(completion_count: int) -> Iterator[None]:
     """Count completions that the block was to make, where it raises: as cancelled, refused or failed."""
     try:
         yield
-    except Cancelled:
+    except (Cancelled, GeneratorExit):  # The second is how a stream learns that its reader has left.
         metrics.COMPLETIONS.labels("cancelled").inc(completion_count)
         raise
     except Busy:

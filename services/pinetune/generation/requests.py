@@ -50,30 +50,32 @@ def read_prompts(engine: Engine, prompts: Iterable[wire.Prompt], sampling: Sampl
     """Read and tokenise the prompts; refuse those that leave no room for an answer."""
     found: list[Prompt] = []
     seen: set[str] = set()
-    limit = engine.describe().max_model_tokens
     for index, prompt in enumerate(prompts):
-        field = f"prompts[{index}]"
-        if not prompt.prompt_id or prompt.prompt_id in seen:
-            raise InvalidInput(
-                f"{field}.prompt_id must be set and unique in the request; it is {prompt.prompt_id!r}",
-                reason="PROMPT_ID",
-                field=f"{field}.prompt_id",
-            )
+        if prompt.prompt_id in seen:
+            raise _prompt_id_wrong(f"prompts[{index}]", prompt)
         seen.add(prompt.prompt_id)
-        token_ids = _prompt_ids(engine, prompt, field)
-        if len(token_ids) + sampling.max_tokens > limit:
-            raise InvalidInput(
-                f"{field} ({prompt.prompt_id}) has {len(token_ids)} tokens, which with max_tokens "
-                f"{sampling.max_tokens} passes the {limit} tokens of the model; shorten the prompt or max_tokens",
-                reason="PROMPT_TOO_LONG",
-                field=field,
-                limit=limit,
-                given=len(token_ids) + sampling.max_tokens,
-            )
-        found.append(Prompt(prompt.prompt_id, token_ids))
+        found.append(read_prompt(engine, prompt, sampling, field=f"prompts[{index}]"))
     if not found:
         raise InvalidInput("prompts must have at least one prompt", reason="PROMPT_CONTENT", field="prompts")
     return found
+
+
+def read_prompt(engine: Engine, prompt: wire.Prompt, sampling: SamplingParams, *, field: str) -> Prompt:
+    """Read and tokenise one prompt; refuse one that leaves no room for an answer."""
+    if not prompt.prompt_id:
+        raise _prompt_id_wrong(field, prompt)
+    limit = engine.describe().max_model_tokens
+    token_ids = _prompt_ids(engine, prompt, field)
+    if len(token_ids) + sampling.max_tokens > limit:
+        raise InvalidInput(
+            f"{field} ({prompt.prompt_id}) has {len(token_ids)} tokens, which with max_tokens "
+            f"{sampling.max_tokens} passes the {limit} tokens of the model; shorten the prompt or max_tokens",
+            reason="PROMPT_TOO_LONG",
+            field=field,
+            limit=limit,
+            given=len(token_ids) + sampling.max_tokens,
+        )
+    return Prompt(prompt.prompt_id, token_ids)
 
 
 def read_sequences(engine: Engine, sequences: Iterable[wire.TokenSequence]) -> list[TokenSequence]:
@@ -82,6 +84,14 @@ def read_sequences(engine: Engine, sequences: Iterable[wire.TokenSequence]) -> l
     for index, sequence in enumerate(found):
         _check_sequence(engine, sequence, f"sequences[{index}]")
     return found
+
+
+def _prompt_id_wrong(field: str, prompt: wire.Prompt) -> InvalidInput:
+    return InvalidInput(
+        f"{field}.prompt_id must be set and unique in the request; it is {prompt.prompt_id!r}",
+        reason="PROMPT_ID",
+        field=f"{field}.prompt_id",
+    )
 
 
 def _prompt_ids(engine: Engine, prompt: wire.Prompt, field: str) -> tuple[int, ...]:

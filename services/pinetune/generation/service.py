@@ -24,10 +24,12 @@ from pinetune.generation.receiving import Receiver
 from pinetune.generation.requests import (
     read_examples,
     read_in_flight,
+    read_prompt,
     read_prompts,
     read_sample_count,
     read_sequences,
 )
+from pinetune.generation.streaming import CompletionStream
 from pinetune.pod.errors import InvalidInput, Unsupported
 
 BYTES_PER_WEIGHT_MAX = 8
@@ -134,8 +136,18 @@ class GenerationService(GenerationServiceServicer):
     def StreamGenerate(
         self, request: wire.StreamGenerateRequest, context: grpc.ServicerContext
     ) -> Iterator[wire.StreamGenerateResponse]:
-        """Not in this release."""
-        raise Unsupported("StreamGenerate is not in this release; use Generate", reason="STREAMING_UNSUPPORTED")
+        """Sample one completion, token by token."""
+        note_token = first_token_timer()
+        sampling = checked_sampling(request.sampling, request.response_format)
+        prompt = read_prompt(self._held, request.prompt, sampling, field="prompt")
+        stream = CompletionStream(self._held, prompt, sampling)
+        with failures_counted(1):
+            for said in stream.run(context.is_active, request.min_policy_version, note_token):
+                if isinstance(said, Sampled):
+                    _count([prompt], said)
+                    yield stream.last_message(said)
+                else:
+                    yield said
 
     def StreamPolicy(
         self, request_iterator: Iterator[wire.StreamPolicyRequest], context: grpc.ServicerContext

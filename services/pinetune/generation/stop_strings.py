@@ -1,16 +1,17 @@
 """Texts that end a completion: found in what is sampled, kept in the token ids, cut from the text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pinetune.generation.tokenisation import Tokenisation
+TextOf = Callable[[Sequence[int]], str]
+"""Decodes ids, special tokens left out."""
 
 
 @dataclass(frozen=True)
 class StopStrings:
     """The stop strings of one call."""
 
-    tokenisation: Tokenisation
+    text_of: TextOf
     """What turns ids into text."""
     strings: tuple[str, ...]
     """The texts, none empty; without any nothing is ever found."""
@@ -23,7 +24,7 @@ class StopStrings:
 
     def found(self, token_ids: Sequence[int]) -> bool:
         """Say whether the text of the ids contains a stop string."""
-        text = self.tokenisation.text(token_ids) if self.strings else ""
+        text = self.text_of(token_ids) if self.strings else ""
         return any(string in text for string in self.strings)
 
     def found_lately(self, token_ids: Sequence[int], new_count: int) -> bool:
@@ -38,5 +39,5 @@ class StopStrings:
         while low < high:
             middle = (low + high) // 2
             low, high = (low, middle) if self.found(token_ids[:middle]) else (middle + 1, high)
-        text = self.tokenisation.text(token_ids[:low])
+        text = self.text_of(token_ids[:low])
         return low, text[: min(place for place in map(text.find, self.strings) if place >= 0)]

@@ -36,6 +36,7 @@ from pinetune.generation.kv_memory import KvMemory
 from pinetune.generation.listening import Listening
 from pinetune.generation.pretrained import load_pretrained
 from pinetune.generation.scoring import score
+from pinetune.generation.stop_strings import StopStrings
 from pinetune.generation.tokenisation import Tokenisation
 from pinetune.generation.turns import Turns
 from pinetune.generation.weights import HeldWeights
@@ -176,7 +177,8 @@ class TransformersEngine:
         # At temperature 0 the samples of a prompt are all the same one.
         drawn_count = 1 if sampling.temperature == 0.0 else sample_count
         listening = Listening(caller, lambda: self._weights.state.policy_version)
-        decoder = self._decoder(sampling, caller, listening)
+        stop = StopStrings(self._tokenisation.text, sampling.stop)
+        decoder = self._decoder(sampling, stop, caller, listening)
         lengths = [len(prompt.token_ids) for prompt in prompts]
         batches = [
             (batch, batch_tokens(batch, lengths, sampling.max_tokens))
@@ -194,7 +196,7 @@ class TransformersEngine:
             with self._memory.reserved(token_count):
                 rows = decoder.decode(batch, prompts)
             for row in rows:
-                completions[row.prompt, row.sample_index] = completion_of(row, sampling.stop, self._tokenisation.text)
+                completions[row.prompt, row.sample_index] = completion_of(row, stop)
         groups = [
             [completions[prompt, index % drawn_count] for index in range(sample_count)]
             for prompt in range(len(prompts))
@@ -204,18 +206,12 @@ class TransformersEngine:
                 listening.end(prompt, sample_index, completion)
         return groups
 
-    def _decoder(self, sampling: SamplingParams, caller: Caller, listening: Listening) -> Decoder:
-        def has_stop(token_ids: list[int]) -> bool:
-            text = self._tokenisation.text(token_ids)
-            return any(stop in text for stop in sampling.stop)
-
+    def _decoder(self, sampling: SamplingParams, stop: StopStrings, caller: Caller, listening: Listening) -> Decoder:
         return Decoder(
             self._model,
             self._end_token_ids,
             sampling,
-            has_stop=has_stop if sampling.stop else None,
-            # A token is at least a byte of text, and one more may be cut by the window's edge.
-            stop_window_tokens=max((len(stop.encode()) + 1 for stop in sampling.stop), default=0),
+            stop,
             cancelled=lambda: not caller.waits(),
             policy_version=lambda: self._weights.state.policy_version,
             lend=self._lend,

@@ -86,7 +86,7 @@ class Completions:
         ended = bool(row.token_ids) and row.token_ids[-1] in self.end_token_ids
         answer = row.token_ids[:-1] if ended else row.token_ids
         cut = self.stop.cut(answer)
-        length, text = cut or (len(row.token_ids), self.stop.tokenisation.text(answer))
+        length, text = cut or (len(row.token_ids), self.stop.text_of(answer))
         return SampledCompletion(
             tuple(row.token_ids[:length]),
             tuple(row.logprobs[:length]),

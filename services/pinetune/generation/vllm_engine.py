@@ -196,7 +196,7 @@ class VllmEngine:
                 lambda: self._policy.state.policy_version,
                 self._end_token_ids,
                 sampling,
-                StopStrings(self._tokenisation, sampling.stop),
+                StopStrings(self._tokenisation.text, sampling.stop),
                 Listening(caller, lambda: self._policy.state.policy_version),
                 call,
             )

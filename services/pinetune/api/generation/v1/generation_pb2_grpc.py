@@ -98,7 +98,6 @@ class GenerationServiceServicer(object):
 
     def StreamGenerate(self, request, context):
         """As Generate for one prompt, token by token. Cancelling frees the engine's slots.
-        Not served yet: answers UNIMPLEMENTED; Generate gives the same tokens at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,9 +40,7 @@ class GenerationServiceStub:
     FAILED_PRECONDITION where the held policy is older than the request allows; RESOURCE_EXHAUSTED with a retry hint under load.
     """
     StreamGenerate: _grpc.UnaryStreamMultiCallable[_generation_pb2.StreamGenerateRequest, _generation_pb2.StreamGenerateResponse]
-    """As Generate for one prompt, token by token. Cancelling frees the engine's slots.
-    Not served yet: answers UNIMPLEMENTED; Generate gives the same tokens at once.
-    """
+    """As Generate for one prompt, token by token. Cancelling frees the engine's slots."""
     Score: _grpc.UnaryUnaryMultiCallable[_generation_pb2.ScoreRequest, _generation_pb2.ScoreResponse]
     """Log-probabilities of given tokens under the held policy, for attestation. Safe to repeat."""
     LoadPolicy: _grpc.UnaryUnaryMultiCallable[_generation_pb2.LoadPolicyRequest, _generation_pb2.LoadPolicyResponse]
@@ -72,9 +70,7 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     FAILED_PRECONDITION where the held policy is older than the request allows; RESOURCE_EXHAUSTED with a retry hint under load.
     """
     StreamGenerate: _aio.UnaryStreamMultiCallable[_generation_pb2.StreamGenerateRequest, _generation_pb2.StreamGenerateResponse]  # type: ignore[assignment]
-    """As Generate for one prompt, token by token. Cancelling frees the engine's slots.
-    Not served yet: answers UNIMPLEMENTED; Generate gives the same tokens at once.
-    """
+    """As Generate for one prompt, token by token. Cancelling frees the engine's slots."""
     Score: _aio.UnaryUnaryMultiCallable[_generation_pb2.ScoreRequest, _generation_pb2.ScoreResponse]  # type: ignore[assignment]
     """Log-probabilities of given tokens under the held policy, for attestation. Safe to repeat."""
     LoadPolicy: _aio.UnaryUnaryMultiCallable[_generation_pb2.LoadPolicyRequest, _generation_pb2.LoadPolicyResponse]  # type: ignore[assignment]
@@ -119,9 +115,7 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _generation_pb2.StreamGenerateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_generation_pb2.StreamGenerateResponse], _abc.AsyncIterator[_generation_pb2.StreamGenerateResponse]]:
-        """As Generate for one prompt, token by token. Cancelling frees the engine's slots.
-        Not served yet: answers UNIMPLEMENTED; Generate gives the same tokens at once.
-        """
+        """As Generate for one prompt, token by token. Cancelling frees the engine's slots."""
 
     @_abc_1.abstractmethod
     def Score(
