@@ -2,8 +2,9 @@
 
 use crate::latex::group;
 use crate::latex_names::is_mathematical;
+use crate::maths_boxes::boxed;
 use crate::maths_equal::{equal, settled};
-use crate::maths_finding::{behind_cue, boxed, stated};
+use crate::maths_finding::{behind_cue, stated};
 use crate::maths_syntax::{LONGEST, parse};
 use crate::maths_text::written;
 use crate::maths_tree::Node;

@@ -1,13 +1,13 @@
 //! When two mathematical answers are the same. What only introduces an answer (`x =`, `x ∈`) is taken off, bounds become
 //! intervals, `±` becomes two answers; then structures are compared entry by entry and expressions by value.
 
+use crate::maths_bounds::{BOUNDS, interval, turned};
 use crate::maths_text::written;
 use crate::maths_tree::Node;
 use crate::maths_value::{equal_values, proportion};
 
 /// Entries of two sets whose texts differ are compared by value up to this number.
 const PAIRED_LIMIT: usize = 32;
-const BOUNDS: [char; 4] = ['<', '>', '≤', '≥'];
 
 /// Whether two answers are the same.
 pub(crate) fn equal(left: &Node, right: &Node) -> bool {
@@ -88,7 +88,7 @@ fn settled_relation(sides: &[Node], signs: &[char]) -> Node {
 }
 
 /// Whether a side of an equation names what the other side says: `x`, `f(x)`, `AB`, `|AB|`, `(p, q)`, `a : b`, `BO/NO`.
-fn is_name(node: &Node) -> bool {
+pub(crate) fn is_name(node: &Node) -> bool {
     match node {
         Node::Symbol(_) | Node::Text(_) => true,
         Node::Product(parts) | Node::Tuple(_, parts, _) | Node::Ratio(parts) | Node::Call(_, parts) => {
@@ -97,45 +97,6 @@ fn is_name(node: &Node) -> bool {
         Node::Inverse(inner) | Node::Degree(inner) => is_name(inner),
         Node::Power(base, exponent) => is_name(base) && !exponent.has_symbols(),
         _ => false,
-    }
-}
-
-/// The interval that bounds of a name describe: `0 < x ≤ 1`, `x > 5`, `5 < x`.
-fn interval(sides: &[Node], signs: &[char]) -> Option<Node> {
-    let infinity = || Node::Constant('∞');
-    let (low, high, low_sign, high_sign) = match (sides, signs) {
-        ([low, name, high], [first, second]) if is_name(name) => match (first, second) {
-            ('<' | '≤', '<' | '≤') => (low.clone(), high.clone(), *first, *second),
-            ('>' | '≥', '>' | '≥') => (high.clone(), low.clone(), *second, *first),
-            _ => return None,
-        },
-        ([name, bound], [sign]) if is_name(name) => below_or_above(bound.clone(), *sign, infinity),
-        ([bound, name], [sign]) if is_name(name) => below_or_above(bound.clone(), turned(*sign), infinity),
-        _ => return None,
-    };
-    if low.has_symbols() || high.has_symbols() {
-        return None;
-    }
-    let open = if matches!(low_sign, '<' | '>') { '(' } else { '[' };
-    let close = if matches!(high_sign, '<' | '>') { ')' } else { ']' };
-    Some(Node::Tuple(open, vec![low, high], close))
-}
-
-fn below_or_above(bound: Node, sign: char, infinity: impl Fn() -> Node) -> (Node, Node, char, char) {
-    match sign {
-        '<' | '≤' => (Node::Negative(Box::new(infinity())), bound, '<', sign),
-        _ => (bound, infinity(), sign, '<'),
-    }
-}
-
-/// The relation read from right to left.
-fn turned(sign: char) -> char {
-    match sign {
-        '<' => '>',
-        '>' => '<',
-        '≤' => '≥',
-        '≥' => '≤',
-        other => other,
     }
 }
 

@@ -6,15 +6,13 @@
 
 use memchr::memmem;
 
-use crate::latex::group;
 use crate::location::{Region, lines_from_the_end};
 use crate::maths_answer::Answer;
+use crate::maths_boxes::{boxed, floor};
+use crate::maths_segments::segments;
 use crate::maths_syntax::LONGEST;
 use crate::numeral::numerals;
-/// Boxes that are looked at, from the end of the text.
-const BOXES: usize = 32;
-/// Longest text between two boxes that belong together, in bytes.
-const BETWEEN_BOXES: usize = 48;
+
 /// What outranks a box before it.
 const FINAL: &str = "final answer is";
 /// What states an answer in the last line.
@@ -35,73 +33,6 @@ pub(crate) fn find(region: Region<'_>) -> Option<Answer> {
             .or_else(|| behind_cue(text).and_then(stated))
             .or_else(|| last(text)),
     }
-}
-
-/// The last box, with the boxes before it that it is joined to.
-pub(crate) fn boxed(text: &str) -> Option<Answer> {
-    let mut contents: Vec<&str> = Vec::new();
-    let mut last_start = text.len();
-    let mut end = text.len();
-    for _ in 0..BOXES {
-        let Some((start, content, behind)) = last_box(text, end) else { break };
-        end = start;
-        let Some(content) = content else { continue };
-        if !contents.is_empty() && !text.get(behind..last_start).is_some_and(joins) {
-            break;
-        }
-        contents.push(content);
-        last_start = start;
-    }
-    contents.reverse();
-    contents.dedup();
-    let joined = contents.join(", ");
-    let all = if contents.len() > 1 { Answer::understood(&joined) } else { None };
-    all.or_else(|| Answer::read(contents.last()?))
-}
-
-/// The last `\boxed` before `end`: where it begins, its content unless it never ends, and the place behind it.
-fn last_box(text: &str, end: usize) -> Option<(usize, Option<&str>, usize)> {
-    let before = text.get(..end)?;
-    let start = memmem::rfind(before.as_bytes(), b"\\boxed").max(memmem::rfind(before.as_bytes(), b"\\fbox"))?;
-    let name = if text[start..].starts_with("\\boxed") { 6 } else { 5 };
-    let rest = &text[start + name..];
-    let spaces = rest.len() - rest.trim_start_matches(' ').len();
-    let window = &rest[spaces..floor(rest, spaces + LONGEST + 2)];
-    if window.starts_with('{') {
-        let content = group(window);
-        let behind = start + name + spaces + content.map_or(0, |content| content.len() + 2);
-        return Some((start, content, behind));
-    }
-    // `\boxed 5`
-    let word = window.split(|end: char| end.is_whitespace() || matches!(end, '$' | ',')).next().unwrap_or_default();
-    Some((start, (spaces > 0 && !word.is_empty()).then_some(word), start + name + spaces + word.len()))
-}
-
-/// `limit`, or the last boundary of a character before it.
-fn floor(text: &str, limit: usize) -> usize {
-    let mut end = limit.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    end
-}
-
-/// Whether what stands between two boxes makes them parts of one answer.
-fn joins(between: &str) -> bool {
-    if between.len() > BETWEEN_BOXES || between.contains(". ") {
-        return false;
-    }
-    let mut words = between.to_lowercase();
-    for idle in ["\\text", "\\quad", "\\(", "\\)", "\\[", "\\]", "\\,", "\\ ", "$", "{", "}", "\\"] {
-        words = words.replace(idle, " ");
-    }
-    // `and y_2 =` names what follows.
-    let words = words.trim();
-    let joint = match words.strip_suffix('=') {
-        Some(named) => named.trim_end().rsplit_once(' ').map_or("", |(before, _)| before.trim_end()),
-        None => words,
-    };
-    words.is_empty() || ["and", "or", ",", ";", "&"].iter().any(|join| joint.ends_with(join))
 }
 
 /// What is stated as the final answer behind the last box.
@@ -191,58 +122,4 @@ fn last(text: &str) -> Option<Answer> {
         }
     }
     segment.and_then(|segment| Answer::read(segment.content))
-}
-
-/// Mathematics between `$…$`, `$$…$$`, `\(…\)` or `\[…\]`.
-#[derive(Clone, Copy)]
-struct Segment<'t> {
-    start: usize,
-    content: &'t str,
-    end: usize,
-}
-
-/// All mathematics of a text that is marked as such.
-fn segments(text: &str) -> impl Iterator<Item = Segment<'_>> {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    // Closings that no longer occur are not looked for again.
-    let mut missing = [false; 4];
-    std::iter::from_fn(move || {
-        loop {
-            let start = at + memchr::memchr2(b'$', b'\\', bytes.get(at..)?)?;
-            let (opening, close, missing) = match (bytes[start], bytes.get(start + 1)) {
-                (b'$', Some(b'$')) => (2, "$$", &mut missing[0]),
-                (b'\\', Some(b'(')) => (2, "\\)", &mut missing[1]),
-                (b'\\', Some(b'[')) => (2, "\\]", &mut missing[2]),
-                (b'$', _) => (1, "$", &mut missing[3]),
-                (_, next) => {
-                    // An escaped sign, or a command.
-                    at = start + if next.is_some_and(u8::is_ascii) { 2 } else { 1 };
-                    continue;
-                }
-            };
-            at = start + opening;
-            if *missing {
-                continue;
-            }
-            let Some(length) = memmem::find_iter(&bytes[at..], close.as_bytes())
-                .find(|length| close != "$" || !bytes[..at + length].ends_with(b"\\"))
-            else {
-                *missing = true;
-                continue;
-            };
-            let content = &text[at..at + length];
-            let end = at + length + close.len();
-            // Inline mathematics stays in its line; a digit behind a dollar makes it a currency's.
-            let is_currency = close == "$"
-                && (content.contains('\n')
-                    || content.contains("\\(")
-                    || bytes.get(end).is_some_and(u8::is_ascii_digit));
-            if is_currency || content.trim().is_empty() {
-                continue;
-            }
-            at = end;
-            return Some(Segment { start, content, end });
-        }
-    })
 }
