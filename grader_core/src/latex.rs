@@ -28,6 +28,8 @@ pub(crate) enum Token {
     Binomial,
     /// `\sqrt`: perhaps an index, then an argument.
     Root,
+    /// `sum` or `prod`, of an index: perhaps limits, then factors.
+    Series(&'static str),
     /// A matrix begins.
     Begin,
     /// `&` in a matrix.
@@ -130,7 +132,7 @@ impl<'t> Reader<'t> {
     /// The three digits behind a thousands mark.
     fn thousands(&mut self) -> Option<&'t str> {
         let marks = THOUSANDS_MARKS.iter().find_map(|mark| self.rest.strip_prefix(mark));
-        let mark = marks.or_else(|| {
+        let mark = marks.or_else(|| self.braced_comma()).or_else(|| {
             let rest = self.rest.strip_prefix([',', ' '])?;
             (self.brackets == 0 || rest.starts_with('0') && self.rest.starts_with(',')).then_some(rest)
         })?;
@@ -142,6 +144,12 @@ impl<'t> Reader<'t> {
         }
         self.rest = &group[3..];
         Some(&group[..3])
+    }
+
+    /// What follows a comma in braces, `{,}`, spaced or not.
+    fn braced_comma(&self) -> Option<&'t str> {
+        let inside = self.rest.trim_start_matches(' ').strip_prefix('{')?.trim_start_matches(' ').strip_prefix(',')?;
+        inside.trim_start_matches(' ').strip_prefix('}')
     }
 
     fn fraction(&mut self, number: &mut String) {
@@ -210,6 +218,10 @@ impl<'t> Reader<'t> {
             "pi" => self.push(Token::Constant('π')),
             "infinity" | "inf" | "infty" | "oo" => self.push(Token::Constant('∞')),
             "sqrt" => self.push(Token::Root),
+            _ if self.is_joint(run) => {
+                self.push(Token::Separator(','));
+                self.letter(&run[run.len() - 1..]);
+            }
             _ if is_unit && self.is_behind_quantity() => self.push(Token::Text(lower)),
             "in" => self.push(Token::Sign('∈')),
             word if CURRENCIES.contains(&word) => {}
@@ -224,6 +236,13 @@ impl<'t> Reader<'t> {
             }
         }
         (self.words < 2).then_some(())
+    }
+
+    /// Whether a run of letters right behind a number is what joins it to a name: `x=1orx=2`.
+    fn is_joint(&self, run: &str) -> bool {
+        let name = run.strip_prefix("or").or_else(|| run.strip_prefix("and"));
+        let touches = !self.spaced && matches!(self.tokens.last(), Some(Token::Number(_) | Token::Close(_)));
+        touches && name.is_some_and(|name| name.len() == 1)
     }
 
     fn is_before_word(&self) -> bool {
@@ -254,6 +273,8 @@ impl<'t> Reader<'t> {
             '×' | '·' | '*' | '⋅' => self.push(Token::Sign('*')),
             '÷' | '/' => self.push(Token::Sign('/')),
             '√' => self.push(Token::Root),
+            '∑' => self.push(Token::Series("sum")),
+            '∏' => self.push(Token::Series("prod")),
             'π' | '∞' => self.push(Token::Constant(sign)),
             '²' | '³' => {
                 self.push(Token::Sign('^'));

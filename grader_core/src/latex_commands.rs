@@ -89,6 +89,12 @@ impl Reader<'_> {
         if !MATRICES.contains(&name) {
             return (name != "cases").then_some(());
         }
+        // Bars around a matrix are its determinant, a factor like others.
+        let is_determinant = name == "vmatrix";
+        if is_determinant && begins {
+            self.push(Token::Function("det"));
+            self.open('(');
+        }
         if begins && name == "array" {
             let columns = group(self.rest)?;
             self.skip(columns.len() + 2);
@@ -96,6 +102,9 @@ impl Reader<'_> {
         self.matrices = if begins { self.matrices + 1 } else { self.matrices.checked_sub(1)? };
         self.brackets = if begins { self.brackets + 1 } else { self.brackets.saturating_sub(1) };
         self.push(if begins { Token::Begin } else { Token::End });
+        if is_determinant && !begins {
+            self.close(')');
+        }
         Some(())
     }
 }

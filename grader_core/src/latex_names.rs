@@ -20,7 +20,7 @@ pub(crate) const PROSE: [&str; 22] = [
 /// Codes of currencies, which may stand before a number.
 pub(crate) const CURRENCIES: [&str; 6] = ["usd", "eur", "gbp", "inr", "rs", "cny"];
 /// What may stand between two groups of three digits, anywhere.
-pub(crate) const THOUSANDS_MARKS: [&str; 7] = ["{,}", ",\\!", "\\,", "\\!", "\u{a0}", "\u{2009}", "\u{202f}"];
+pub(crate) const THOUSANDS_MARKS: [&str; 6] = [",\\!", "\\,", "\\!", "\u{a0}", "\u{2009}", "\u{202f}"];
 /// Commands that only style.
 pub(crate) const STYLES: [&str; 42] = [
     "left",
@@ -70,11 +70,9 @@ pub(crate) const STYLES: [&str; 42] = [
 pub(crate) const TEXTS: [&str; 11] =
     ["text", "textbf", "textit", "textrm", "textnormal", "mbox", "mathrm", "rm", "operatorname", "texttt", "textsf"];
 /// Commands of mathematics that is not understood; text with one is compared as text.
-pub(crate) const NOT_UNDERSTOOD: [&str; 20] = [
-    "sum",
+pub(crate) const NOT_UNDERSTOOD: [&str; 18] = [
     "int",
     "lim",
-    "prod",
     "pmod",
     "bmod",
     "mod",
@@ -108,6 +106,8 @@ pub(crate) fn token_of(name: &str) -> Token {
         "frac" | "dfrac" | "tfrac" | "cfrac" => return Token::Fraction,
         "binom" | "dbinom" | "tbinom" => return Token::Binomial,
         "sqrt" => return Token::Root,
+        "sum" => return Token::Series("sum"),
+        "prod" => return Token::Series("prod"),
         "pi" => return Token::Constant('π'),
         "infty" => return Token::Constant('∞'),
         "langle" | "lparen" => return Token::Open('('),

@@ -29,9 +29,9 @@
 //!    `multiple_choice` with `statement` (what a text states) and `words`; `ranked_list` with `listing` (where
 //!    the list is) and `rank_curve`; `maths` with `maths_finding` (where the answer is: in `maths_boxes`, in
 //!    `maths_segments` or stated), `maths_answer` (what it is), `latex` with `latex_commands` and `latex_names`
-//!    (tokens), `maths_syntax` with `maths_primary` (the parser of a `maths_tree`), `maths_equal` with
-//!    `maths_bounds` (intervals), `maths_value` with `complex`, and `maths_text` (the normal
-//!    form); `json_fields` with `json_schema`, `tool_calls`, both with `json_value` (JSON by value);
+//!    (tokens), `maths_syntax` with `maths_primary` and `maths_series` (the parser of a `maths_tree`),
+//!    `maths_equal` with `maths_bounds` (intervals) and `maths_matrix` (arithmetic of matrices), `maths_value` with
+//!    `complex`, and `maths_text` (the normal form); `json_fields` with `json_schema`, `tool_calls`, both with `json_value` (JSON by value);
 //!    `regex_match` and `shape` with `pattern`; `multi` with `formula`. `asking` has those that somebody
 //!    outside answers: `score_model` and `label_model` (by `judge_prompt`), `python_source`, `remote` and
 //!    `cosine`.
@@ -76,8 +76,10 @@ mod maths_bounds;
 mod maths_boxes;
 mod maths_equal;
 mod maths_finding;
+mod maths_matrix;
 mod maths_primary;
 mod maths_segments;
+mod maths_series;
 mod maths_syntax;
 mod maths_text;
 mod maths_tree;

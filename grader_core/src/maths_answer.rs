@@ -2,7 +2,7 @@
 
 use crate::latex::group;
 use crate::latex_names::is_mathematical;
-use crate::maths_boxes::boxed;
+use crate::maths_boxes::{boxed, open_box};
 use crate::maths_equal::{equal, settled};
 use crate::maths_finding::{behind_cue, stated};
 use crate::maths_syntax::{LONGEST, parse};
@@ -32,8 +32,11 @@ impl Answer {
         if words.is_empty() {
             return None;
         }
-        let node = if is_prose(&words) { None } else { parse(trimmed(text)) };
-        let other = node.as_ref().and_then(|_| with_decimal_comma(trimmed(text)));
+        if is_prose(&words) {
+            return Some(Self { node: None, other: None, words });
+        }
+        let mut other = with_decimal_comma(trimmed(text));
+        let node = parse(trimmed(text)).or_else(|| other.take());
         Some(Self { node, other, words })
     }
 
@@ -42,10 +45,10 @@ impl Answer {
         Self::read(text).filter(|answer| answer.node.is_some())
     }
 
-    /// Reads a reference: its box where it has one, else all of it, else what it states.
+    /// Reads a reference: its box where it has one, else all of it, else a box that never ends, else what it states.
     pub(crate) fn of_reference(text: &str) -> Option<Self> {
-        let found = boxed(text).or_else(|| Self::understood(text)).or_else(|| behind_cue(text).and_then(stated));
-        found.or_else(|| Self::read(text))
+        let found = boxed(text).or_else(|| Self::understood(text)).or_else(|| open_box(text));
+        found.or_else(|| behind_cue(text).and_then(stated)).or_else(|| Self::read(text))
     }
 
     /// Whether it is no mathematics.
@@ -80,14 +83,17 @@ impl Answer {
     }
 }
 
-/// `2,74` as 2.74.
+/// `2,74` or `2{,}74` as 2.74: one comma in all, between digits and outside brackets.
 fn with_decimal_comma(text: &str) -> Option<Node> {
-    let (whole, fraction) = text.trim_matches(['$', ' ']).split_once(',')?;
-    let digits = whole.strip_prefix('-').unwrap_or(whole);
-    let are_digits =
-        [digits, fraction].iter().all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
-    let is_thousands = fraction.len() == 3 && digits != "0";
-    if are_digits && !is_thousands { parse(&format!("{whole}.{fraction}")) } else { None }
+    let text = text.contains(',').then(|| text.replace("{,}", ","))?;
+    let (before, behind) = text.split_once(',')?;
+    let is_digit = |character: char| character.is_ascii_digit();
+    let whole = &before[before.trim_end_matches(is_digit).len()..];
+    let fraction = &behind[..behind.len() - behind.trim_start_matches(is_digit).len()];
+    let is_thousands = fraction.len() == 3 && whole != "0";
+    let is_decimal = !whole.is_empty() && !fraction.is_empty() && !is_thousands && !behind.contains(',');
+    let is_bare = !text.contains(['(', '[']) && !text.contains("\\{");
+    if is_decimal && is_bare { parse(&format!("{before}.{behind}")) } else { None }
 }
 
 fn trimmed(text: &str) -> &str {

@@ -1,7 +1,9 @@
 //! When two mathematical answers are the same. What only introduces an answer (`x =`, `x ∈`) is taken off, bounds become
-//! intervals, `±` becomes two answers; then structures are compared entry by entry and expressions by value.
+//! intervals, `±` becomes two answers, matrices are calculated; then structures are compared entry by entry and
+//! expressions by value.
 
 use crate::maths_bounds::{BOUNDS, interval, turned};
+use crate::maths_matrix::calculated;
 use crate::maths_text::written;
 use crate::maths_tree::Node;
 use crate::maths_value::{equal_values, proportion};
@@ -30,7 +32,7 @@ pub(crate) fn settled(node: &Node) -> Node {
         Node::Matrix(_) | Node::Ratio(_) => node.clone(),
         other => match both_signs(other) {
             Some((plus, minus)) => Node::List(vec![plus, minus]),
-            None => other.clone(),
+            None => calculated(other).unwrap_or_else(|| other.clone()),
         },
     }
 }
@@ -94,6 +96,7 @@ pub(crate) fn is_name(node: &Node) -> bool {
         Node::Product(parts) | Node::Tuple(_, parts, _) | Node::Ratio(parts) | Node::Call(_, parts) => {
             parts.iter().all(is_name)
         }
+        Node::Matrix(rows) => rows.iter().flatten().all(is_name),
         Node::Inverse(inner) | Node::Degree(inner) => is_name(inner),
         Node::Power(base, exponent) => is_name(base) && !exponent.has_symbols(),
         _ => false,

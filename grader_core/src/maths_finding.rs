@@ -4,6 +4,8 @@
 //! answer is" states; else the whole text where it is one answer; else the last mathematics between dollars or
 //! `\(…\)`, or the last number, whichever stands later. All of it is found in one or two passes.
 
+use std::ops::Range;
+
 use memchr::memmem;
 
 use crate::location::{Region, lines_from_the_end};
@@ -11,7 +13,7 @@ use crate::maths_answer::Answer;
 use crate::maths_boxes::{boxed, floor};
 use crate::maths_segments::segments;
 use crate::maths_syntax::LONGEST;
-use crate::numeral::numerals;
+use crate::numeral::{CURRENCIES, numerals};
 
 /// What outranks a box before it.
 const FINAL: &str = "final answer is";
@@ -80,22 +82,44 @@ pub(crate) fn stated(rest: &str) -> Option<Answer> {
 /// The answer inside a sentence: what begins it, else the last mathematics, what stands behind `is` or `=`, or the last
 /// number.
 fn within(sentence: &str) -> Option<Answer> {
-    let first = numerals(sentence).next();
-    if let Some(numeral) = first.filter(|numeral| numeral.start == 0) {
-        return Answer::understood(&sentence[numeral.start..numeral.end]);
+    let amounts = amounts(sentence);
+    if let Some(first) = amounts.first().filter(|amount| amount.start == 0) {
+        return Answer::understood(&sentence[first.clone()]);
     }
-    let number = numerals(sentence).last();
+    let amount = amounts.last();
     let segment = segments(sentence).last();
     if let Some(segment) = segment
-        && number.is_none_or(|number| number.start < segment.end)
+        && amount.is_none_or(|amount| amount.start < segment.end)
         && let Some(answer) = Answer::understood(segment.content)
     {
         return Some(answer);
     }
+    // `2,50 $ a day`: what follows a currency is prose.
+    if let Some(price) = amount.filter(|amount| sentence[amount.end..].trim_start_matches(' ').starts_with(CURRENCIES))
+    {
+        return Answer::understood(&sentence[price.clone()]);
+    }
     let behind =
         [" is ", " are ", "=", ": ", " be "].iter().filter_map(|cut| Some(sentence.rfind(cut)? + cut.len())).max();
     let side = behind.and_then(|behind| Answer::understood(&sentence[behind..]));
-    side.or_else(|| number.and_then(|number| Answer::understood(&sentence[number.start..number.end])))
+    side.or_else(|| amount.and_then(|amount| Answer::understood(&sentence[amount.clone()])))
+}
+
+/// Where the numbers of a sentence stand. Two that a comma alone joins, `2,5`, are one; more are a list.
+fn amounts(sentence: &str) -> Vec<Range<usize>> {
+    let numbers: Vec<Range<usize>> = numerals(sentence).map(|numeral| numeral.start..numeral.end).collect();
+    let touch = |left: &Range<usize>, right: &Range<usize>| &sentence[left.end..right.start] == ",";
+    let is_bare = |number: &Range<usize>| !sentence[number.clone()].contains(['.', '/', '^']);
+    let is_decimal = |whole: &Range<usize>, fraction: &Range<usize>| {
+        let (before, behind) = (&sentence[whole.clone()], &sentence[fraction.clone()]);
+        let is_digit = |character: char| character.is_ascii_digit();
+        is_bare(whole) && is_bare(fraction) && before.ends_with(is_digit) && behind.starts_with(is_digit)
+    };
+    let parts = |chain: &[Range<usize>]| match chain {
+        [whole, fraction] if is_decimal(whole, fraction) => std::iter::once(whole.start..fraction.end).collect(),
+        others => others.to_vec(),
+    };
+    numbers.chunk_by(touch).flat_map(parts).collect()
 }
 
 /// The last answer of a text that states none.

@@ -34,6 +34,7 @@ impl Parser<'_> {
             Token::Fraction => Some(quotient(self.argument()?, self.argument()?)),
             Token::Binomial => Some(Node::Call("binomial", vec![self.argument()?, self.argument()?])),
             Token::Root => self.root(),
+            Token::Series(name) => self.series(name),
             Token::Open(kind) => self.bracketed(kind),
             Token::Sign('|') => self.absolute(),
             Token::Begin => self.nested(Self::matrix),
@@ -122,7 +123,7 @@ impl Parser<'_> {
     }
 
     /// A group, or the one token that stands for it.
-    fn argument(&mut self) -> Option<Node> {
+    pub(crate) fn argument(&mut self) -> Option<Node> {
         self.nested(Self::primary)
     }
 

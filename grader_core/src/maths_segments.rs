@@ -42,10 +42,13 @@ pub(crate) fn segments(text: &str) -> impl Iterator<Item = Segment<'_>> {
             };
             let content = &text[at..at + length];
             let end = at + length + close.len();
-            // Inline mathematics stays in its line; a digit behind a dollar makes it a currency's.
+            // Inline mathematics stays in its line; a digit behind a dollar makes it a currency's, and so does one
+            // before it where a space follows: `5$ a day, 20$ a month`.
+            let is_behind_digit = bytes[..start].last().is_some_and(u8::is_ascii_digit);
             let is_currency = close == "$"
                 && (content.contains('\n')
                     || content.contains("\\(")
+                    || is_behind_digit && content.starts_with(' ')
                     || bytes.get(end).is_some_and(u8::is_ascii_digit));
             if is_currency || content.trim().is_empty() {
                 continue;

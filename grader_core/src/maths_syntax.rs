@@ -145,7 +145,7 @@ impl Parser<'_> {
     }
 
     /// Factors, a sign before all of them.
-    fn product(&mut self) -> Option<Node> {
+    pub(crate) fn product(&mut self) -> Option<Node> {
         if let Some(sign) = self.take_sign(&['+', '-', '±', '∓']) {
             let product = Box::new(self.nested(Self::product)?);
             return Some(match sign {
@@ -223,6 +223,7 @@ impl Parser<'_> {
                 | Token::Fraction
                 | Token::Binomial
                 | Token::Root
+                | Token::Series(_)
                 | Token::Begin,
             ) => true,
             _ => false,

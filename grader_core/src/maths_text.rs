@@ -22,6 +22,10 @@ pub(crate) fn written(node: &Node) -> String {
         Node::Symbol(name) | Node::Text(name) => name.clone(),
         Node::Constant(constant) => constant.to_string(),
         Node::Sum(terms) => sum(terms),
+        // Matrices do not change places.
+        Node::Product(factors) if node.any(&|node| matches!(node, Node::Matrix(_))) => {
+            factors.iter().map(enclosed).collect::<Vec<_>>().join("*")
+        }
         Node::Product(factors) => sorted(factors, enclosed).join("*"),
         Node::Inverse(inner) => format!("1/{}", enclosed(inner)),
         Node::Negative(inner) => format!("-{}", enclosed(inner)),

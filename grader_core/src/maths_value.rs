@@ -21,6 +21,10 @@ const FEWEST: usize = 4;
 /// Largest exponent of an exact power.
 const EXACT_EXPONENT: f64 = 128.0;
 
+/// What sums and products over an index add to their terms (the fixed points of the cosine and of exp(-x)).
+const OF_SUMS: f64 = 0.739_085_133_2;
+const OF_PRODUCTS: f64 = 0.567_143_290_4;
+
 /// Where an expression is evaluated.
 pub(crate) struct Point {
     /// Which point; `None` for constants, whose roots of negative numbers are complex.
@@ -87,7 +91,7 @@ pub(crate) fn exact(node: &Node) -> Option<Quantity> {
 
 /// A small whole number that is not negative.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Checked right here.
-fn whole(node: &Node) -> Option<u32> {
+pub(crate) fn whole(node: &Node) -> Option<u32> {
     let value = exact(node)?.approximate();
     (value.fract() == 0.0 && (0.0..=1000.0).contains(&value)).then_some(value as u32)
 }
@@ -198,6 +202,9 @@ fn call(name: &str, arguments: &[Node], point: &Point) -> Option<Complex> {
     match name {
         "abs" => return Some(Complex::real(first.size())),
         "root" => return root(first, second??.as_real()?, point),
+        // A limit is a factor; the number that no formula has keeps it from being cancelled.
+        "sum" => return Some(first.plus(Complex::real(OF_SUMS)).times(second??)),
+        "prod" => return Some(first.plus(Complex::real(OF_PRODUCTS)).times(second??)),
         "exp" => return power(Complex::real(E), first, point),
         _ => {}
     }

@@ -49,6 +49,10 @@ fn pieces() -> impl Strategy<Value = String> {
             "&",
             "\\\\",
             "\\end{pmatrix}",
+            "\\begin{vmatrix}",
+            "\\end{vmatrix}",
+            "^T",
+            "\\sum_{k=1}^{n}",
             "\\pm",
             "\\cup",
             "\\infty",
@@ -183,6 +187,18 @@ proptest! {
     }
 
     #[test]
+    fn a_product_of_matrices_is_their_matrix(left in prop::array::uniform4(-99_i64..100), right in prop::array::uniform4(-99_i64..100), off in 1_i64..5) {
+        let matrix = |[a, b, c, d]: [i64; 4]| format!(r"\begin{{pmatrix}}{a} & {b} \\ {c} & {d}\end{{pmatrix}}");
+        let ([a, b, c, d], [e, f, g, h]) = (left, right);
+        let product = [a * e + b * g, a * f + b * h, c * e + d * g, c * f + d * h];
+        let boxed = format!(r"\boxed{{{}{}}}", matrix(left), matrix(right));
+        for (change, score) in [(0, 1.0), (off, 0.0)] {
+            let item = serde_json::json!({"answer": matrix([product[0], product[1] + change, product[2], product[3]])});
+            prop_assert_eq!(grade_one(MATH, &item.to_string(), &boxed, "").outcome, Ok(score));
+        }
+    }
+
+    #[test]
     fn the_order_of_a_set_does_not_count(numbers in prop::collection::hash_set(-999_i32..1000, 1..9)) {
         let numbers: Vec<String> = numbers.into_iter().map(|number| number.to_string()).collect();
         let turned: Vec<String> = numbers.iter().rev().cloned().collect();
@@ -202,6 +218,27 @@ proptest! {
         let again = Grader::from_json(&grader.to_json()).unwrap();
         prop_assert_eq!(&again, &grader);
         prop_assert_eq!(again.fingerprint(), grader.fingerprint());
+    }
+}
+
+#[test]
+fn large_matrices_are_graded() {
+    // Expanding or multiplying them to the end would take more memory than there is.
+    let square = |entry: &str, size: usize| vec![vec![entry; size].join("&"); size].join("\\\\");
+    let matrix = |rows: String| format!(r"\begin{{pmatrix}}{rows}\end{{pmatrix}}");
+    let column = matrix([r"x\\"; 60].concat());
+    let answers = [
+        format!(r"\det{}", matrix(square("2", 40))),
+        format!("{}^{{64}}", matrix(square("1", 25))),
+        format!("{0}{0}", matrix(square("3", 30))),
+        format!("({column}{})^{{999}}", matrix(["x&"; 60].concat())),
+        matrix(square("x", 2)).repeat(80),
+        format!("{}^{{1000}}", matrix(square("x", 2))),
+    ];
+    for answer in answers {
+        let item = serde_json::json!({"answer": answer}).to_string();
+        assert_eq!(grade_one(MATH, &item, &format!("\\boxed{{{answer}}}"), "").outcome, Ok(1.0));
+        assert_eq!(grade_one(MATH, &item, &format!("\\boxed{{{answer}+1}}"), "").outcome, Ok(0.0));
     }
 }
 
@@ -261,6 +298,16 @@ fn long_texts_of_the_worst_kind_are_graded() {
         "|x",
         "\\sqrt[",
         "((1,2),",
+        "2,5 ",
+        "2,5,",
+        "2,5 $ a ",
+        "\\boxed{1} + ",
+        "\\sum_",
+        "\\sum_{k=1}^{n}k",
+        "|x|<1,",
+        "1orx",
+        "\\begin{vmatrix}1&2\\\\3&4\\end{vmatrix}",
+        "\\begin{pmatrix}x&y\\\\x&y\\end{pmatrix}^9,",
     ];
     for piece in worst {
         check(r#"{"answer": "7"}"#, &piece.repeat(300_000 / piece.len()), "");
