@@ -14,6 +14,8 @@ KINDS = {"Counter", "Gauge", "Histogram", "Summary", "Info", "Enum"}
 MEASURED_IN = ("seconds", "bytes", "ratio", "tokens", "samples", "steps", "count", "score")
 """Last words of a histogram: what its buckets count."""
 FOREIGN_UNITS = re.compile(r"_(ms|millis|milliseconds|minutes|hours|kb|mb|gb|kilobytes|megabytes|percent)(_|$)")
+PROMETHEUS_LABELS = {"job", "instance", "namespace", "pod", "room", "process"}
+"""Labels that scraping gives to every series; a metric's own of that name would arrive as `exported_…`."""
 ENDLESS_LABELS = {"item", "item_id", "sample", "sample_id", "completion", "completion_id", "rollout", "prompt", "call"}
 
 
@@ -64,6 +66,7 @@ def test_a_metric_follows_the_rule(metric: Metric) -> None:
     if metric.kind == "Histogram":
         assert metric.name.endswith(MEASURED_IN)
     assert metric.documentation.endswith("."), "one sentence that says what it measures"
+    assert not PROMETHEUS_LABELS & set(metric.labels), "a job's id is `job_id`"
     assert not ENDLESS_LABELS & set(metric.labels), "a label with a value per sample grows without end"
 
 

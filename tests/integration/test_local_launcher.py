@@ -134,7 +134,7 @@ def test_prometheus_is_told_what_runs(launcher: Launch, tmp_path: Path) -> None:
     started.launch(ORDER)
     told = json.loads(targets.read_text())
     assert [one["labels"]["room"] for one in told] == ["learning", "generation", "generation", "worker"]
-    assert {one["labels"]["job"] for one in told} == {"ftjob-1"}
+    assert {one["labels"]["job_id"] for one in told} == {"ftjob-1"}
     started.stop("ftjob-1", grace_seconds=5)
     exit_of(started)
     assert json.loads(targets.read_text()) == []

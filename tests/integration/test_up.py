@@ -75,6 +75,13 @@ def test_the_gateway_is_scraped_like_any_pod(up: Up) -> None:
     assert "pinetune_pod_serving 1.0" in text
 
 
+def test_prometheus_is_told_where_every_service_is_scraped(up: Up) -> None:
+    told = json.loads((up.data_dir / "run" / "targets-services.json").read_text())
+    assert {one["labels"]["room"]: one["targets"] for one in told} == {
+        service: [json.loads((up.data_dir / "run" / f"{service}.json").read_text())["metrics"]] for service in SERVICES
+    }
+
+
 def test_a_second_up_on_the_same_folder_is_refused(up: Up) -> None:
     second = _start(up.data_dir)
     out, err = second.communicate(timeout=SOON_SECONDS)
@@ -100,6 +107,7 @@ def test_sigterm_stops_every_service_and_exits_with_0(up: Up) -> None:
         f"jobs ended with exit code -9; starting it again, its log is {up.data_dir / 'logs' / 'jobs.log'}"
     ]
     assert not [pid for pid in pids if _lives(pid)]
+    assert json.loads((up.data_dir / "run" / "targets-services.json").read_text()) == []
 
 
 def test_a_killed_up_takes_its_services_with_it(tmp_path: Path) -> None:

@@ -408,7 +408,7 @@ def test_metrics_show_a_running_job_and_forget_an_ended_one(room: Room) -> None:
     job = room.create_job()
     worker = room.take(job.job_id)
     worker.commit_step(training_step(1, reward=0.25), USAGE)
-    labels = {"job": job.job_id}
+    labels = {"job_id": job.job_id}
     assert REGISTRY.get_sample_value("pinetune_jobs_step", labels) == 1
     assert REGISTRY.get_sample_value("pinetune_jobs_train_reward_mean", labels) == 0.25
     assert REGISTRY.get_sample_value("pinetune_jobs_ungraded_share", labels) == 1 / 8

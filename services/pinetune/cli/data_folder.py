@@ -1,15 +1,16 @@
 """The folder that `pinetune up` keeps everything in, held by one `up` at a time.
 
 <folder>/up.lock       the process that holds the folder
-<folder>/run/          where each service listens
+<folder>/run/          where each service listens, and what Prometheus is to scrape
 <folder>/logs/         what each service says
 <folder>/…             what the jobs service keeps
 """
 
 import contextlib
 import fcntl
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,19 @@ class DataFolder:
     def logs(self) -> Path:
         """Where the services' logs go."""
         return self.path / "logs"
+
+    def write_targets(self, metrics: Mapping[str, str]) -> None:
+        """Publish where /metrics of each service is, whole or not at all (Prometheus file_sd).
+
+        Those of jobs, which come and go, are in `run/targets.json` beside it; the jobs service writes that.
+        """
+        targets = [
+            {"targets": [address], "labels": {"room": room, "process": room}} for room, address in metrics.items()
+        ]
+        path = self.run / "targets-services.json"
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(json.dumps(targets, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(path)
 
 
 @contextlib.contextmanager

@@ -74,6 +74,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop the services, the last one started first."""
+        self._folder.write_targets({})
         for name in reversed(list(self._children)):
             self._children.pop(name).stop(STOP_SECONDS)
 
@@ -88,6 +89,7 @@ class Supervisor:
         with connect(addresses["grpc"]) as channel:
             wait_until_serving(channel, service.name, seconds=START_SECONDS)
         self.addresses[service.name] = addresses
+        self._folder.write_targets({name: where["metrics"] for name, where in self.addresses.items()})
 
     def _raise_what_happened(self, starting: Child) -> None:
         """Wait a moment; raise where someone asks to stop or the starting service has ended."""

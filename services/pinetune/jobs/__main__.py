@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pinetune.api.jobs.v1.jobs_pb2_grpc import add_JobsServiceServicer_to_server
 from pinetune.api.jobs.v1.worker_pb2_grpc import add_WorkerServiceServicer_to_server
 from pinetune.client.forwarding import forwarding
+from pinetune.jobs import metrics
 from pinetune.jobs.bell import Bell
 from pinetune.jobs.config import JobsSettings
 from pinetune.jobs.creating import Creator
@@ -31,6 +32,7 @@ GRADING_SERVICE, GRADING_METHODS = "pinetune.api.grading.v1.GradingService", ("G
 def build(pod: Pod, settings: JobsSettings, *, command: Command = module_command) -> Sequence[RegisteredService]:
     """Put the room together; `command` says how its children are started."""
     settings.folder().mkdir(parents=True, exist_ok=True)
+    metrics.watch_disk(settings.folder())
     database = Database(settings.database())
     pod.add_shutdown(database.close)
     news, queue = Bell(), Bell()

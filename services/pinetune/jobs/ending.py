@@ -23,6 +23,7 @@ def end_work(
         end_attempt(connection, work.work_id, work.attempt, now=moment, ending=str(state))
     move(connection, work, state, now=moment, fault=fault)
     if fault is not None:
+        metrics.FAULTS.labels(work.kind, fault.reason).inc()
         sentence = f"the job has failed: {fault.message}"
     events.record(
         connection,

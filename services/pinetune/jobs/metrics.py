@@ -1,4 +1,10 @@
-"""The metrics of the jobs room. What is about one job has its id as a label, and goes when the job has ended."""
+"""The metrics of the jobs room. What is about one job has its id as a label, and goes when the job has ended.
+
+The label is `job_id`: `job` is Prometheus's own word for what it scrapes.
+"""
+
+import shutil
+from pathlib import Path
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -8,33 +14,48 @@ from pinetune.pod.metrics import STEP_SECONDS
 JOBS = Gauge("pinetune_jobs_jobs", "Jobs in each state.", ["state"])
 EVALUATIONS = Gauge("pinetune_jobs_evaluations", "Evaluations in each state.", ["state"])
 QUEUE_LENGTH = Gauge("pinetune_jobs_queue_length", "Jobs and evaluations that wait for their turn.")
+OLDEST_QUEUED = Gauge(
+    "pinetune_jobs_oldest_queued_seconds",
+    "How long this process has seen the longest waiting job or evaluation in the queue; 0 where none waits.",
+)
+PENDING = Gauge(
+    "pinetune_jobs_pending", "Running jobs and evaluations whose processes the cluster keeps from starting."
+)
 WATCHERS = Gauge("pinetune_jobs_watchers", "Streams of WatchJob that are open.")
 
-STEP = Gauge("pinetune_jobs_step", "Last committed update step of a running job.", ["job"])
-PLANNED_STEPS = Gauge("pinetune_jobs_planned_steps", "Update steps planned for a running job.", ["job"])
-WARM_UP_STEP = Gauge("pinetune_jobs_warm_up_step", "Last committed warm-up step of a running job.", ["job"])
-TRAIN_REWARD_MEAN = Gauge("pinetune_jobs_train_reward_mean", "Mean score of the last step's completions.", ["job"])
-VALIDATION_REWARD_MEAN = Gauge("pinetune_jobs_validation_reward_mean", "Mean score of the last validation.", ["job"])
+STEP = Gauge("pinetune_jobs_step", "Last committed update step of a running job.", ["job_id"])
+PLANNED_STEPS = Gauge("pinetune_jobs_planned_steps", "Update steps planned for a running job.", ["job_id"])
+WARM_UP_STEP = Gauge("pinetune_jobs_warm_up_step", "Last committed warm-up step of a running job.", ["job_id"])
+TRAIN_REWARD_MEAN = Gauge("pinetune_jobs_train_reward_mean", "Mean score of the last step's completions.", ["job_id"])
+VALIDATION_REWARD_MEAN = Gauge("pinetune_jobs_validation_reward_mean", "Mean score of the last validation.", ["job_id"])
 SAMPLED_TOKENS = Gauge(
-    "pinetune_jobs_sampled_tokens_per_second", "Sampled tokens per second of sampling in the last step.", ["job"]
+    "pinetune_jobs_sampled_tokens_per_second", "Sampled tokens per second of sampling in the last step.", ["job_id"]
 )
 CANARY_GAP = Gauge(
-    "pinetune_jobs_canary_gap", "Gap of the canary's log-probabilities after the last policy was loaded.", ["job"]
+    "pinetune_jobs_canary_gap", "Gap of the canary's log-probabilities after the last policy was loaded.", ["job_id"]
+)
+UNGRADED_SHARE = Gauge(
+    "pinetune_jobs_ungraded_share", "Share of the last step's completions without a score.", ["job_id"]
 )
 SAMPLER_GAP_P99 = Gauge(
     "pinetune_jobs_sampler_gap_p99",
     "99th percentile of the gap of sampler's and learner's log-probabilities in the last step, in nats.",
-    ["job"],
+    ["job_id"],
 )
 EFFECTIVE_SAMPLE_SHARE = Gauge(
     "pinetune_jobs_effective_sample_share",
     "Effective share of the last step's tokens, given that gap; 0 to 1.",
-    ["job"],
+    ["job_id"],
 )
-UNGRADED_SHARE = Gauge("pinetune_jobs_ungraded_share", "Share of the last step's completions without a score.", ["job"])
 LAST_NEWS_TIME = Gauge(
-    "pinetune_jobs_last_heartbeat_timestamp_seconds", "When a running job's worker was last heard of.", ["job"]
+    "pinetune_jobs_last_heartbeat_timestamp_seconds", "When a running job's worker was last heard of.", ["job_id"]
 )
+LAST_STEP_TIME = Gauge(
+    "pinetune_jobs_last_step_timestamp_seconds",
+    "When a running job last committed a step or began a phase; gone while it compares models, which has no steps.",
+    ["job_id"],
+)
+LAST_STEP_SECONDS = Gauge("pinetune_jobs_last_step_seconds", "Duration of a running job's last step.", ["job_id"])
 PER_JOB = (
     STEP,
     PLANNED_STEPS,
@@ -47,6 +68,8 @@ PER_JOB = (
     EFFECTIVE_SAMPLE_SHARE,
     UNGRADED_SHARE,
     LAST_NEWS_TIME,
+    LAST_STEP_TIME,
+    LAST_STEP_SECONDS,
 )
 
 STEPS = Counter("pinetune_jobs_steps_total", "Committed steps.", ["phase"])
@@ -61,6 +84,11 @@ COMPLETIONS = Counter(
 )
 EVENTS = Counter("pinetune_jobs_events_total", "Events of jobs.", ["level"])
 ENDINGS = Counter("pinetune_jobs_endings_total", "Jobs and evaluations that ended.", ["kind", "state"])
+FAULTS = Counter(
+    "pinetune_jobs_faults_total",
+    "Jobs and evaluations that failed, by the reason word of their error.",
+    ["kind", "reason"],
+)
 LAUNCHES = Counter("pinetune_jobs_launches_total", "Workers started.", ["kind"])
 RESTARTS = Counter("pinetune_jobs_restarts_total", "Workers started again because they had died.", ["kind"])
 REPLICA_RESTARTS = Counter(
@@ -70,11 +98,40 @@ SCHEDULER_FAILURES = Counter(
     "pinetune_jobs_scheduler_failures_total", "Rounds of the scheduler that failed; each is a fault of ours."
 )
 STALE_CALLS = Counter("pinetune_jobs_stale_calls_total", "Calls of workers that had lost their lease.")
+DATABASE_ERRORS = Counter(
+    "pinetune_jobs_database_errors_total", "Statements that the database refused or did not answer."
+)
+DATABASE_BYTES = Gauge("pinetune_jobs_database_bytes", "Size of the database.")
+DATA_FREE_BYTES = Gauge("pinetune_jobs_data_free_bytes", "Free space of the disk with the data folder.")
+DATA_SIZE_BYTES = Gauge("pinetune_jobs_data_size_bytes", "Size of the disk with the data folder.")
+
+_phases: dict[str, int] = {}
+"""What each running job does, as its worker last said."""
+
+
+def watch_disk(folder: Path) -> None:
+    """Ask at each scrape, from now on, how much space there is for `folder`."""
+    DATA_FREE_BYTES.set_function(lambda: shutil.disk_usage(folder).free)
+    DATA_SIZE_BYTES.set_function(lambda: shutil.disk_usage(folder).total)
+
+
+def note_heartbeat(job_id: str, phase: int, moment: int) -> None:
+    """Show that a job's worker lives and what it does; `moment` is in microseconds."""
+    LAST_NEWS_TIME.labels(job_id).set(moment / 1e6)
+    if _phases.get(job_id) == phase:
+        return
+    _phases[job_id] = phase
+    if phase == wire.JOB_PHASE_COMPARING:
+        LAST_STEP_TIME.remove_by_labels({"job_id": job_id})
+    else:
+        LAST_STEP_TIME.labels(job_id).set(moment / 1e6)
 
 
 def note_step(job_id: str, step: wire.Step) -> None:
     """Show a committed step."""
     STEPS.labels(wire.JobPhase.Name(step.phase).removeprefix("JOB_PHASE_").lower()).inc()
+    LAST_STEP_TIME.labels(job_id).set(step.commit_time.ToMicroseconds() / 1e6)
+    LAST_STEP_SECONDS.labels(job_id).set(step.timing.total_seconds)
     for field, seconds in step.timing.ListFields():
         STEP_TIME.labels(field.name.removesuffix("_seconds")).observe(seconds)
     if step.phase == wire.JOB_PHASE_WARM_UP:
@@ -98,8 +155,9 @@ def note_step(job_id: str, step: wire.Step) -> None:
 
 def forget_job(job_id: str) -> None:
     """Take away what is about one job, once it runs no more."""
+    _phases.pop(job_id, None)
     for gauge in PER_JOB:
-        gauge.remove_by_labels({"job": job_id})
+        gauge.remove_by_labels({"job_id": job_id})
 
 
 def _note_grades(job_id: str, grades: wire.GradeCounts) -> None:

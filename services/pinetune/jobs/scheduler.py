@@ -19,6 +19,7 @@ from pinetune.jobs.bell import Bell
 from pinetune.jobs.ending import end_work
 from pinetune.jobs.launcher.base import Exit, Launcher, Restart
 from pinetune.jobs.moments import now
+from pinetune.jobs.queue_ages import QueueAges
 from pinetune.jobs.states import State, Wish
 from pinetune.jobs.store.database import Database
 from pinetune.jobs.store.leases import begin_attempt, current_attempt, end_attempt
@@ -61,6 +62,7 @@ class Scheduler:
         self._news = news
         self._queue = queue
         self._silent: set[str] = set()
+        self._queue_ages = QueueAges()
         self._since = now()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
@@ -227,6 +229,7 @@ class Scheduler:
     def _show_pending(self, running: Sequence[Work]) -> None:
         """Write into each work what keeps its processes from starting, and tell it once as an event."""
         pending = self._launcher.pending()
+        metrics.PENDING.set(len(pending))
         for work in running:
             sentence = pending.get(work.work_id, "")
             if sentence == work.pending:
@@ -240,10 +243,13 @@ class Scheduler:
     def _show_counts(self) -> None:
         with self._database.read() as connection:
             counts = count_works(connection)
+            queued = [work.work_id for work in list_works(connection, State.QUEUED)]
         for kind, gauge in ((JOB, metrics.JOBS), (EVALUATION, metrics.EVALUATIONS)):
             for state in State:
                 gauge.labels(str(state)).set(counts.get((kind, state), 0))
-        metrics.QUEUE_LENGTH.set(sum(counts.get((kind, State.QUEUED), 0) for kind in (JOB, EVALUATION)))
+        metrics.QUEUE_LENGTH.set(len(queued))
+        metrics.OLDEST_QUEUED.set(self._queue_ages.oldest_seconds(queued, moment=now()))
+        metrics.DATABASE_BYTES.set(self._database.size_bytes())
 
 
 def _tail(log_lines: Sequence[str]) -> str:

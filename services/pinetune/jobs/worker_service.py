@@ -95,7 +95,7 @@ class WorkerServicer(WorkerServiceServicer):
             update_work(held.connection, work_id, waiting_for=request.waiting_for)
             if held.work.kind == JOB:
                 _note_plan(held.connection, work_id, request)
-                metrics.LAST_NEWS_TIME.labels(work_id).set(held.moment / 1e6)
+                metrics.note_heartbeat(work_id, request.phase, held.moment)
             begins = request.phase not in (held.work.phase, wire.JOB_PHASE_UNSPECIFIED)
             if begins:
                 update_work(held.connection, work_id, phase=request.phase)

@@ -132,7 +132,7 @@ class LocalLauncher:
         targets = [
             {
                 "targets": [f"{LOOPBACK}:{process.plan.metrics_port}"],
-                "labels": {"room": process.plan.room, "job": group.work_id, "process": process.plan.name},
+                "labels": {"room": process.plan.room, "job_id": group.work_id, "process": process.plan.name},
             }
             for group in self._groups.values()
             for process in group.processes

@@ -18,6 +18,7 @@ from alembic.util import CommandError
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from pinetune.jobs import metrics
 from pinetune.pod.errors import InvalidInput
 
 # It says at every start which dialect it found; that it upgraded is in the tables.
@@ -26,6 +27,11 @@ logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 BUSY_TIMEOUT_MS = 30_000
 WRITES = "pinetune_writes"
+_SIZE = {
+    "sqlite": "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()",
+    "postgresql": "SELECT pg_database_size(current_database())",
+}
+"""How each kind of database is asked for its size."""
 
 
 class Database:
@@ -55,6 +61,11 @@ class Database:
         with self._engine.begin() as connection:
             yield connection
 
+    def size_bytes(self) -> int:
+        """Return how much room the database takes, without what its log still holds."""
+        with self.read() as connection:
+            return int(connection.scalar(sa.text(_SIZE[self._engine.dialect.name])) or 0)
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
@@ -70,6 +81,7 @@ def _engine(url: str) -> Engine:
             f"PINETUNE_JOBS_DATABASE_URL: {error}; write sqlite:////folder/jobs.sqlite or postgresql+psycopg://host/name",
             reason="INVALID_SETTINGS",
         ) from error
+    sa.event.listen(engine, "handle_error", lambda _: metrics.DATABASE_ERRORS.inc())
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
