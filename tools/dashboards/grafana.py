@@ -32,9 +32,7 @@ def dashboard(board: Board, all_boards: Sequence[Board]) -> Json:
             if other is not board
         ],
         "templating": {"list": list(_variables(board))},
-        "panels": [
-            _panel(number, panel, place) for number, (panel, place) in enumerate(_placed(board.panels), start=1)
-        ],
+        "panels": [_panel(number, panel, place) for number, (panel, place) in enumerate(placed(board.panels), start=1)],
     }
 
 
@@ -99,7 +97,7 @@ def _chosen(name: str, label: str, description: str, series: str, *, every: str)
     }
 
 
-def _placed(panels: Sequence[Panel]) -> Iterator[tuple[Panel, Json]]:
+def placed(panels: Sequence[Panel]) -> Iterator[tuple[Panel, Json]]:
     """Put the panels side by side until a row is full."""
     x = y = row_height = 0
     for panel in panels:

@@ -1,0 +1,183 @@
+"""Rules, dashboards, runbooks and the code name the same things. Needs neither Prometheus nor Grafana."""
+
+import importlib
+import re
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import REGISTRY
+from tests.monitoring.shipped import (
+    DASHBOARDS,
+    MONITORING,
+    ROOT,
+    RULES,
+    RUNBOOKS,
+    alerts,
+    dashboards,
+    names_in,
+    questions,
+    recordings,
+)
+from tools.dashboards.__main__ import made
+
+ROOMS = (
+    "pod.metrics",
+    "gateway.metrics",
+    "generation.metrics",
+    "grading.metrics",
+    "jobs.metrics",
+    "jobs.worker_metrics",
+    "learning.metrics",
+)
+LEVELS = ("namespace", "job_id", "room", "grader", "kind", "model", "reason")
+PANEL_TYPES = {"timeseries", "stat", "table", "heatmap"}
+ALERTS = alerts()
+PANELS = [
+    pytest.param(panel, id=f"{board}: {panel['title']}")
+    for board, dashboard in dashboards().items()
+    for panel in dashboard["panels"]
+]
+
+
+def exported() -> dict[str, str]:
+    """Return what the code exports: the name of each series and the family it is of."""
+    for module in ROOMS:
+        importlib.import_module(f"pinetune.{module}")
+    endings = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
+    return {
+        f"{family.name}{ending}": family.name
+        for family in REGISTRY.collect()
+        if family.name.startswith("pinetune_")
+        for ending in endings.get(family.type, ("",))
+    }
+
+
+def cases() -> dict[str, list[bool]]:
+    """Return for each alert whether it fires, in each of its promtool cases."""
+    found: dict[str, list[bool]] = {}
+    for path in sorted((RULES / "tests").glob("*.yaml")):
+        for test in yaml.safe_load(path.read_text(encoding="utf-8"))["tests"]:
+            for case in test.get("alert_rule_test", []):
+                found.setdefault(case["alertname"], []).append(bool(case["exp_alerts"]))
+    return found
+
+
+def test_every_metric_that_rules_and_dashboards_name_is_one_that_the_code_exports() -> None:
+    known = set(exported()) | set(recordings())
+    expressions = [*recordings().values(), *(rule["expr"] for rule in ALERTS.values())]
+    expressions += [asked.expression for asked in questions()]
+    assert {name for expression in expressions for name in names_in(expression)} - known == set()
+
+
+def test_every_metric_that_the_code_exports_is_on_a_dashboard_or_in_a_rule() -> None:
+    families = exported()
+    shown = [names_in(asked.expression) for asked in questions()]
+    shown += [names_in(expression) for expression in recordings().values()]
+    shown += [names_in(rule["expr"]) for rule in ALERTS.values()]
+    named = {families[name] for names in shown for name in names if name in families}
+    same_as_jobs = {
+        "pinetune_worker_train_reward_mean",
+        "pinetune_worker_validation_reward_mean",
+        "pinetune_worker_sampled_tokens_per_second",
+        "pinetune_worker_canary_gap",
+        "pinetune_worker_step",
+    }
+    assert set(families.values()) - named - same_as_jobs == {
+        "pinetune_pod_calls_in_flight",
+        "pinetune_pod_serving",
+        "pinetune_jobs_completions",
+        "pinetune_jobs_endings",
+        "pinetune_jobs_evaluations",
+        "pinetune_jobs_events",
+        "pinetune_jobs_step_seconds",
+        "pinetune_jobs_steps",
+        "pinetune_jobs_steps_taken_back",
+        "pinetune_jobs_watchers",
+    }
+
+
+def test_the_list_of_metrics_in_the_documentation_is_whole() -> None:
+    told = set(re.findall(r"^\| `(pinetune_\w+)`", (ROOT / "docs" / "monitoring.md").read_text(), re.MULTILINE))
+    endings = re.compile(r"_(bucket|sum|count)$")
+    families = exported()
+    assert told == {endings.sub("", name) if families[name] != name else name for name in families}
+
+
+@pytest.mark.parametrize("name", recordings())
+def test_a_recording_is_named_level_metric_operation(name: str) -> None:
+    level, metric, operation = name.split(":")
+    assert level in LEVELS
+    assert metric.startswith("pinetune_")
+    assert re.fullmatch(r"[a-z]+[0-9a-z_]*", operation)
+
+
+@pytest.mark.parametrize("name", recordings())
+def test_every_recording_is_used(name: str) -> None:
+    used = [names_in(asked.expression) for asked in questions()]
+    used += [names_in(rule["expr"]) for rule in ALERTS.values()]
+    used += [names_in(expression) for expression in recordings().values()]
+    assert name in set().union(*used)
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_says_what_was_measured_and_where_to_read_on(name: str) -> None:
+    rule = ALERTS[name]
+    assert name.startswith("Pinetune")
+    assert rule["labels"]["severity"] in ("warning", "critical")
+    assert "$value" in rule["annotations"]["description"]
+    assert rule["annotations"]["summary"].endswith(".")
+    assert rule["annotations"]["runbook_url"] == f"docs/runbooks/{name}.md"
+    page = (RUNBOOKS / f"{name}.md").read_text(encoding="utf-8")
+    headings = [line for line in page.splitlines() if line.startswith("#")]
+    assert headings == [f"# {name}", "## What it means", "## What to look at", "## What to do"]
+    assert f"Severity: {rule['labels']['severity']}. Threshold:" in page
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_has_a_case_that_fires_and_one_that_does_not(name: str) -> None:
+    assert set(cases().get(name, [])) == {True, False}
+
+
+def test_no_runbook_and_no_case_is_left_of_an_alert_that_is_gone() -> None:
+    assert {path.stem for path in RUNBOOKS.glob("*.md")} == set(ALERTS) == set(cases())
+
+
+def test_every_alert_is_linked_from_a_panel_and_every_link_leads_to_a_runbook() -> None:
+    linked = {
+        re.sub(r".*/(\w+)\.md", r"\1", link["url"])
+        for dashboard in dashboards().values()
+        for panel in dashboard["panels"]
+        for link in panel["links"]
+    }
+    assert linked == set(ALERTS)
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_a_panel_has_title_description_and_unit_and_a_type_that_is_still_supported(panel: dict[str, Any]) -> None:
+    assert panel["type"] in PANEL_TYPES
+    assert panel["title"]
+    assert panel["description"].endswith(".")
+    assert panel["fieldConfig"]["defaults"]["unit"]
+    assert panel["targets"]
+
+
+@pytest.mark.parametrize("name", dashboards())
+def test_a_dashboard_picks_datasource_and_namespace_and_begins_with_reward_and_throughput(name: str) -> None:
+    dashboard = dashboards()[name]
+    variables = {variable["name"] for variable in dashboard["templating"]["list"]}
+    assert {"datasource", "namespace", "runbooks"} <= variables
+    text = str(dashboard["panels"])
+    assert set(re.findall(r"\$\{?(\w+)\}?", text)) <= variables
+    first, second = (panel["title"].lower() for panel in dashboard["panels"][:2])
+    assert "reward" in first or "score" in first
+    assert "per second" in second
+
+
+def test_the_dashboards_are_what_their_maker_makes() -> None:
+    assert {path.name: path.read_text(encoding="utf-8") for path in DASHBOARDS.glob("*.json")} == dict(made())
+
+
+def test_every_yaml_file_can_be_read() -> None:
+    for path in MONITORING.rglob("*.yaml"):
+        assert list(yaml.safe_load_all(path.read_text(encoding="utf-8"))), path
