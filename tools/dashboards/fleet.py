@@ -56,7 +56,7 @@ BOARD = Board(
         ),
         lines(
             "Jobs by state",
-            "Failed ones stay counted until they are deleted.",
+            "Jobs in each state, ended ones included.",
             "short",
             (f"sum by (state) (pinetune_jobs_jobs{{{N}}})", "{{state}}"),
             minimum=0,
@@ -75,6 +75,7 @@ BOARD = Board(
             "short",
             (f"sum(pinetune_jobs_launches_total{{{N}}})", "launches"),
             (f"sum(pinetune_jobs_restarts_total{{{N}}}) or vector(0)", "restarts"),
+            (f"sum(pinetune_jobs_replica_restarts_total{{{N}}})", "restarts of a replica alone"),
             (f"sum(pinetune_jobs_stale_calls_total{{{N}}})", "calls of replaced workers"),
             minimum=0,
             alerts=["PinetuneWorkerRestarts"],

@@ -32,14 +32,14 @@ BOARD = Board(
         ),
         lines(
             "Completions by outcome",
-            "Per second. `length` is cut off at the token limit.",
+            "Per second. `length` is cut off at the token limit; cancelled, refused and failed were asked for in vain.",
             "short",
             (
-                f"sum by (job_id, finish_reason) (rate(pinetune_generation_completions_total{{{J}}}[5m]))",
-                "{{job_id}} {{finish_reason}}",
+                f"sum by (job_id, outcome) (rate(pinetune_generation_completions_total{{{J}}}[5m]))",
+                "{{job_id}} {{outcome}}",
             ),
             minimum=0,
-            alerts=["PinetuneCompletionsCutOff"],
+            alerts=["PinetuneCompletionsCutOff", "PinetuneCompletionsFail"],
         ),
         share(
             "Completions cut off",
@@ -49,14 +49,63 @@ BOARD = Board(
         ),
         lines(
             "Requests",
-            "Calls that wait for the engine or hold it, and completions that are being sampled.",
+            "Calls that have the engine and calls that wait for it.",
             "short",
-            (f"sum by (job_id, process) (pinetune_generation_requests_waiting{{{J}}})", "{{job_id}} {{process}} calls"),
+            (f"sum by (job_id) (pinetune_generation_requests_running{{{J}}})", "{{job_id}} running"),
+            (f"sum by (job_id) (pinetune_generation_requests_waiting{{{J}}})", "{{job_id}} waiting"),
+            minimum=0,
+            alerts=["PinetuneCompletionsFail"],
+        ),
+        lines(
+            "Completions",
+            "Completions that are being sampled, and that wait for room.",
+            "short",
             (
-                f"sum by (job_id, process) (pinetune_generation_completions_running{{{J}}})",
-                "{{job_id}} {{process}} completions",
+                f"max by (job_id, process) (pinetune_generation_completions_running{{{J}}})",
+                "{{job_id}} {{process}} running",
+            ),
+            (
+                f"max by (job_id, process) (pinetune_generation_completions_waiting{{{J}}})",
+                "{{job_id}} {{process}} waiting",
             ),
             minimum=0,
+            alerts=["PinetuneKvCacheFull"],
+        ),
+        share(
+            "Use of the cache",
+            "Share of the memory for keys and values that is in use. Full with completions waiting is the bottleneck.",
+            (f"max by (job_id, process) (pinetune_generation_kv_cache_usage_ratio{{{J}}})", "{{job_id}} {{process}}"),
+            alerts=["PinetuneKvCacheFull"],
+        ),
+        lines(
+            "Time to the first token",
+            "From a call's arrival to its first token, waiting included: the median and the 99th percentile.",
+            "s",
+            *(
+                (
+                    f"histogram_quantile({q}, sum by (job_id, le) "
+                    f"(rate(pinetune_generation_first_token_seconds_bucket{{{J}}}[5m])))",
+                    f"{{{{job_id}}}} {name}",
+                )
+                for q, name in ((0.5, "median"), (0.99, "99th percentile"))
+            ),
+            minimum=0,
+        ),
+        share(
+            "Completions that fail",
+            "Share that was refused or failed. Refused ones come again.",
+            (f"max by (job_id) (job_id:pinetune_generation_completions_failed:ratio_rate5m{{{J}}})", "{{job_id}}"),
+            alerts=["PinetuneCompletionsFail"],
+        ),
+        lines(
+            "Replicas",
+            "Replicas that hold the current policy; lost ones within 15 minutes, and prompts a second sampled again.",
+            "short",
+            (f"max by (job_id) (pinetune_worker_generation_replicas{{{J}}})", "{{job_id}} present"),
+            (f"job_id:pinetune_worker_generation_replicas_lost:increase15m{{{J}}}", "{{job_id}} lost"),
+            (f"sum(rate(pinetune_worker_prompts_moved_total{{{J}}}[5m])) or vector(0)", "prompts moved"),
+            minimum=0,
+            alerts=["PinetuneReplicasLost"],
         ),
         lines(
             "Time of a batch",
