@@ -8,6 +8,7 @@ import yaml
 from tests.monitoring.shipped import (
     DASHBOARDS,
     MONITORING,
+    PROMETHEUS,
     RULES,
     RUNBOOKS,
     alerts,
@@ -168,3 +169,22 @@ def test_the_dashboards_are_what_their_maker_makes() -> None:
 def test_every_yaml_file_can_be_read() -> None:
     for path in MONITORING.rglob("*.yaml"):
         assert list(yaml.safe_load_all(path.read_text(encoding="utf-8"))), path
+
+
+@pytest.mark.parametrize("kind", ["PodMonitor", "ServiceMonitor"])
+def test_monitors_give_the_labels_that_the_configuration_without_the_operator_gives(kind: str) -> None:
+    monitors = yaml.safe_load_all((PROMETHEUS / "monitors.yaml").read_text(encoding="utf-8"))
+    (monitor,) = [one for one in monitors if one["kind"] == kind]
+    spec = monitor["spec"]
+    assert spec["jobLabel"] == "app.kubernetes.io/name"  # whose value is the `job` of the other configurations
+    (endpoint,) = spec["podMetricsEndpoints" if kind == "PodMonitor" else "endpoints"]
+    assert endpoint["port"] == "metrics"
+    given = {(*one["sourceLabels"], one["targetLabel"]) for one in endpoint["relabelings"] if "targetLabel" in one}
+    config = yaml.safe_load((PROMETHEUS / "prometheus-kubernetes.yaml").read_text(encoding="utf-8"))
+    asked = {
+        (*one["source_labels"], one["target_label"])
+        for one in config["scrape_configs"][0]["relabel_configs"]
+        if one.get("target_label") in ("room", "process", "job_id")
+    }
+    # The operator adds the namespace itself; services have no job.
+    assert given == {one for one in asked if kind == "PodMonitor" or one[-1] != "job_id"}

@@ -57,8 +57,8 @@ def _drawn(panel: Panel, series: Sequence[Named], width: int, height: int, begin
     if not series:
         yield f'<text x="{width // 2 - 20}" y="{height // 2}" fill="#999">no data</text>'
     elif panel.kind == "stat":
-        value = series[0][1].points[-1][1]
-        yield f'<text x="{width // 2}" y="{height // 2 + 18}" font-size="26" text-anchor="middle">{value:.4g}</text>'
+        value, place = _short(series[0][1].points[-1][1]), f'x="{width // 2}" y="{height // 2 + 18}"'
+        yield f'<text {place} font-size="26" text-anchor="middle">{value}</text>'
     elif panel.kind == "table":
         for row, (name, _) in enumerate(series[: (height - 30) // 16]):
             yield f'<text x="8" y="{36 + 16 * row}">{html.escape(name[: width // 6])}</text>'
@@ -75,7 +75,7 @@ def _lines(panel: Panel, series: Sequence[Named], width: int, height: int, begin
     for share in (0.0, 0.5, 1.0):
         y = bottom - share * (bottom - top)
         yield f'<path d="M{left} {y:.0f}H{right}" stroke="#eee"/>'
-        tick = f"{low + share * (high - low):.3g}"
+        tick = _short(low + share * (high - low))
         yield f'<text x="{left - 4}" y="{y + 4:.0f}" text-anchor="end" fill="#666">{tick}</text>'
     for number, (name, one) in enumerate(series):
         colour = COLOURS[number % len(COLOURS)]
@@ -86,8 +86,18 @@ def _lines(panel: Panel, series: Sequence[Named], width: int, height: int, begin
         )
         yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
         if number < LEGEND_COUNT:
-            said = f"{name}: {one.points[-1][1]:.4g}" + (" …" if number == LEGEND_COUNT - 1 < len(series) - 1 else "")
+            said = f"{name}: {_short(one.points[-1][1])}" + (
+                " …" if number == LEGEND_COUNT - 1 < len(series) - 1 else ""
+            )
             yield f'<text x="{left}" y="{bottom + 18 + 14 * number}" fill="{colour}">{html.escape(said)}</text>'
+
+
+def _short(value: float) -> str:
+    """Return a number in few letters: 12.3M, 0.25, 1e-07."""
+    for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= factor:
+            return f"{value / factor:.3g}{letter}"
+    return f"{value:.3g}"
 
 
 if __name__ == "__main__":

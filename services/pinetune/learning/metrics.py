@@ -1,4 +1,9 @@
-"""What the learning service shows to Prometheus. The last step's measurements are gauges; the history is in the job."""
+"""What the learning service shows to Prometheus. The last step's measurements are gauges; the history is in the job.
+
+What has not been measured yet is NaN: a 0 would look like an effective share of no sample during the whole warm-up.
+"""
+
+import math
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -61,6 +66,8 @@ UPDATE_GAUGES = {
     ),
 }
 """One gauge for each of these fields of `UpdateMetrics`."""
+for _gauge in (WARM_UP_LOSS, WARM_UP_ACCURACY, *UPDATE_GAUGES.values()):
+    _gauge.set(math.nan)
 
 
 def show_warm_up(step: int, metrics: WarmUpMetrics) -> None:
