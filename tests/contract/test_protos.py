@@ -1,6 +1,5 @@
 """The contract keeps its own rules: all is explained, enums have a zero, lists have pages, names are in place."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -145,9 +144,3 @@ def test_lists_come_in_pages(protos: list[FileDescriptorProto]) -> None:
 def test_calls_that_channels_repeat_are_calls_of_the_contract(protos: list[FileDescriptorProto]) -> None:
     known = {part.name for proto in protos for part in parts(proto)}
     assert [name for name in SAFE_METHODS if name not in known] == []
-
-
-def test_a_call_that_no_service_serves_says_so() -> None:
-    texts = [path.read_text() for path in sorted(PROTOS.rglob("*.proto"))]
-    to_come = [name for text in texts for name in re.findall(r"  // Not served yet[^\n]*\n  rpc (\w+)", text)]
-    assert to_come == ["StreamGenerate"]
