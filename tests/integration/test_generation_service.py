@@ -230,10 +230,10 @@ REFUSED: dict[str, tuple[Request, type[PinetuneError], str]] = {
         Unsupported,
         "response_format: the transformers engine does not constrain its answers",
     ),
-    "selection": (
-        generate_request(selection=wire.Selection(rule=wire.SELECTION_RULE_MAJORITY_VOTE)),
+    "selection without graders": (
+        generate_request(selection=wire.Selection(rule=wire.SELECTION_RULE_MAJORITY_VOTE, grader_json="{}")),
         Unsupported,
-        "selection is not in this release",
+        "this service knows no grading service; set PINETUNE_GENERATION_GRADING_ADDRESS",
     ),
     "scoring from nothing": (
         wire.ScoreRequest(sequences=[wire.TokenSequence(token_ids=[9])]),

@@ -7,10 +7,12 @@ from importlib.util import find_spec
 import fsspec
 
 from pinetune.api.generation.v1.generation_pb2_grpc import add_GenerationServiceServicer_to_server
+from pinetune.client.grading import GradingClient
 from pinetune.generation.config import GenerationSettings
 from pinetune.generation.engine import Engine
 from pinetune.generation.model_source import find_model
 from pinetune.generation.service import SERVICE_NAME, GenerationService
+from pinetune.pod.channel import connect
 from pinetune.pod.config import load
 from pinetune.pod.errors import InvalidInput, NotFound
 from pinetune.pod.server import Pod, PodSettings, RegisteredService, run
@@ -28,7 +30,12 @@ def build(pod: Pod) -> list[RegisteredService]:
             "PINETUNE_GENERATION_ENGINE: vllm is not installed; install pinetune[vllm] or use transformers",
             reason="ENGINE_MISSING",
         )
-    service = GenerationService(settings.spool_dir)
+    grading = None
+    if settings.grading_address:
+        channel = connect(settings.grading_address)
+        pod.add_shutdown(channel.close)
+        grading = GradingClient(channel)
+    service = GenerationService(settings.spool_dir, grading)
 
     def start() -> None:
         wait_for_nano(settings)

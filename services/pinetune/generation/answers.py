@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pinetune.api.generation.v1 import generation_pb2 as wire
 from pinetune.api.rollout.v1 import rollout_pb2
 from pinetune.generation.engine import PolicyState, Prompt, SampledCompletion
+from pinetune.generation.selection import Selected
 
 FINISH_REASONS = {"stop": rollout_pb2.FINISH_REASON_STOP, "length": rollout_pb2.FINISH_REASON_LENGTH}
 
@@ -16,9 +17,13 @@ def policy_message(state: PolicyState) -> wire.PolicyState:
     )
 
 
-def completions_message(prompt: Prompt, group: Iterable[SampledCompletion]) -> wire.PromptCompletions:
-    """Spell the completions of one prompt; its token ids stand in the message once."""
+def completions_message(
+    prompt: Prompt, group: Iterable[SampledCompletion], selected: Selected | None = None
+) -> wire.PromptCompletions:
+    """Spell the completions of one prompt, and which was selected; its token ids stand in the message once."""
     return wire.PromptCompletions(
+        selection_weights=() if selected is None else selected.weights,
+        selected_index=None if selected is None else selected.index,
         prompt_id=prompt.prompt_id,
         prompt_token_ids=prompt.token_ids,
         completions=[

@@ -49,5 +49,7 @@ class GenerationSettings(RoomSettings, env_prefix="PINETUNE_GENERATION_"):
     """Completions that share a batch; vllm only."""
     waiting_completions_max: int = Field(default=4096, ge=0)
     """Completions that may wait besides; further ones are told to come again. vllm only."""
+    grading_address: str = ""
+    """`host:port` of the grading service that selects among samples; empty refuses requests that want a selection."""
     wait_for_model_seconds: float = Field(default=0.0, ge=0)
     """How long to wait for a `nano` model that the job's learner is still making; 0 expects the model to be there."""

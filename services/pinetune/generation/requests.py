@@ -7,15 +7,30 @@ from pinetune.api.generation.v1 import generation_pb2 as wire
 from pinetune.api.rollout.v1 import rollout_pb2
 from pinetune.generation.conversation import Example, Message, Role, Tool, ToolCall
 from pinetune.generation.engine import Engine, InFlight, Prompt, SamplingParams, TokenSequence
+from pinetune.generation.selection import Rule
 from pinetune.pod.errors import InvalidInput
 
 ROLES: dict[int, Role] = {rollout_pb2.Role.Value(f"ROLE_{role.upper()}"): role for role in get_args(Role)}
+RULES: dict[int, Rule | None] = {
+    wire.SELECTION_RULE_UNSPECIFIED: None,
+    wire.SELECTION_RULE_MAJORITY_VOTE: "majority_vote",
+    wire.SELECTION_RULE_BEST_OF: "best_of",
+}
 IN_FLIGHT: dict[int, InFlight] = {
     wire.IN_FLIGHT_POLICY_UNSPECIFIED: "finish",
     wire.IN_FLIGHT_POLICY_FINISH: "finish",
     wire.IN_FLIGHT_POLICY_CONTINUE: "continue",
     wire.IN_FLIGHT_POLICY_ABORT: "abort",
 }
+
+
+def read_rule(selection: wire.Selection) -> Rule | None:
+    """Return how to select, None for not at all; raises InvalidInput for a value of a newer contract."""
+    if selection.rule not in RULES:
+        raise InvalidInput(
+            f"selection.rule: there is no value {selection.rule}", reason="SELECTION_RULE", field="selection.rule"
+        )
+    return RULES[selection.rule]
 
 
 def read_sample_count(given: int) -> int:

@@ -5,7 +5,7 @@ It checks what a request says and counts what was made; who shares a batch and w
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import grpc
 
 from pinetune.api.generation.v1 import generation_pb2 as wire
 from pinetune.api.generation.v1.generation_pb2_grpc import GenerationServiceServicer
+from pinetune.client.grading import GradingClient
 from pinetune.generation import metrics
 from pinetune.generation.answers import completions_message, policy_message
 from pinetune.generation.conversation import Example, Message
@@ -26,11 +27,13 @@ from pinetune.generation.requests import (
     read_in_flight,
     read_prompt,
     read_prompts,
+    read_rule,
     read_sample_count,
     read_sequences,
 )
+from pinetune.generation.selection import Selected, Selector
 from pinetune.generation.streaming import CompletionStream
-from pinetune.pod.errors import InvalidInput, Unsupported
+from pinetune.pod.errors import InvalidInput
 
 BYTES_PER_WEIGHT_MAX = 8
 BUFFER_BYTES_MAX = 64 << 20
@@ -41,9 +44,10 @@ SERVICE_NAME = wire.DESCRIPTOR.services_by_name["GenerationService"].full_name
 class GenerationService(GenerationServiceServicer):
     """Serves one engine, which `hold` hands over once it is ready."""
 
-    def __init__(self, spool_folder: Path | None = None) -> None:
-        """Receive streamed policies below `spool_folder`; see `receiving.py` for the default."""
+    def __init__(self, spool_folder: Path | None = None, grading: GradingClient | None = None) -> None:
+        """Receive streamed policies below `spool_folder`, see `receiving.py` for the default; select by `grading`."""
         self._engine: Engine | None = None
+        self._selector = Selector(grading)
         self._receiver = Receiver(spool_folder)
 
     def hold(self, engine: Engine) -> None:
@@ -71,7 +75,7 @@ class GenerationService(GenerationServiceServicer):
     def Generate(self, request: wire.GenerateRequest, context: grpc.ServicerContext) -> wire.GenerateResponse:
         """Sample a batch."""
         note_token = first_token_timer()
-        _refuse_what_comes_later(request)
+        rule = read_rule(request.selection)
         sample_count = read_sample_count(request.sample_count)
         sampling = checked_sampling(request.sampling, request.response_format)
         prompts = read_prompts(self._held, request.prompts, sampling)
@@ -79,8 +83,11 @@ class GenerationService(GenerationServiceServicer):
         with failures_counted(len(prompts) * sample_count):
             sampled = self._held.generate(prompts, sample_count, sampling, caller)
         _count(prompts, sampled)
+        selected: Sequence[Selected | None] = [None] * len(prompts)
+        if rule is not None:
+            selected = self._selector.select(rule, request.selection.grader_json, sampled.groups)
         return wire.GenerateResponse(
-            prompts=[completions_message(*pair) for pair in zip(prompts, sampled.groups, strict=True)],
+            prompts=[completions_message(*parts) for parts in zip(prompts, sampled.groups, selected, strict=True)],
             policy=policy_message(sampled.policy),
             generation_seconds=sampled.seconds,
         )
@@ -179,11 +186,6 @@ class GenerationService(GenerationServiceServicer):
     def _held(self) -> Engine:
         assert self._engine is not None, "the pod takes no calls before the engine is held"
         return self._engine
-
-
-def _refuse_what_comes_later(request: wire.GenerateRequest) -> None:
-    if request.selection.rule != wire.SELECTION_RULE_UNSPECIFIED:
-        raise Unsupported("selection is not in this release; leave it out", reason="SELECTION_UNSUPPORTED")
 
 
 def _count(prompts: Iterable[Prompt], sampled: Sampled) -> None:
