@@ -80,6 +80,33 @@ bench: setup ## Benchmarks against named peers, as ratios.
 
 FUZZ_SECONDS ?= 1200
 
+IMAGES     ?= grading gateway jobs learning generation
+IMAGE_TAG  ?= dev
+IMAGE_NAME ?= pinetune-
+BUILDER    ?= $(firstword $(foreach tool,buildah podman docker,$(if $(shell command -v $(tool)),$(tool))))
+# A folder with a wheel of pinetune; without it the wheel is compiled in RUST_IMAGE.
+WHEELS     ?=
+PYTHON_IMAGE ?= python:3.11-slim
+RUST_IMAGE ?= $(if $(WHEELS),$(PYTHON_IMAGE),rust:1.95-slim-bookworm)
+BUILD_FLAGS ?=
+
+.PHONY: images
+images: ## Container images of the pods, with buildah, podman or docker; deploy/images/README.md.
+	@test -n "$(BUILDER)" || { echo "make images needs buildah, podman or docker"; exit 1; }
+	rm -rf out/images/wheels && mkdir -p out/images/wheels && touch out/images/wheels/none
+	$(if $(WHEELS),cp $(WHEELS)/pinetune-*.whl out/images/wheels/)
+	for image in $(IMAGES); do \
+	  $(BUILDER) build $(if $(filter docker,$(BUILDER)),,--layers) -f deploy/images/Containerfile --target $$image \
+	    --build-arg PYTHON_IMAGE=$(PYTHON_IMAGE) --build-arg RUST_IMAGE=$(RUST_IMAGE) \
+	    --label org.opencontainers.image.version=$(IMAGE_TAG) \
+	    --label org.opencontainers.image.revision=$(shell git rev-parse HEAD) \
+	    $(BUILD_FLAGS) -t $(IMAGE_NAME)$$image:$(IMAGE_TAG) .; \
+	done
+
+.PHONY: image-locks
+image-locks: setup ## Pin anew what the images install: deploy/images/requirements, with uv.
+	$(BIN)/python tools/lock_images.py
+
 .PHONY: fuzz
 fuzz: ## Fuzz the Rust core: three targets, FUZZ_SECONDS each; needs nightly Rust and cargo-fuzz.
 	@cargo +nightly fuzz --version >/dev/null || { echo "make fuzz needs: rustup toolchain install nightly && cargo install cargo-fuzz"; exit 1; }
