@@ -49,7 +49,7 @@ lint: setup ## Formatting, types, import walls, Rust lints, proto lints.
 .PHONY: test
 test: setup ## Rust and Python tests.
 	cargo test --quiet --manifest-path grader_core/Cargo.toml
-	$(BIN)/pytest -m "not slow and not gpu and not monitoring"
+	$(BIN)/pytest -m "not slow and not gpu and not monitoring and not cluster"
 
 .PHONY: test-slow
 test-slow: setup ## The demo on three seeds, twenty minutes.
@@ -73,6 +73,11 @@ test-monitoring: setup ## Rules, dashboards and a job under a real Prometheus; n
 	@for tool in prometheus promtool npm; do command -v $$tool >/dev/null || { \
 	  echo "make test-monitoring needs $$tool: apt-get install prometheus npm, or prometheus.io/download and nodejs.org"; exit 1; }; done
 	$(BIN)/pytest -m monitoring
+
+.PHONY: test-cluster
+test-cluster: setup ## Deploy to the cluster of KUBECONFIG, which has the images, and run jobs there; deploy/kubernetes/README.md.
+	@test -n "$${KUBECONFIG:-}" || { echo "make test-cluster needs KUBECONFIG, of a cluster to try things on"; exit 1; }
+	$(BIN)/pytest -m cluster tests/cluster
 
 .PHONY: bench
 bench: setup ## Benchmarks against named peers, as ratios.

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-
 from tools.lock_images import EXTRAS, LOCKS, ROOT
 
 PINNED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;]+)", re.MULTILINE)
@@ -27,7 +26,9 @@ def test_a_lock_pins_everything_that_its_extras_ask_for(lock: str) -> None:
     pins = {canonicalize_name(match["name"]): match["version"] for match in PINNED.finditer(text)}
     for requirement in wanted(lock):
         version = pins.get(canonicalize_name(requirement.name))
-        said = f"{lock}.txt has {requirement.name} {version}, pyproject.toml wants {requirement}: run `make image-locks`"
+        said = (
+            f"{lock}.txt has {requirement.name} {version}, pyproject.toml wants {requirement}: run `make image-locks`"
+        )
         assert version is not None, said
         assert requirement.specifier.contains(version, prereleases=True), said
 

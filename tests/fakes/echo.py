@@ -42,6 +42,9 @@ class Echo:
     def deadline(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         return str(context.time_remaining()).encode()
 
+    def peer(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        return context.peer().encode()
+
     def count(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
         """Count up to the number given; `3 name` fails with that error after the third."""
         count, _, error = request.decode().partition(" ")
@@ -65,6 +68,7 @@ class Echo:
             "Fail": one(self.fail),
             "Trace": one(self.trace),
             "Deadline": one(self.deadline),
+            "Peer": one(self.peer),
             "Count": grpc.unary_stream_rpc_method_handler(self.count),
             "Join": grpc.stream_unary_rpc_method_handler(self.join),
             "Mirror": grpc.stream_stream_rpc_method_handler(self.mirror),

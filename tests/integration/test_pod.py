@@ -1,6 +1,7 @@
 """A pod as its callers see it: real servers in this process, real processes where a signal is the point."""
 
 import contextlib
+import http.client
 import json
 import logging
 import re
@@ -159,12 +160,20 @@ def test_a_message_over_the_limit_is_refused_by_name(serve: Serve) -> None:
 # Health and reflection
 
 
+def http_health(pod: Pod) -> tuple[int, str]:
+    connection = http.client.HTTPConnection(pod.metrics_address, timeout=5)
+    connection.request("GET", "/health")
+    response = connection.getresponse()
+    return response.status, response.read().decode()
+
+
 def test_a_pod_is_not_serving_while_it_starts_then_serving_then_gone() -> None:
     seen: dict[str, object] = {}
 
     def look(pod: Pod) -> None:
         with grpc.insecure_channel(pod.grpc_address) as channel:
             seen["health"] = [health(channel, name) for name in ("", SERVICE)]
+            seen["http"] = http_health(pod)
             seen["call"] = failure(lambda: method(channel, "Echo")(b"x", timeout=5))
 
     def build(pod: Pod) -> list[RegisteredService]:
@@ -174,10 +183,12 @@ def test_a_pod_is_not_serving_while_it_starts_then_serving_then_gone() -> None:
     pod = start("test", PodSettings(grace_seconds=1.0), build)
     try:
         assert seen["health"] == [NOT_SERVING, NOT_SERVING]
+        assert seen["http"] == (503, "NOT_SERVING\n")
         assert isinstance(seen["call"], Unavailable)
         assert seen["call"].reason == "POD_STARTING"
         with grpc.insecure_channel(pod.grpc_address) as channel:
             assert [health(channel, name) for name in ("", SERVICE)] == [SERVING, SERVING]
+        assert http_health(pod) == (200, "SERVING\n")
     finally:
         pod.close()
 

@@ -123,7 +123,7 @@ def test_a_caller_takes_the_token_from_its_environment(serve: Serve, monkeypatch
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two CAs (`ours`, `other`), a certificate of a pod on this machine and one of a caller from each."""
+    """A folder with two CAs (`ours`, `other`), from each a pod's certificate, a caller's and one for all."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl makes the certificates of these tests")
     folder = tmp_path_factory.mktemp("certificates")
@@ -132,13 +132,14 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
 
     (folder / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost")
+    (folder / "shared").write_text("subjectAltName=DNS:pinetune")
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     for ca in ("ours", "other"):
         openssl("req", "-x509", *key, "-keyout", f"{ca}.key", "-out", f"{ca}.pem", "-days", "2", "-subj", f"/CN={ca}")
-        for owner in ("pod", "caller"):
+        for owner, names in (("pod", "names"), ("caller", "names"), ("any", "shared")):
             name = f"{ca}-{owner}"
             openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-            signer = ("-CA", f"{ca}.pem", "-CAkey", f"{ca}.key", "-CAcreateserial", "-extfile", "names", "-days", "2")
+            signer = ("-CA", f"{ca}.pem", "-CAkey", f"{ca}.key", "-CAcreateserial", "-extfile", names, "-days", "2")
             openssl("x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.pem", *signer)
     return folder
 
@@ -183,3 +184,28 @@ def test_a_caller_takes_its_certificate_from_its_environment(
     monkeypatch.setenv("PINETUNE_CLIENT_TLS_KEY_FILE", str(certificates / "ours-caller.key"))
     with connect(address) as channel:
         assert method(channel, "Echo")(b"x") == b"x"
+
+
+def test_one_certificate_serves_all_pods_under_a_name_that_callers_are_told(
+    serve: Serve, certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"tls_certificate_file": certificates / "ours-any.pem", "tls_key_file": certificates / "ours-any.key"}
+    address = serve([Echo().registered()], **files)
+    tls = ClientTls(certificates / "ours.pem")
+    with connect(address, tls=tls) as channel:
+        assert type(failure(lambda: method(channel, "Echo")(b"x"))) is Unavailable
+    monkeypatch.setenv("PINETUNE_CLIENT_TLS_SERVER_NAME", "pinetune")
+    with connect(address, tls=tls) as channel:
+        assert method(channel, "Echo")(b"x") == b"x"
+
+
+# Connections
+
+
+def test_an_old_connection_is_ended_without_the_loss_of_a_call(serve: Serve) -> None:
+    with connect(serve([Echo().registered()], connection_age_seconds=0.2)) as channel:
+        waiting = method(channel, "Wait").future(b"1.0")
+        peers: set[bytes] = set()
+        while len(peers) < 3:
+            peers.add(method(channel, "Peer")(b""))
+        assert waiting.result() == b"waited"

@@ -65,6 +65,9 @@ class ChannelSettings(RoomSettings, env_prefix="PINETUNE_CLIENT_"):
     tls_key_file: Path | None = None
     """PEM file with the certificate's private key."""
 
+    tls_server_name: str = ""
+    """Name that pods' certificates must be for, instead of the one a pod is called by: one certificate for all pods."""
+
     @model_validator(mode="after")
     def _check_pairs(self) -> Self:
         if (self.tls_certificate_file is None) != (self.tls_key_file is None):
@@ -122,6 +125,7 @@ def _arguments(settings: ChannelSettings) -> Options:
         ("grpc.service_config", json.dumps(_service_config())),
         # Requests above this are never repeated; the default of 256 KiB is less than one batch to grade.
         ("grpc.per_rpc_retry_buffer_size", settings.message_bytes_max),
+        *([("grpc.ssl_target_name_override", settings.tls_server_name)] if settings.tls_server_name else []),
     ]
 
 

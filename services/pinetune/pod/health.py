@@ -96,6 +96,10 @@ class Health:
         elif not context.add_callback(lambda: self._forget(watcher)):
             self._forget(watcher)
 
+    def is_serving(self) -> bool:
+        """Return whether the pod serves."""
+        return self._serving
+
     def set_serving(self, serving: bool) -> None:
         """Change the status of the pod and of all its services, and tell the watchers."""
         with self._lock:

@@ -1,4 +1,4 @@
-"""The two open ports of a pod: gRPC with its services, health and reflection; HTTP with /metrics."""
+"""The two open ports of a pod: gRPC with its services, health and reflection; HTTP with /metrics and /health."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -51,7 +51,7 @@ class Listener:
         names = [*(service.name for service in services), health.SERVICE_NAME, reflection.SERVICE_NAME]
         reflection.enable_server_reflection(names, self._server)
         self.grpc_address = _reachable(settings.host, _bind(self._server, settings))
-        self._scrape_port = _serve_metrics(settings, registry)
+        self._scrape_port = _serve_metrics(settings, registry, self._health.is_serving)
         self.metrics_address = _reachable(settings.host, self._scrape_port.port)
         self._server.start()
 
@@ -82,7 +82,9 @@ class Listener:
 
 
 def _options(settings: PodSettings) -> list[tuple[str, int]]:
+    age = int(settings.connection_age_seconds * 1000)
     return [
+        *([("grpc.max_connection_age_ms", age)] if age else []),
         ("grpc.max_receive_message_length", settings.message_bytes_max),
         ("grpc.max_send_message_length", settings.message_bytes_max),
         ("grpc.max_metadata_size", TRAILER_BYTES_MAX),
@@ -108,9 +110,9 @@ def _bind(server: grpc.Server, settings: PodSettings) -> int:
         ) from error
 
 
-def _serve_metrics(settings: PodSettings, registry: CollectorRegistry) -> ScrapePort:
+def _serve_metrics(settings: PodSettings, registry: CollectorRegistry, serving: Callable[[], bool]) -> ScrapePort:
     try:
-        return ScrapePort(settings.host, settings.metrics_port, registry)
+        return ScrapePort(settings.host, settings.metrics_port, registry, serving)
     except OSError as error:
         wanted = _joined(settings.host, settings.metrics_port)
         raise InvalidInput(

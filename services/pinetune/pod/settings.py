@@ -19,11 +19,16 @@ class PodSettings(RoomSettings, env_prefix="PINETUNE_POD_"):
     grpc_port: int = Field(default=0, ge=0, le=65535)
     """Port of the services; 0 takes any free one, which is logged and written to `address_file`."""
     metrics_port: int = Field(default=0, ge=0, le=65535)
-    """Port of /metrics; 0 takes any free one."""
+    """Port of /metrics and /health; 0 takes any free one."""
     threads: int = Field(default=16, ge=1)
     """Calls handled at once; further ones wait for a thread until their deadline. Probes have their own."""
     message_bytes_max: int = Field(default=256 * 1024 * 1024, ge=1024, le=2**31 - 1)
     """Largest message taken or sent."""
+    connection_age_seconds: float = Field(default=0.0, ge=0)
+    """Age at which a caller's connection is ended, calls in flight excepted; 0 for never.
+
+    Callers look the name up again then, and so find replicas that were added since.
+    """
     grace_seconds: float = Field(default=25.0, ge=0)
     """How long calls in flight may take to end after a request to stop; below Kubernetes' own 30 s."""
     token: SecretStr | None = Field(default=None, validation_alias=TOKEN, min_length=1)

@@ -1,0 +1,78 @@
+"""The API server takes every overlay, and the strictest Pod Security level every pod."""
+
+import copy
+import json
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+import yaml
+from tests.cluster.kubectl import DEPLOY, NAMESPACE, CommandError, Object, kubectl
+
+OVERLAYS = ("local", "gpu", "production")
+ACCOUNT = f"--as=system:serviceaccount:{NAMESPACE}:"
+
+
+def pods_in(overlay: str) -> Iterator[tuple[str, Object]]:
+    """Yield every pod of an overlay, those that the launcher makes from its templates included."""
+    folder = DEPLOY / "overlays" / overlay
+    for one in yaml.safe_load_all(kubectl("kustomize", str(folder))):
+        if one["kind"] in ("Deployment", "StatefulSet"):
+            yield one["metadata"]["name"], one["spec"]["template"]
+    yield from yaml.safe_load((folder / "pod-templates.yaml").read_text()).items()
+
+
+def as_pod(name: str, template: Object) -> str:
+    metadata = {"name": f"try-{name}", "labels": template["metadata"].get("labels", {})}
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]})
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_api_server_takes_an_overlay_without_a_warning(overlay: str) -> None:
+    command = ["kubectl", "apply", "-k", str(DEPLOY / "overlays" / overlay), "--dry-run=server"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    # That fields of the deployed overlay would change hands is no fault of the other.
+    assert [line for line in done.stderr.splitlines() if "Warning" in line] == []
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_pod_passes_the_restricted_level_of_pod_security(overlay: str) -> None:
+    for name, template in pods_in(overlay):
+        assert "created" in kubectl("create", "-f", "-", "--dry-run=server", given=as_pod(name, template))
+
+
+def test_the_namespace_refuses_a_pod_that_asks_for_more() -> None:
+    name, template = next(pods_in("local"))
+    privileged = copy.deepcopy(template)
+    privileged["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = True
+    with pytest.raises(CommandError, match="violates PodSecurity"):
+        kubectl("create", "-f", "-", "--dry-run=server", given=as_pod(name, privileged))
+
+
+@pytest.mark.parametrize(
+    "may", ["create configmaps", "delete configmaps", "list pods", "get pods/log", "create jobs.batch", "list events"]
+)
+def test_the_jobs_service_may_run_the_pods_of_its_jobs(may: str) -> None:
+    assert kubectl("auth", "can-i", *may.split(), f"{ACCOUNT}pinetune-jobs").strip() == "yes"
+
+
+@pytest.mark.parametrize(
+    "may", ["get secrets", "create pods", "create pods/exec", "delete statefulsets.apps", "create rolebindings", "*  *"]
+)
+def test_the_jobs_service_may_do_nothing_else(may: str) -> None:
+    with pytest.raises(CommandError):
+        kubectl("auth", "can-i", *may.split(), f"{ACCOUNT}pinetune-jobs")
+
+
+@pytest.mark.parametrize("may", ["create configmaps", "list pods"])
+def test_the_jobs_service_may_do_nothing_in_another_namespace(may: str) -> None:
+    with pytest.raises(CommandError):
+        kubectl("--namespace=default", "auth", "can-i", *may.split(), f"{ACCOUNT}pinetune-jobs")
+
+
+@pytest.mark.parametrize("account", ["pinetune-grading", "pinetune-gateway", "pinetune-work", "default"])
+def test_the_other_pods_may_do_nothing_at_all(account: str) -> None:
+    for may in ("list pods", "get secrets", "create configmaps"):
+        with pytest.raises(CommandError):
+            kubectl("auth", "can-i", *may.split(), f"{ACCOUNT}{account}")
