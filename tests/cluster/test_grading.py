@@ -1,4 +1,4 @@
-"""Grading on a cluster: reached through its Service, locked in by policy and sandbox, replaced without the loss of a call."""
+"""Grading on a cluster: reached by its Service, locked in by policy and sandbox, replaced without the loss of a call."""
 
 import json
 import os
@@ -9,10 +9,12 @@ from pathlib import Path
 from tests.cluster.kubectl import forwarded, kubectl, output_of, pod_with, pods_of, read, running
 
 COMMAND = str(Path(sys.executable).with_name("pinetune"))
-PYTHON_GRADER = {
-    "type": "python",
-    "source": "import math\n\ndef grade(sample, item):\n    return 1.0 if math.isclose(float(sample['output_text']), 4) else 0.0\n",
-}
+SOURCE = """
+import math
+
+def grade(sample, item):
+    return 1.0 if math.isclose(float(sample["output_text"]), float(item["answer"])) else 0.0
+"""
 CALL_FOR_A_WHILE = """
 import json, sys, time
 from pinetune.client.grading import GradingClient
@@ -66,7 +68,7 @@ def test_a_grader_is_run_through_the_service(tmp_path: Path, token: str) -> None
 
 
 def test_a_python_grader_runs_in_its_sandbox_inside_a_restricted_pod(tmp_path: Path, token: str) -> None:
-    assert run_grader(PYTHON_GRADER, tmp_path, token)["reward"] == 1.0
+    assert run_grader({"type": "python", "source": SOURCE}, tmp_path, token)["reward"] == 1.0
 
 
 def test_a_grading_pod_reaches_nothing_and_a_worker_what_it_needs() -> None:

@@ -1,6 +1,7 @@
 """A job as pods: it ends well although a sampler, the learner and the jobs service itself are deleted under way."""
 
 import json
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,7 +76,6 @@ def test_a_job_for_an_engine_without_a_pod_template_says_so(tmp_path: Path, toke
 
 @pytest.mark.parametrize("path", ["/", "/health"])
 def test_the_gateway_answers(path: str) -> None:
-    import urllib.request
 
     port = 8080 if path == "/" else 9464
     with (
