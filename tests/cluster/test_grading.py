@@ -1,4 +1,4 @@
-"""Grading on a cluster: reached by its Service, locked in by policy and sandbox, replaced without the loss of a call."""
+"""Grading on a cluster: reached by its Service, locked in by policy and sandbox, restarted without losing a call."""
 
 import json
 import os
