@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from kubernetes.client import models
 
 from pinetune.jobs.config import JobsSettings
 from pinetune.jobs.launcher.kubernetes_objects import GRPC_PORT, METRICS_PORT
@@ -27,6 +28,33 @@ def objects(folder: Path) -> Iterator[Object]:
             yield from yaml.safe_load_all(path.read_text())
 
 
+def unknown_fields(value: object, kind: str, place: str) -> Iterator[str]:
+    """Yield the places of what Kubernetes has no field for, by the types of its Python client."""
+    if value is None:  # what a patch takes away
+        return
+    if inner := re.fullmatch(r"List\[(.+)\]", kind):
+        assert isinstance(value, list), place
+        for index, one in enumerate(value):
+            yield from unknown_fields(one, inner[1], f"{place}[{index}]")
+    elif inner := re.fullmatch(r"Dict\[(.+?), (.+)\]", kind):
+        assert isinstance(value, dict), place
+        for key, one in value.items():
+            yield from unknown_fields(one, inner[2], f"{place}.{key}")
+    elif (model := getattr(models, kind, None)) is not None:
+        assert isinstance(value, dict), place
+        fields = {name: model.openapi_types[field] for field, name in model.attribute_map.items()}
+        for key, one in value.items():
+            if key in fields:
+                yield from unknown_fields(one, fields[key], f"{place}.{key}")
+            else:
+                yield f"{place}.{key}"
+
+
+def model_of(one: Object) -> str:
+    version = one["apiVersion"].rpartition("/")[2]
+    return f"{version[:1].upper()}{version[1:]}{one['kind']}"
+
+
 def specs_of_base() -> dict[str, Object]:
     return {
         one["metadata"]["name"]: one["spec"]["template"]["spec"]
@@ -38,6 +66,23 @@ def specs_of_base() -> dict[str, Object]:
 def templates(overlay: str) -> dict[str, Object]:
     found: dict[str, Object] = yaml.safe_load((KUBERNETES / "overlays" / overlay / "pod-templates.yaml").read_text())
     return found
+
+
+def test_no_manifest_has_a_field_that_kubernetes_has_not() -> None:
+    folders = [KUBERNETES / "base", *(KUBERNETES / "overlays" / overlay for overlay in OVERLAYS)]
+    found = [one for folder in folders for one in objects(folder)]
+    assert len(found) > 30
+    for one in found:
+        assert list(unknown_fields(one, model_of(one), f"{one['kind']} {one['metadata']['name']}")) == []
+    for overlay in OVERLAYS:
+        for room, template in templates(overlay).items():
+            assert list(unknown_fields(template, "V1PodTemplateSpec", f"{overlay} {room}")) == []
+
+
+def test_a_misspelt_field_is_found_wherever_it_is() -> None:
+    (deployment, *_) = (one for one in objects(KUBERNETES / "base") if one["kind"] == "Deployment")
+    deployment["spec"]["template"]["spec"]["containers"][0]["imagePullPolice"] = "Always"
+    assert list(unknown_fields(deployment, "V1Deployment", "")) == [".spec.template.spec.containers[0].imagePullPolice"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
