@@ -57,7 +57,8 @@ def _app(registry: CollectorRegistry, serving: Callable[[], bool]) -> "WSGIAppli
 
     def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         if environ.get("PATH_INFO") != HEALTH_PATH:
-            return metrics(environ, start_response)
+            page: Iterable[bytes] = metrics(environ, start_response)
+            return page
         status, text = ("200 OK", b"SERVING\n") if serving() else ("503 Service Unavailable", b"NOT_SERVING\n")
         start_response(status, [("Content-Type", "text/plain")])
         return [text]
