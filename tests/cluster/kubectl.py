@@ -34,6 +34,14 @@ def read(*arguments: str) -> Object:
     return found
 
 
+def log_of(name: str) -> str:
+    """Return what a pod has written so far; nothing before it has started."""
+    try:
+        return kubectl("logs", name)
+    except CommandError:
+        return ""
+
+
 def pods_of(component: str) -> list[Object]:
     """Return the pods of a component that are not leaving."""
     found: list[Object] = read("pods", f"--selector=app.kubernetes.io/component={component}")["items"]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.cluster.kubectl import forwarded, kubectl, output_of, pod_with, pods_of, read, running
+from tests.cluster.kubectl import forwarded, kubectl, log_of, output_of, pod_with, pods_of, read, running, wait_for
 
 COMMAND = str(Path(sys.executable).with_name("pinetune"))
 SOURCE = """
@@ -97,11 +97,11 @@ def test_a_pod_that_is_none_of_ours_does_not_reach_grading() -> None:
 
 def test_a_rolling_restart_loses_no_call() -> None:
     before = {pod["metadata"]["name"] for pod in pods_of("grading")}
-    with running(pod_with("caller", "worker", CALL_FOR_A_WHILE, "60")) as name:
-        # The restart begins once calls come in.
-        kubectl("wait", f"pod/{name}", "--for=condition=Ready", "--timeout=120s")
+    with running(pod_with("caller", "worker", CALL_FOR_A_WHILE, "120")) as name:
+        wait_for("the first call", lambda: "calling" in log_of(name), seconds=120)
         kubectl("rollout", "restart", "deployment/pinetune-grading")
         kubectl("rollout", "status", "deployment/pinetune-grading", "--timeout=240s")
+        assert read("pod", name)["status"]["phase"] == "Running", "the calls ended before the restart did"
         said = output_of(name, seconds=300)
     assert json.loads(said.splitlines()[-1])["calls"] > 0
     assert not before & {pod["metadata"]["name"] for pod in pods_of("grading")}
