@@ -97,7 +97,7 @@ def test_a_pod_that_is_none_of_ours_does_not_reach_grading() -> None:
 
 def test_a_rolling_restart_loses_no_call() -> None:
     before = {pod["metadata"]["name"] for pod in pods_of("grading")}
-    with running(pod_with("caller", "worker", CALL_FOR_A_WHILE, "120")) as name:
+    with running(pod_with("caller", "worker", CALL_FOR_A_WHILE, "150")) as name:
         wait_for("the first call", lambda: "calling" in log_of(name), seconds=120)
         kubectl("rollout", "restart", "deployment/pinetune-grading")
         kubectl("rollout", "status", "deployment/pinetune-grading", "--timeout=240s")

@@ -40,6 +40,8 @@ ATTEMPT_COUNT = 4
 KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS = 30_000, 10_000
 # gRPC waits up to two minutes before it looks for a lost pod again; a restarted one is back within seconds.
 FIRST_RECONNECT_MS, LAST_RECONNECT_MS = 200, 3_000
+# Nor would it ask the DNS again for half a minute, where a name's pods have all been replaced.
+RESOLVE_MS = 1_000
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -120,6 +122,7 @@ def _arguments(settings: ChannelSettings) -> Options:
         ("grpc.initial_reconnect_backoff_ms", FIRST_RECONNECT_MS),
         ("grpc.min_reconnect_backoff_ms", FIRST_RECONNECT_MS),
         ("grpc.max_reconnect_backoff_ms", LAST_RECONNECT_MS),
+        ("grpc.dns_min_time_between_resolutions_ms", RESOLVE_MS),
         # Pods are reached directly; a proxy set for downloads would be asked for 127.0.0.1 too.
         ("grpc.enable_http_proxy", 0),
         ("grpc.service_config", json.dumps(_service_config())),
