@@ -9,11 +9,11 @@
     if __name__ == "__main__":
         sys.exit(run("grading", load(PodSettings), build))
 
-A pod is: one gRPC port with the services, `grpc.health.v1` and reflection; one HTTP port with /metrics and
-/health; threads that handle calls. It serves until SIGTERM, SIGINT, the end of stdin (where asked), `Pod.stop()` or `Pod.fail()`; then it
-says NOT_SERVING, refuses new calls (UNAVAILABLE, POD_STOPPING, with a hint when to come again), lets those in flight
-finish within the grace period and cancels the rest, runs the shutdown callbacks and exits with 0, or with 1 after
-`fail`.
+A pod is: one gRPC port with the services, `grpc.health.v1` and reflection; one HTTP port with /metrics and /health;
+threads that handle calls. It serves until SIGTERM, SIGINT, the end of stdin (where asked), `Pod.stop()` or
+`Pod.fail()`; then it says NOT_SERVING, refuses new calls (UNAVAILABLE, POD_STOPPING, with a hint when to come again),
+lets those in flight finish within the grace period and cancels the rest, runs the shutdown callbacks and exits with 0,
+or with 1 after `fail`.
 `start` is the same without signals, for tests and for processes that hold several pods.
 """
 
