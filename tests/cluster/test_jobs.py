@@ -1,6 +1,5 @@
 """A job as pods: it ends well although a sampler, the learner and the jobs service itself are deleted under way."""
 
-import json
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,17 +60,6 @@ def test_a_job_ends_well_although_its_pods_and_the_jobs_service_are_deleted(tmp_
     assert [step.number for step in steps] == list(range(17))
     selector = f"--selector=pinetune.dev/work={job_id}"
     wait_for("the end of the job's objects", lambda: not read(OWNED, selector)["items"], seconds=120)
-
-
-def test_a_job_for_an_engine_without_a_pod_template_says_so(tmp_path: Path, token: str) -> None:
-    make_data(tmp_path)
-    with jobs_client(token) as client:
-        files = [client.create_dataset(tmp_path / f"{name}.jsonl") for name in ("train", "validation")]
-        wanted = json.loads(order(*(file.dataset_id for file in files)))
-        wanted["pinetune"]["engine"] = {"name": "vllm"}
-        job = reached(client, client.create_job(json.dumps(wanted)).job_id, step=1)
-    assert job.state == jobs_pb2.JOB_STATE_FAILED
-    assert "no pod template 'generation-vllm'" in job.error.message
 
 
 @pytest.mark.parametrize("path", ["/", "/health"])
