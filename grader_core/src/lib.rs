@@ -28,11 +28,11 @@
 //!    in a `vocabulary`; `number` with `numeral` (how numbers are written) and `quantity` (exact amounts);
 //!    `multiple_choice` with `statement` (what a text states) and `words`; `ranked_list` with `listing` (where
 //!    the list is) and `rank_curve`; `maths` with `maths_finding` (where the answer is: in `maths_boxes`, in
-//!    `maths_segments` or stated), `maths_answer` (what it is), `latex` with `latex_commands` and `latex_names`
-//!    (tokens), `maths_syntax` with `maths_primary` and `maths_series` (the parser of a `maths_tree`),
+//!    `maths_segments` or stated), `maths_answer` (what it is), `latex` with `latex_commands`, `latex_numbers` and
+//!    `latex_names` (tokens), `maths_syntax` with `maths_primary` and `maths_series` (the parser of a `maths_tree`),
 //!    `maths_equal` with `maths_bounds` (intervals) and `maths_matrix` (arithmetic of matrices), `maths_value` with
-//!    `complex`, and `maths_text` (the normal form); `json_fields` with `json_schema`, `tool_calls`, both with `json_value` (JSON by value);
-//!    `regex_match` and `shape` with `pattern`; `multi` with `formula`. `asking` has those that somebody
+//!    `maths_functions` and `complex`, and `maths_text` (the normal form); `json_fields` with `json_schema`,
+//!    `tool_calls`, both with `json_value` (JSON by value); `regex_match` and `shape` with `pattern`; `multi` with `formula`. `asking` has those that somebody
 //!    outside answers: `score_model` and `label_model` (by `judge_prompt`), `python_source`, `remote` and
 //!    `cosine`.
 //! 5. `grade`: the outcome, a score or a typed error. `error`: why a grader itself is refused.
@@ -63,6 +63,7 @@ mod lanes;
 mod latex;
 mod latex_commands;
 mod latex_names;
+mod latex_numbers;
 mod lcs;
 mod lcs_strip;
 mod listing;
@@ -76,6 +77,7 @@ mod maths_bounds;
 mod maths_boxes;
 mod maths_equal;
 mod maths_finding;
+mod maths_functions;
 mod maths_matrix;
 mod maths_primary;
 mod maths_segments;
