@@ -61,8 +61,17 @@ def error_of(grades: Sequence[Grade]) -> tuple[str, str]:
 def children_of(process: int, program: str = "") -> list[int]:
     """Return the processes that `process` has started and that run, those whose command names `program`."""
     tasks = Path(f"/proc/{process}/task").glob("*/children")
-    children = [int(child) for task in tasks for child in task.read_text().split()]
-    return [child for child in children if program in Path(f"/proc/{child}/cmdline").read_text()]
+    children = [int(child) for task in tasks for child in (_text(task) or "").split()]
+    commands = {child: _text(Path(f"/proc/{child}/cmdline")) for child in children}
+    return [child for child, command in commands.items() if command is not None and program in command]
+
+
+def _text(path: Path) -> str | None:
+    """Return what /proc says; None where the process is gone by the time that it is asked."""
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def of_class(source: str) -> dict[str, str]:
