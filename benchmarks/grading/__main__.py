@@ -20,11 +20,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", default="", help="kinds whose name holds this")
     parser.add_argument("--all-cores", action="store_true", help="only what has a peer that takes all cores")
+    parser.add_argument(
+        "--instructions", choices=("portable", "avx2", "avx512"), help="the best that the processor has by default"
+    )
     arguments = parser.parse_args()
     # Read when the peer's pool of threads starts.
     os.environ.setdefault("RAYON_NUM_THREADS", "1")
     graders.use_threads(0 if arguments.all_cores else 1)
-    print(f"{processor()}, {'all cores, wall time' if arguments.all_cores else 'one thread, CPU time'}", flush=True)
+    if arguments.instructions:
+        graders.use_instructions(arguments.instructions)
+    instructions = f", {arguments.instructions} code" if arguments.instructions else ""
+    print(
+        f"{processor()}{instructions}, {'all cores, wall time' if arguments.all_cores else 'one thread, CPU time'}",
+        flush=True,
+    )
     clock = time.perf_counter if arguments.all_cores else cpu_clock
     for comparison in chosen(arguments.only, arguments.all_cores):
         agreed, count = agreeing(comparison), len(comparison.answers.texts)
@@ -45,6 +54,7 @@ def main() -> None:
     if not arguments.only:
         # A process of its own: the number of threads is set once.
         again = [sys.executable, "-m", "benchmarks.grading", "--all-cores", "--rounds", str(arguments.rounds)]
+        again += ["--instructions", arguments.instructions] if arguments.instructions else []
         environment = {name: value for name, value in os.environ.items() if name != "RAYON_NUM_THREADS"}
         subprocess.run(again, check=True, env=environment)
 

@@ -2,6 +2,8 @@
 //! `Lanes`; the widest vectors that the processor has are found when it runs. The only file with unsafe code.
 #![allow(unsafe_code)]
 
+use std::sync::OnceLock;
+
 /// Lanes of a vector.
 pub(crate) const LANES: usize = 4;
 
@@ -48,15 +50,40 @@ pub(crate) enum Instructions {
     Avx512,
 }
 
+/// Those that this process works with; found, or said, once.
+static CHOSEN: OnceLock<Instructions> = OnceLock::new();
+
 impl Instructions {
     /// Those that this processor has, the best one first.
     pub(crate) fn available() -> impl Iterator<Item = Self> {
         [Self::Avx512, Self::Avx2, Self::Portable].into_iter().filter(|instructions| instructions.is_available())
     }
 
-    /// The best of them.
+    /// The best of them, unless others were chosen.
+    #[inline]
     pub(crate) fn best() -> Self {
-        Self::available().next().unwrap_or(Self::Portable)
+        *CHOSEN.get_or_init(|| Self::available().next().unwrap_or(Self::Portable))
+    }
+
+    /// Has this process work with those of a name, so that they can be measured one against another. An error where the
+    /// processor lacks them, or where the process works already.
+    pub(crate) fn choose(name: &str) -> Result<(), String> {
+        let chosen = Self::available().find(|one| one.name() == name).ok_or_else(|| {
+            let names: Vec<&str> = Self::available().map(Self::name).collect();
+            format!("instructions: `{name}` is none of those that this processor has: {}", names.join(", "))
+        })?;
+        match *CHOSEN.get_or_init(|| chosen) {
+            working if working == chosen => Ok(()),
+            working => Err(format!("instructions: this process works with `{}` already", working.name())),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
     }
 
     /// Whether this processor has them; the standard library remembers what it found.

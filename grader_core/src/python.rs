@@ -13,6 +13,7 @@ use pyo3::types::{PyBytes, PyList};
 use crate::error::GraderError as CoreError;
 use crate::exchange::{self, Counts, PartAnswers};
 use crate::grade::ErrorClass;
+use crate::lanes::Instructions;
 use crate::lockdown::{self, LockdownFault};
 use crate::request::GradeRequest;
 use crate::spec::GRADER_VERSION;
@@ -203,6 +204,13 @@ fn set_threads(count: usize) -> PyResult<()> {
     pool.build_global().map_err(|fault| PyRuntimeError::new_err(fault.to_string()))
 }
 
+/// Has vector code use the instructions `name`: `portable`, `avx2`, `avx512`. For measurements: otherwise it takes the
+/// best that the processor has. Works once, before anything is graded.
+#[pyfunction]
+fn set_instructions(name: &str) -> PyResult<()> {
+    Instructions::choose(name).map_err(PyRuntimeError::new_err)
+}
+
 impl From<LockdownFault> for PyErr {
     fn from(fault: LockdownFault) -> Self {
         PyRuntimeError::new_err(fault.to_string())
@@ -252,6 +260,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(core_version, module)?)?;
     module.add_function(wrap_pyfunction!(score_bounds, module)?)?;
     module.add_function(wrap_pyfunction!(set_threads, module)?)?;
+    module.add_function(wrap_pyfunction!(set_instructions, module)?)?;
     module.add_function(wrap_pyfunction!(lock_down, module)?)?;
     module.add_function(wrap_pyfunction!(forbid_processes, module)?)?;
     module.add_function(wrap_pyfunction!(die_with, module)?)?;

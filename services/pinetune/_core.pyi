@@ -16,6 +16,7 @@ __all__ = [
     "lock_down",
     "lock_down_fault",
     "score_bounds",
+    "set_instructions",
     "set_threads",
     "validate",
 ]
@@ -108,6 +109,12 @@ def set_threads(count: int) -> None:
     """Set how many threads grade large batches, 0 for one a core.
 
     Works once, before the first such batch; RuntimeError afterwards.
+    """
+
+def set_instructions(name: str) -> None:
+    """Have vector code use `portable`, `avx2` or `avx512`, to measure them; the best that the processor has by default.
+
+    Works once, before anything is graded; RuntimeError afterwards, or where the processor lacks them.
     """
 
 def lock_down(readable: Sequence[str], writable: str) -> None:

@@ -103,6 +103,14 @@ def use_threads(count: int) -> None:
     _core.set_threads(count)
 
 
+def use_instructions(name: str) -> None:
+    """Have vector code use `portable`, `avx2` or `avx512`, to measure them; once, before anything is graded.
+
+    Without this it takes the best that the processor has. RuntimeError where the processor lacks them.
+    """
+    _core.set_instructions(name)
+
+
 def lock_down_fault() -> str:
     """Return why this machine cannot lock a process up, as a user's Python needs it; empty where it can."""
     return _core.lock_down_fault()
