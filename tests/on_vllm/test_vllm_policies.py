@@ -25,7 +25,7 @@ from pinetune.generation.engine import (
     SamplingParams,
     TokenSequence,
 )
-from pinetune.pod.errors import Broken, Cancelled, Conflict, Corrupt, NotFound, PinetuneError, Unavailable, Unsupported
+from pinetune.pod.errors import Broken, Cancelled, Conflict, Corrupt, NotFound, PinetuneError, Unavailable
 from pinetune.pod.manifest import content_hash, read_manifest, write_manifest
 
 if TYPE_CHECKING:
@@ -200,10 +200,6 @@ def lie_about_the_hash(folder: Path) -> None:
     write_manifest(str(folder), lie)
 
 
-def make_adapter(folder: Path) -> None:
-    write_manifest(str(folder), dataclasses.replace(read_manifest(str(folder)), kind="lora"))
-
-
 DAMAGES: dict[str, tuple[Callable[[Path], None], type[PinetuneError], str]] = {
     "bytes": (damage_bytes, Corrupt, "TENSOR_HASH_MISMATCH"),
     "hash": (lie_about_the_hash, Corrupt, "TENSOR_HASH_MISMATCH"),
@@ -216,7 +212,6 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], type[PinetuneError], str]] = {
     "dtype": (change_tensors(halve, manifest_too=True), Corrupt, "DTYPE_MISMATCH"),
     "no file": (lambda folder: (folder / "model-1.safetensors").unlink(), Corrupt, "WEIGHT_FILE_UNREADABLE"),
     "no manifest": (lambda folder: (folder / "manifest.json").unlink(), NotFound, "MANIFEST_NOT_FOUND"),
-    "adapter": (make_adapter, Unsupported, "POLICY_KIND_UNSUPPORTED"),
 }
 
 

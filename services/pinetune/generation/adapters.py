@@ -10,7 +10,7 @@ The weight of `<module>` becomes W + s·B·A with s = alpha / r, or alpha / √r
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from pinetune.generation.weight_files import WeightFile, dtype_name, tensor_sha256
-from pinetune.pod.errors import Corrupt, InvalidInput, Unsupported
+from pinetune.pod.errors import Conflict, Corrupt, InvalidInput, Unsupported
 from pinetune.pod.manifest import ADAPTER_CONFIG_FILE, Manifest, TensorEntry, content_hash, read_text
 
 PREFIX = "base_model.model."
@@ -95,6 +95,48 @@ def read_adapter(policy_uri: str, manifest: Manifest) -> Adapter:
     return Adapter(tensors, config, held)
 
 
+def check_target(adapter: Adapter, weight: str, shape: Sequence[int] | None, *, is_tied: bool) -> None:
+    """Refuse an adapter that cannot be added to a weight of the model, whose shape is None where it has no such weight.
+
+    Raises Corrupt for an unknown weight or another shape, Unsupported for a weight that is tied to another one.
+    """
+    if shape is None:
+        raise Corrupt(
+            f"the adapter adds to {weight!r}, which is not in the model; the old policy stays",
+            reason="TENSOR_UNKNOWN",
+            tensor=weight,
+        )
+    if is_tied:
+        raise Unsupported(
+            f"the adapter adds to {weight!r}, which is tied to another weight of the model that must not change; "
+            "train the adapter without that module",
+            reason="ADAPTER_UNSUPPORTED",
+            tensor=weight,
+        )
+    low, high = adapter.weights[weight]
+    added = (high.shape[0], low.shape[1])
+    if adapter.config.get("fan_in_fan_out"):
+        added = added[::-1]
+    if added != tuple(shape):
+        raise Corrupt(
+            f"the adapter adds {list(added)} to {weight!r}, which has shape {list(shape)}; the old policy stays",
+            reason="SHAPE_MISMATCH",
+            tensor=weight,
+        )
+
+
+def check_base(manifest: Manifest, base_content_hash: str) -> None:
+    """Raise Conflict where an adapter belongs to another base than the engine holds."""
+    if manifest.base_content_hash != base_content_hash:
+        raise Conflict(
+            f"the adapter belongs to the base with content hash {manifest.base_content_hash}, the engine holds base "
+            f"{base_content_hash}; load that base first",
+            reason="ADAPTER_BASE_MISMATCH",
+            asked=manifest.base_content_hash,
+            held=base_content_hash,
+        )
+
+
 def _config(text: str) -> Mapping[str, Any]:
     try:
         config = json.loads(text)
@@ -108,7 +150,7 @@ def _config(text: str) -> Mapping[str, Any]:
     for name, known in PLAIN.items():
         if name in config and config[name] not in known:
             raise Unsupported(
-                f"{ADAPTER_CONFIG_FILE}: {name} {config[name]!r} is not known to the transformers engine; merge the "
+                f"{ADAPTER_CONFIG_FILE}: {name} {config[name]!r} is not known to the engines; merge the "
                 "adapter into its base before saving, or train it without",
                 reason="ADAPTER_UNSUPPORTED",
                 setting=name,

@@ -184,6 +184,8 @@ class LoadedPolicy:
     """Tensors that had to be read."""
     seconds: float
     """Time to read, check and place them, without waiting."""
+    folders: frozenset[str] = frozenset()
+    """Folders of policies that the engine may read again while it holds this one; they must stay."""
 
 
 @dataclass(frozen=True)

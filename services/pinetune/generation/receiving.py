@@ -1,8 +1,8 @@
 """Receives a policy in pieces and makes a folder of it, for places without shared storage.
 
-The folder is private, lies in memory where there is room, and is gone after the engine has loaded it: engines know one
-way to load a policy. Each tensor is hashed as it arrives, so a wrong byte ends the stream at that tensor; the manifest
-is written last, as everywhere.
+The folder is private, lies in memory where there is room, and is gone after the engine has loaded it, unless the engine
+says that it may have to read it again: engines know one way to load a policy. Each tensor is hashed as it arrives, so a
+wrong byte ends the stream at that tensor; the manifest is written last, as everywhere.
 """
 
 import errno
@@ -13,8 +13,8 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -51,6 +51,9 @@ class Receiver:
         """Spool below `folder`; below shared memory or, where that has no room, the temporary folder by default."""
         self._folders = [folder] if folder else [SHARED_MEMORY, Path(tempfile.gettempdir())]
         self._taken = threading.Lock()
+        self._received: dict[str, ExitStack] = {}
+        """Folders that are there, with what deletes them."""
+        self._kept: frozenset[str] = frozenset()
         for one in self._folders:
             _sweep(one)
 
@@ -72,11 +75,23 @@ class Receiver:
         try:
             wanted = _wanted(manifest, held)
             size = _checked_size(wanted, bytes_max)
-            with _private_folder(self._folders, size) as folder:
+            with ExitStack() as deletion:
+                folder = deletion.enter_context(_private_folder(self._folders, size))
                 _write(folder, manifest, wanted, chunks)
                 yield folder
+                if str(folder) in self._kept:
+                    self._received[str(folder)] = deletion.pop_all()
         finally:
             self._taken.release()
+
+    def keep(self, folders: Collection[str]) -> None:
+        """Keep these folders, which the engine may read again, and delete the others; within `receive`, or at the end.
+
+        What is kept stays until it is not named any more.
+        """
+        self._kept = frozenset(folders)
+        for folder in self._received.keys() - self._kept:
+            self._received.pop(folder).close()
 
 
 class _Spool:

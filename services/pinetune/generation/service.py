@@ -62,6 +62,7 @@ class GenerationService(GenerationServiceServicer):
         """Give the engine's memory back."""
         if self._engine is not None:
             self._engine.close()
+        self._receiver.keep(())
 
     def Tokenize(self, request: wire.TokenizeRequest, context: grpc.ServicerContext) -> wire.TokenizeResponse:
         """Turn prompts and answers into token ids."""
@@ -168,6 +169,7 @@ class GenerationService(GenerationServiceServicer):
             loaded = engine.load_policy(
                 str(folder), manifest.policy_version, manifest.content_hash, in_flight, Caller(context.is_active)
             )
+            self._receiver.keep(loaded.folders)
         seconds = time.monotonic() - began
         metrics.LOAD_TIME.observe(seconds)
         metrics.POLICY_VERSION.set(loaded.state.policy_version)

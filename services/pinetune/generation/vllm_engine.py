@@ -43,12 +43,12 @@ from pinetune.generation.stop_strings import StopStrings
 from pinetune.generation.tokenisation import Tokenisation
 from pinetune.generation.vllm_completions import Completions, together
 from pinetune.generation.vllm_load import LoadLogger
-from pinetune.generation.vllm_policy import POLICY_LOST, VllmPolicy, refuse_adapter
+from pinetune.generation.vllm_policy import POLICY_LOST, Change, VllmPolicy
 from pinetune.generation.vllm_requests import score
 from pinetune.generation.vllm_settings import VllmOptions, engine_arguments, prepare_environment
 from pinetune.generation.weights import check_request
 from pinetune.pod.errors import Broken, InvalidInput, Unavailable
-from pinetune.pod.manifest import Manifest, TensorEntry, read_manifest
+from pinetune.pod.manifest import Manifest, read_manifest
 
 NAME = "vllm"
 WATCH_SECONDS = 0.5
@@ -213,12 +213,11 @@ class VllmEngine:
         began = time.monotonic()
         manifest = await asyncio.to_thread(read_manifest, policy_uri)
         check_request(manifest, policy_version, content_hash)
-        refuse_adapter(manifest)
         async with self._loading:
             held = self._policy.state
             if (held.policy_version, held.content_hash) == (manifest.policy_version, manifest.content_hash):
-                return LoadedPolicy(held, changed_tensor_count=0, seconds=time.monotonic() - began)
-            changed = self._policy.check(manifest)
+                return LoadedPolicy(held, 0, time.monotonic() - began, self._policy.folders)
+            change = await asyncio.to_thread(self._policy.check, policy_uri, manifest)
             async with self._admission.closed():
                 if in_flight == "abort":
                     self._admission.abort()
@@ -226,21 +225,19 @@ class VllmEngine:
                 await self._admission.drained("scoring" if in_flight == "continue" else None)
                 began = time.monotonic()
                 # On its own, so that a caller who leaves cannot end it half-way.
-                placing = asyncio.create_task(self._place(policy_uri, manifest, changed, in_flight))
+                placing = asyncio.create_task(self._place(manifest, change, in_flight))
                 try:
                     await asyncio.shield(placing)
                 finally:
                     await asyncio.wait([placing])
-            return LoadedPolicy(self._policy.state, len(changed), time.monotonic() - began)
+            return LoadedPolicy(self._policy.state, change.tensor_count, time.monotonic() - began, self._policy.folders)
 
-    async def _place(
-        self, policy_uri: str, manifest: Manifest, changed: Sequence[TensorEntry], in_flight: InFlight
-    ) -> None:
+    async def _place(self, manifest: Manifest, change: Change, in_flight: InFlight) -> None:
         """Let the workers take the policy while nothing is being sampled, and forget what was cached of the old one."""
         if in_flight == "continue":
             await self._llm.pause_generation(mode="keep", clear_cache=False)
         try:
-            await self._policy.load(policy_uri, manifest, changed)
+            await self._policy.load(manifest, change)
             await self._llm.update_weight_version(str(manifest.policy_version))
         except Broken as error:
             if error.reason == POLICY_LOST:

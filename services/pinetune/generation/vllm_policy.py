@@ -3,15 +3,17 @@
 The tensors are in `vllm_tensors.py`; here are their names, shapes and hashes.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from pinetune.generation.adapters import check_base, check_target, read_adapter
 from pinetune.generation.engine import PolicyState
 from pinetune.generation.model_outline import ModelOutline
 from pinetune.pod import errors
-from pinetune.pod.errors import Broken, Corrupt, InvalidInput, Unsupported
+from pinetune.pod.errors import Broken, Corrupt, InvalidInput
 from pinetune.pod.manifest import Manifest, TensorEntry, content_hash
 
 NAMES_SHOWN = 3
@@ -20,6 +22,20 @@ POLICY_LOST = "POLICY_LOST"
 
 Rpc = Callable[..., Awaitable[list[dict[str, Any]]]]
 """Calls a method of `PolicyWorker` in every worker: `rpc(method, args)`."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What the workers are to do so that they hold a policy."""
+
+    method: str
+    """The worker's method."""
+    arguments: tuple[Any, ...]
+    """What it is called with."""
+    tensor_count: int
+    """Tensors of the model that change."""
+    adapted: frozenset[str] = frozenset()
+    """Those that then have an adapter in them, by first name."""
 
 
 @dataclass
@@ -34,7 +50,13 @@ class VllmPolicy:
     """What is held."""
     unread_count: int = 0
     """Tensors that cannot be read back out of the model, so that only the canary attests them."""
+    folders: frozenset[str] = frozenset()
+    """Folders of policies that the workers may read again while they hold this one."""
     _entries: dict[str, TensorEntry] = field(default_factory=dict)
+    _base_content_hash: str = ""
+    """Content hash of the whole model that adapters are added to."""
+    _adapted: frozenset[str] = frozenset()
+    """Tensors that have an adapter in them, by first name."""
 
     async def hold_base(self, model: str) -> None:
         """Take the base model that the workers have loaded; raises InvalidInput where its files lack tensors."""
@@ -51,16 +73,44 @@ class VllmPolicy:
             )
         self.unread_count = len({name for answer in answers for name in answer["unread"]})
         self.state = PolicyState(0, content_hash(self._entries.values()), _now())
+        self._base_content_hash = self.state.content_hash
 
     def tensor_hashes(self) -> dict[str, str]:
         """Return the SHA-256 of each held tensor, by its first name."""
         return {name: entry.sha256 for name, entry in self._entries.items()}
 
-    def check(self, manifest: Manifest) -> list[TensorEntry]:
-        """Return the entries that differ from what is held.
+    def check(self, policy_uri: str, manifest: Manifest) -> "Change":
+        """Return what has to change for a policy to be held.
 
-        Raises Corrupt unless the manifest has each tensor of the model, in its shape and dtype, and no other.
+        Raises Corrupt unless a manifest has each tensor of the model, in its shape and dtype, and no other; for an
+        adapter what `adapters.py` raises, which it reads.
         """
+        if manifest.kind == "lora":
+            return self._check_adapter(policy_uri, manifest)
+        changed = self._check_model(manifest)
+        rows = [asdict(entry) | {"shape": list(entry.shape)} for entry in changed]
+        return Change("pinetune_load", (policy_uri, rows), tensor_count=len(changed))
+
+    def _check_adapter(self, policy_uri: str, manifest: Manifest) -> "Change":
+        check_base(manifest, self._base_content_hash)
+        adapter = read_adapter(policy_uri, manifest)
+        tensors = self.outline.tensors
+        first_names = Counter(tensor.first_name for tensor in tensors.values())
+        targets: dict[str, str] = {}
+        for weight in adapter.weights:
+            outlined = tensors.get(weight)
+            shape = None if outlined is None else outlined.shape
+            is_tied = outlined is not None and first_names[outlined.first_name] > 1
+            check_target(adapter, weight, shape, is_tied=is_tied)
+            targets[tensors[weight].first_name] = weight
+        return Change(
+            "pinetune_load_adapter",
+            (policy_uri, adapter.content_hash, targets),
+            tensor_count=len(self._adapted | targets.keys()),
+            adapted=frozenset(targets),
+        )
+
+    def _check_model(self, manifest: Manifest) -> list[TensorEntry]:
         wanted: dict[str, TensorEntry] = {}
         for entry in manifest.tensors:
             outlined = self.outline.tensors.get(entry.name)
@@ -80,13 +130,12 @@ class VllmPolicy:
             )
         return [entry for name, entry in wanted.items() if entry.sha256 != self._entries[name].sha256]
 
-    async def load(self, policy_uri: str, manifest: Manifest, changed: Sequence[TensorEntry]) -> None:
-        """Let the workers load the changed tensors; the state is then computed from what they hold.
+    async def load(self, manifest: Manifest, change: "Change") -> None:
+        """Let the workers change what they hold; the state is then computed from it.
 
         Raises what they raised, and Broken POLICY_LOST where they do not agree on what they hold.
         """
-        rows = [asdict(entry) | {"shape": list(entry.shape)} for entry in changed]
-        answers = await self.rpc("pinetune_load", (policy_uri, rows))
+        answers = await self.rpc(change.method, change.arguments)
         refusals = [answer["error"] for answer in answers if "error" in answer]
         if len(refusals) == len(answers):
             raise _error(refusals[0])
@@ -100,8 +149,14 @@ class VllmPolicy:
             name: TensorEntry(name, entry.dtype, entry.shape, hashes[name], file="")
             for name, entry in self._entries.items()
         }
-        held = content_hash(self._named_as_in(manifest))
+        self.folders = frozenset(folder for answer in answers for folder in answer["folders"])
+        self._adapted = change.adapted
+        # An adapter's own tensors are in no layer: the workers compared its hash when they read it, and then the
+        # layers with the sum.
+        held = manifest.content_hash if manifest.kind == "lora" else content_hash(self._named_as_in(manifest))
         self.state = PolicyState(manifest.policy_version, held, _now())
+        if manifest.kind == "full":
+            self._base_content_hash = held
         if held != manifest.content_hash:
             raise Broken(
                 f"the engine holds content hash {held} after loading, not {manifest.content_hash} as the policy has; "
@@ -130,17 +185,6 @@ class VllmPolicy:
                 "DTYPE_MISMATCH",
                 entry.name,
             )
-
-
-def refuse_adapter(manifest: Manifest) -> None:
-    """Raise Unsupported for anything but a whole model."""
-    if manifest.kind != "full":
-        raise Unsupported(
-            f"the policy is of kind {manifest.kind!r}, the vllm engine loads whole models only; merge the adapter into "
-            "its base before saving, or use the transformers engine",
-            reason="POLICY_KIND_UNSUPPORTED",
-            kind=manifest.kind,
-        )
 
 
 def _error(answer: Mapping[str, Any]) -> errors.PinetuneError:

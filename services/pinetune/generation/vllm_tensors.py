@@ -3,15 +3,19 @@
 A load: read and check the changed tensors, hand all tensors to vLLM's reloading, read back what the layers then hold,
 and put the old tensors in again where that is not the policy. Unchanged tensors come from the model itself.
 
+An adapter is added to the weights: W + s·B·A stands in W's place, as in the transformers engine (`weights.py`), so that
+sampling costs nothing more and what is held can be attested. W is kept aside, and the next adapter begins from it.
+
 What is read back is compared by hash. On the CPU the sign of zeros cannot be read back (see `vllm_places.py`), so the
 compared hash is that of the tensor plus zero. A tensor is read back where that gave the file's values when the engine
 started. Otherwise (layers that are quantised, or spread over several GPUs) it counts as held once vLLM took it without
-an error; then only the canary's log-probabilities attest it.
+an error; then only the canary's log-probabilities attest it. Such a tensor is read from its source again where it is
+needed once more, so that source must stay: `folders` says which do.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -20,48 +24,21 @@ from vllm.model_executor.layers.quantization.base_config import QuantizeMethodBa
 from vllm.model_executor.model_loader import get_model_loader
 from vllm.v1.worker.worker_base import WorkerBase
 
+from pinetune.generation.adapters import Adapter
 from pinetune.generation.vllm_places import Place, find_place
-from pinetune.generation.weight_files import WeightFile, dtype_name, tensor_sha256
+from pinetune.generation.vllm_reading import (
+    HASH_THREADS,
+    HeldTensor,
+    ReadTensor,
+    Source,
+    read_again,
+    read_changed,
+    unchanged,
+)
+from pinetune.generation.weight_files import dtype_name, tensor_sha256
 from pinetune.pod.errors import Broken, Corrupt, PinetuneError
 
-HASH_THREADS = 4
 NAMES_SHOWN = 3
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a tensor was read."""
-
-    folder: str = ""
-    """The policy's folder; empty for the base model."""
-    file: str = ""
-    """File in it."""
-    name: str = ""
-    """Its name in the file."""
-
-
-@dataclass(frozen=True)
-class HeldTensor:
-    """A tensor of the held policy."""
-
-    file_name: str
-    """Its name in the model's files."""
-    sha256: str
-    """SHA-256 of its bytes, as policies name it."""
-    readable_sha256: str
-    """SHA-256 of the tensor plus zero, which can be compared with what is read back."""
-    source: Source
-    """Where it was read."""
-
-
-@dataclass(frozen=True)
-class ReadTensor:
-    """A tensor of the policy to load."""
-
-    tensor: Tensor
-    """Its values, on the CPU."""
-    held: HeldTensor
-    """What is held once it is placed."""
 
 
 class HeldPolicy:
@@ -74,9 +51,15 @@ class HeldPolicy:
         self._held: dict[str, HeldTensor] = {}
         self._described: list[tuple[str, str, str, list[int]]] = []
         for name, file_name, tensor in self._base_tensors():
-            held = HeldTensor(file_name, tensor_sha256(tensor), tensor_sha256(tensor + 0), Source())
+            held = HeldTensor.of(file_name, tensor, Source())
+            held = replace(held, source=Source(sha256=held.sha256))
             self._held[name] = held
             self._described.append((name, held.sha256, dtype_name(tensor.dtype), list(tensor.shape)))
+        self._base: dict[str, tuple[HeldTensor, Tensor | None]] = {}
+        """What the adapter adds to: its hashes, and its values where they can be read back, by name."""
+        self._adapter: Adapter | None = None
+        self._targets: Mapping[str, str] = {}
+        """What the adapter calls the weights that it adds to, by name."""
         self._unread: frozenset[str] = frozenset()
         self._unread = frozenset(self._differing(self._held))
 
@@ -84,9 +67,49 @@ class HeldPolicy:
         """Return the tensors and which of them cannot be read back."""
         return {"tensors": self._described, "unread": sorted(self._unread)}
 
+    @property
+    def folders(self) -> list[str]:
+        """Folders of policies that may be read again while this one is held."""
+        return sorted({self._held[name].source.folder for name in self._unread} - {""})
+
     def load(self, policy_uri: str, entries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-        """Replace tensors; on any error the old ones are put back."""
-        read = self._read(policy_uri, entries)
+        """Take the tensors of a policy that differ; on any error the old ones are put back. Returns all hashes."""
+        names = [self._first_names[entry["name"]] for entry in entries]
+        read = read_changed(policy_uri, entries, lambda name: self._held[self._first_names[name]].file_name)
+        self._replace(dict(zip(names, read, strict=True)))
+        self._base, self._adapter, self._targets = {}, None, {}
+        return self._hashes()
+
+    def load_adapter(self, adapter: Adapter, targets: Mapping[str, str]) -> dict[str, str]:
+        """Add an adapter to the base, and take away the one before; `targets` names weights as the adapter does.
+
+        On any error the old tensors are put back. Returns all hashes.
+        """
+        names = [*self._base, *(name for name in targets if name not in self._base)]
+        base = {name: self._base.get(name) or self._set_aside(name) for name in names}
+        again = dict(self._read_sources([name for name in names if base[name][1] is None]))
+
+        def read(name: str) -> ReadTensor:
+            held, kept = base[name]
+            tensor = again[name] if kept is None else kept
+            if name not in targets:
+                return ReadTensor(tensor, held)
+            merged = adapter.merged(tensor, targets[name])
+            return ReadTensor(merged, HeldTensor.of(held.file_name, merged, held.source))
+
+        self._replace({name: read(name) for name in names})
+        self._base = {name: base[name] for name in targets}
+        self._adapter, self._targets = adapter, dict(targets)
+        return self._hashes()
+
+    def _hashes(self) -> dict[str, str]:
+        return {name: held.sha256 for name, held in self._held.items()}
+
+    def _set_aside(self, name: str) -> tuple[HeldTensor, Tensor | None]:
+        return self._held[name], None if name in self._unread else self._read_back(name)
+
+    def _replace(self, read: Mapping[str, ReadTensor]) -> None:
+        """Place tensors, and read them back; on any error the old ones are put back."""
         old = {name: self._read_back(name) for name in read if name not in self._unread}
         wanted = self._held | {name: one.held for name, one in read.items()}
         try:
@@ -102,7 +125,6 @@ class HeldPolicy:
                 reason="POLICY_NOT_TAKEN",
             ) from error
         self._held = wanted
-        return {name: held.sha256 for name, held in self._held.items()}
 
     def _model(self) -> nn.Module:
         model: nn.Module = self._worker.get_model()
@@ -120,50 +142,28 @@ class HeldPolicy:
                 seen.add(name)
                 yield name, file_name, tensor.to(dtype) if tensor.is_floating_point() else tensor
 
-    def _read(self, policy_uri: str, entries: Sequence[Mapping[str, Any]]) -> dict[str, ReadTensor]:
-        """Read the changed tensors, each checked against the manifest before the model is touched."""
-        files: dict[str, WeightFile] = {}
-        for entry in entries:
-            if entry["file"] not in files:
-                files[entry["file"]] = WeightFile(policy_uri, entry["file"])
-            _check_stored(files[entry["file"]], entry)
-
-        def read(entry: Mapping[str, Any]) -> ReadTensor:
-            tensor = files[entry["file"]].read(entry["name"])
-            computed = tensor_sha256(tensor)
-            if computed != entry["sha256"]:
-                raise _corrupt(
-                    f"tensor {entry['name']!r} in {entry['file']} has SHA-256 {computed}, the manifest says "
-                    f"{entry['sha256']}",
-                    "TENSOR_HASH_MISMATCH",
-                    entry["name"],
-                )
-            file_name = self._held[self._first_names[entry["name"]]].file_name
-            source = Source(policy_uri, entry["file"], entry["name"])
-            return ReadTensor(tensor, HeldTensor(file_name, computed, tensor_sha256(tensor + 0), source))
-
-        with ThreadPoolExecutor(HASH_THREADS) as pool:
-            names = [self._first_names[entry["name"]] for entry in entries]
-            return dict(zip(names, pool.map(read, entries), strict=True))
-
     def _read_back(self, name: str) -> Tensor:
         """Return a copy of a held tensor out of the model."""
         return next(self._copies(name)).to("cpu", copy=True)
 
-    def _read_again(self, names: Collection[str]) -> Iterator[tuple[str, Tensor]]:
-        """Return held tensors that cannot be read back from where they were read first."""
-        for name, _, tensor in self._base_tensors():
+    def _read_sources(self, names: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+        """Read tensors that cannot be read back where they were read first, without what an adapter adds."""
+        for name, _, tensor in self._base_tensors() if names else ():
             if name in names and not self._held[name].source.folder:
-                yield name, self._unchanged(name, tensor)
+                yield name, unchanged(name, tensor, self._held[name].source)
         for name in names:
-            source = self._held[name].source
-            if source.folder:
-                yield name, self._unchanged(name, WeightFile(source.folder, source.file).read(source.name))
+            if self._held[name].source.folder:
+                yield name, read_again(name, self._held[name].source)
 
-    def _unchanged(self, name: str, tensor: Tensor) -> Tensor:
-        if tensor_sha256(tensor) != self._held[name].sha256:
-            raise _corrupt(f"tensor {name!r} has changed in the files it came from", "TENSOR_LOST", name)
-        return tensor
+    def _read_again(self, names: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+        """Return held tensors that cannot be read back."""
+        for name, tensor in self._read_sources(names):
+            yield (
+                name,
+                self._adapter.merged(tensor, self._targets[name])
+                if self._adapter and name in self._targets
+                else tensor,
+            )
 
     def _all_tensors(self, changed: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
         """Return every tensor under its name in the model's files; vLLM wants whole layers."""
@@ -234,30 +234,6 @@ class HeldPolicy:
                 if name not in self._unread
             }
             return [name for name, future in futures.items() if future.result()]
-
-
-def _check_stored(file: WeightFile, entry: Mapping[str, Any]) -> None:
-    name = entry["name"]
-    if name not in file:
-        raise _corrupt(f"tensor {name!r} is not in {entry['file']}", "TENSOR_MISSING", name)
-    stored = file[name]
-    if list(stored.shape) != list(entry["shape"]):
-        raise _corrupt(
-            f"tensor {name!r} has shape {list(entry['shape'])} in the manifest, {list(stored.shape)} in "
-            f"{entry['file']}",
-            "SHAPE_MISMATCH",
-            name,
-        )
-    if stored.dtype != entry["dtype"]:
-        raise _corrupt(
-            f"tensor {name!r} is {entry['dtype']} in the manifest, {stored.dtype} in {entry['file']}",
-            "DTYPE_MISMATCH",
-            name,
-        )
-
-
-def _corrupt(what: str, reason: str, tensor: str) -> Corrupt:
-    return Corrupt(f"{what}; the old policy stays", reason=reason, tensor=tensor)
 
 
 def _not_held(names: Sequence[str]) -> Corrupt:

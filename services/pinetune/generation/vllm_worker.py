@@ -4,12 +4,15 @@ import ctypes
 import multiprocessing
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any, cast
 
 from vllm.v1.worker.worker_base import WorkerBase
 
+from pinetune.generation.adapters import read_adapter
 from pinetune.generation.vllm_tensors import HeldPolicy
-from pinetune.pod.errors import PinetuneError
+from pinetune.pod.errors import Corrupt, PinetuneError
+from pinetune.pod.manifest import read_manifest
 
 PR_SET_PDEATHSIG = 1
 
@@ -25,7 +28,7 @@ end_with_parent()
 
 
 class PolicyWorker:
-    """What vLLM's worker class gains: two calls of the engine. Answers are plain values; errors are answers too."""
+    """What vLLM's worker class gains: three calls of the engine. Answers are plain values; errors are answers too."""
 
     def pinetune_hold(self, first_names: dict[str, str], prefix: str) -> dict[str, Any]:
         """Take the base model as the held policy: hash its files' tensors and look where they can be read back.
@@ -40,10 +43,32 @@ class PolicyWorker:
     def pinetune_load(self, policy_uri: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
         """Load the tensors of a policy that differ from the held ones; `entries` are those of its manifest.
 
-        Returns the SHA-256 of every tensor that is then held, or under `error` what went wrong.
+        Returns the SHA-256 of every tensor that is then held and the folders that must stay, or under `error` what went
+        wrong.
         """
+        return self._answer(lambda: self._pinetune_policy.load(policy_uri, entries))
+
+    def pinetune_load_adapter(self, policy_uri: str, content_hash: str, targets: dict[str, str]) -> dict[str, Any]:
+        """Add the adapter in a folder to the base; `targets` gives what the adapter calls each of its weights.
+
+        Answers as `pinetune_load` does.
+        """
+
+        def load() -> dict[str, str]:
+            adapter = read_adapter(policy_uri, read_manifest(policy_uri))
+            if adapter.content_hash != content_hash:
+                raise Corrupt(
+                    f"the adapter in {policy_uri} has content hash {adapter.content_hash}, not {content_hash} as when "
+                    "it was checked; the old policy stays",
+                    reason="CONTENT_HASH_MISMATCH",
+                )
+            return self._pinetune_policy.load_adapter(adapter, targets)
+
+        return self._answer(load)
+
+    def _answer(self, load: Callable[[], dict[str, str]]) -> dict[str, Any]:
         try:
-            return {"hashes": self._pinetune_policy.load(policy_uri, entries)}
+            return {"hashes": load(), "folders": self._pinetune_policy.folders}
         except PinetuneError as error:
             metadata = {"kind": type(error).__name__, "message": error.message, "reason": error.reason}
             return {"error": metadata | {"metadata": error.metadata}}

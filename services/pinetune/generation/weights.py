@@ -21,11 +21,11 @@ from datetime import UTC, datetime
 
 from torch import Tensor, nn
 
-from pinetune.generation.adapters import Adapter, read_adapter
+from pinetune.generation.adapters import Adapter, check_base, check_target, read_adapter
 from pinetune.generation.engine import LoadedPolicy, PolicyState
 from pinetune.generation.held_tensors import Fill, HeldTensors, WrongBytes
 from pinetune.generation.weight_files import WeightFile, dtype_name, tensor_sha256
-from pinetune.pod.errors import Conflict, Corrupt, Unsupported
+from pinetune.pod.errors import Conflict, Corrupt
 from pinetune.pod.manifest import Manifest, TensorEntry, content_hash, read_manifest
 
 NAMES_SHOWN = 3
@@ -79,14 +79,7 @@ class HeldWeights:
         return len(fills)
 
     def _load_adapter(self, policy_uri: str, manifest: Manifest) -> int:
-        if manifest.base_content_hash != self._base_content_hash:
-            raise Conflict(
-                f"the adapter belongs to the base with content hash {manifest.base_content_hash}, the engine holds "
-                f"base {self._base_content_hash}; load that base first",
-                reason="ADAPTER_BASE_MISMATCH",
-                asked=manifest.base_content_hash,
-                held=self._base_content_hash,
-            )
+        check_base(manifest, self._base_content_hash)
         adapter = read_adapter(policy_uri, manifest)
         assert adapter.content_hash == manifest.content_hash, "every part was compared with the manifest's"
         targets = {self._target(adapter, weight): weight for weight in adapter.weights}
@@ -113,25 +106,9 @@ class HeldWeights:
 
     def _target(self, adapter: Adapter, weight: str) -> str:
         """Return the first name of a weight that an adapter adds to; refuse what it cannot be added to."""
-        if weight not in self._tensors:
-            raise _corrupt(f"the adapter adds to {weight!r}, which is not in the model", "TENSOR_UNKNOWN", weight)
-        if self._tensors.is_tied(weight):
-            raise Unsupported(
-                f"the adapter adds to {weight!r}, which is tied to another weight of the model that must not change; "
-                "train the adapter without that module",
-                reason="ADAPTER_UNSUPPORTED",
-                tensor=weight,
-            )
-        low, high = adapter.weights[weight]
-        shape = (high.shape[0], low.shape[1])
-        if adapter.config.get("fan_in_fan_out"):
-            shape = shape[::-1]
-        if shape != tuple(self._tensors[weight].shape):
-            raise _corrupt(
-                f"the adapter adds {list(shape)} to {weight!r}, which has shape {list(self._tensors[weight].shape)}",
-                "SHAPE_MISMATCH",
-                weight,
-            )
+        known = weight in self._tensors
+        shape = tuple(self._tensors[weight].shape) if known else None
+        check_target(adapter, weight, shape, is_tied=known and self._tensors.is_tied(weight))
         return self._tensors.first_name(weight)
 
     def _check_model(self, manifest: Manifest) -> None:
