@@ -9,7 +9,7 @@ from pathlib import Path
 from prometheus_client import Counter, Gauge, Histogram
 
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
-from pinetune.pod.metrics import STEP_SECONDS
+from pinetune.pod.metrics import CALL_SECONDS, STEP_SECONDS
 
 JOBS = Gauge("pinetune_jobs_jobs", "Jobs in each state.", ["state"])
 EVALUATIONS = Gauge("pinetune_jobs_evaluations", "Evaluations in each state.", ["state"])
@@ -100,6 +100,11 @@ SCHEDULER_FAILURES = Counter(
 STALE_CALLS = Counter("pinetune_jobs_stale_calls_total", "Calls of workers that had lost their lease.")
 DATABASE_ERRORS = Counter(
     "pinetune_jobs_database_errors_total", "Statements that the database refused or did not answer."
+)
+DATABASE_WRITE_TIME = Histogram(
+    "pinetune_jobs_database_write_seconds",
+    "Time of a writing transaction, its wait for its turn included.",
+    buckets=CALL_SECONDS,
 )
 DATABASE_BYTES = Gauge("pinetune_jobs_database_bytes", "Size of the database.")
 DATA_FREE_BYTES = Gauge("pinetune_jobs_data_free_bytes", "Free space of the disk with the data folder.")

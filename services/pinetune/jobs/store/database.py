@@ -47,13 +47,14 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Yield a connection in a transaction that may write; commits at the end, rolls back on an exception."""
-        if self._writing is None:
-            with self._engine.begin() as connection:
+        with metrics.DATABASE_WRITE_TIME.time():
+            if self._writing is None:
+                with self._engine.begin() as connection:
+                    yield connection
+                return
+            connection = self._engine.connect().execution_options(**{WRITES: True})
+            with self._writing, connection, connection.begin():
                 yield connection
-            return
-        connection = self._engine.connect().execution_options(**{WRITES: True})
-        with self._writing, connection, connection.begin():
-            yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
