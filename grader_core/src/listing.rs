@@ -38,7 +38,10 @@ fn lines_or_inline<'t>(text: &'t str, first: bool) -> Vec<Cow<'t, str>> {
 }
 
 fn numbers_go_on(entry: &str) -> bool {
-    entry.split([',', ';']).nth(1).is_some_and(|second| numbered(second.trim()).is_some_and(|(number, _)| number == 2))
+    entry
+        .split([',', ';', '，', '；'])
+        .nth(1)
+        .is_some_and(|second| numbered(second.trim()).is_some_and(|(number, _)| number == 2))
 }
 
 /// Drops empty lines and lines that only announce the list, such as the rest of `Final answer (most likely first):`.
@@ -107,20 +110,35 @@ fn item(line: &str) -> Option<Item<'_>> {
     (!content.is_empty()).then_some(Item { indent, number: None, content })
 }
 
-/// `1. x`, `1) x`, `(1) x`, `1: x`, `#1 x`, `**1.** x`, `### 1. x`.
+/// `1. x`, `1) x`, `(1) x`, `1: x`, `#1 x`, `**1.** x`, `### 1. x`, `1、x`, `a) x`, `① x`.
 pub(crate) fn numbered(line: &str) -> Option<(u32, &str)> {
-    let bare = line.trim_start_matches(['*', '_', '#', ' ', '(']);
+    let bare = line.trim_start_matches(['*', '_', '#', ' ', '(', '（']);
+    if let Some((number, rest)) = lettered(bare) {
+        let content = rest.trim_matches(|letter: char| letter.is_whitespace() || matches!(letter, '*' | ')'));
+        return (!content.is_empty()).then_some((number, content));
+    }
     let digits = bare.bytes().take_while(u8::is_ascii_digit).count();
     let number = bare.get(..digits).filter(|digits| digits.len() <= 3)?.parse().ok()?;
     let rest = &bare[digits..];
     let has_hash = line.starts_with('#') && !line.starts_with("##") && rest.starts_with(' ');
-    let content = if has_hash { rest } else { rest.strip_prefix(['.', ')', ':'])? };
+    let content = if has_hash { rest } else { rest.strip_prefix(['.', ')', ':', '、', '．', '：', '）'])? };
     // `1.5 mg` and `10:30` are no first entries.
     if content.starts_with(|next: char| next.is_ascii_digit()) {
         return None;
     }
     let content = content.trim_matches(|letter: char| letter.is_whitespace() || matches!(letter, '*' | ')'));
     (!content.is_empty()).then_some((number, content))
+}
+
+/// `a) x` and `① x` with their place in the alphabet, or on the clock.
+fn lettered(bare: &str) -> Option<(u32, &str)> {
+    let first = bare.chars().next()?;
+    let rest = &bare[first.len_utf8()..];
+    match first {
+        'a'..='z' => Some((u32::from(first) - u32::from('a') + 1, rest.strip_prefix(") ")?)),
+        '①'..='⑳' => Some((u32::from(first) - u32::from('①') + 1, rest)),
+        _ => None,
+    }
 }
 
 /// Lines that make one list.
@@ -215,7 +233,8 @@ fn last_paragraph(text: &str) -> &str {
 }
 
 fn separated(line: &str) -> Vec<&str> {
-    let separator = [';', '>', ','].into_iter().find(|separator| line.contains(*separator)).unwrap_or(',');
+    let separator =
+        [';', '>', ',', '；', '，', '、'].into_iter().find(|separator| line.contains(*separator)).unwrap_or(',');
     let head = line.split(separator).next().unwrap_or_default();
     // `The genes are: A, B` begins behind the colon.
     let start = head.rfind(": ").map_or(0, |colon| colon + 2);

@@ -1,8 +1,8 @@
 //! Where a text states one of several choices. An answer that is stated (`the answer is B`, `\boxed{B}`, a line with
 //! nothing else) goes before one that is marked (`(B)`, `b)`, `**B**`, `option B`), and that before one that merely
-//! occurs; among equals the last one wins.
+//! occurs; among equals the last one wins. One that is denied (`not B`, `B is incorrect`) is no answer at all.
 
-use crate::words::{Word, Words};
+use crate::words::{Word, Words, is_unspaced};
 
 /// How many words before a choice are looked at.
 const LOOK_BACK: usize = 8;
@@ -25,6 +25,29 @@ const CUES: [&str; 12] = [
 const SUBJECTS: [&str; 9] =
     ["answer", "ans", "option", "choice", "conclusion", "verdict", "solution", "response", "result"];
 const LINKS: [&str; 5] = ["is", "be", "was", "are", "as"];
+/// The same in languages that write no spaces: a choice is stated behind a word with such an end.
+const UNSPACED_CUES: [&str; 14] = [
+    "答案是",
+    "答案为",
+    "答案為",
+    "答案应为",
+    "答案應為",
+    "选择",
+    "選擇",
+    "选",
+    "選",
+    "答えは",
+    "正解は",
+    "정답은",
+    "답은",
+    "คำตอบคือ",
+];
+/// And denied behind such an end.
+const UNSPACED_DENIALS: [&str; 6] = ["不是", "不选", "不選", "不能选", "并非", "並非"];
+/// Directly before a choice these deny it, with links, adverbs and labels between: `not option B`. `isn't` is two words.
+const DENIALS: [&str; 8] = ["not", "cannot", "never", "neither", "nor", "except", "isnt", "cant"];
+/// Verbs that may stand between a denial and the choice: `do not pick B`.
+const DENIED_VERBS: [&str; 5] = ["choose", "pick", "select", "answer", "say"];
 /// Words that may stand between link and choice.
 const ADVERBS: [&str; 11] =
     ["therefore", "thus", "hence", "clearly", "definitely", "indeed", "likely", "probably", "simply", "then", "the"];
@@ -32,8 +55,16 @@ const ADVERBS: [&str; 11] =
 const LABELS: [&str; 3] = ["option", "choice", "letter"];
 /// What a stated choice may be called behind it: `B is correct`.
 const PRAISE: [&str; 4] = ["correct", "right", "answer", "best"];
+/// And a denied one: `B is wrong`.
+const BLAME: [&str; 8] = ["incorrect", "wrong", "false", "invalid", "impossible", "excluded", "eliminated", "ruled"];
+/// What such a sentence goes on with behind the choice.
+const VERDICT_VERBS: [&str; 12] =
+    ["is", "was", "isn", "wasn", "can", "cannot", "could", "couldn", "would", "wouldn", "must", "mustn"];
+/// What may stand in it before the judgement.
+const VERDICT_FILLERS: [&str; 4] = ["be", "a", "an", "have"];
 /// Words behind a lone `A` or `I` that show it is no article and no pronoun.
-const NOT_BEHIND_AN_ARTICLE: [&str; 6] = ["is", "because", "since", "and", "or", "but"];
+const NOT_BEHIND_AN_ARTICLE: [&str; 10] =
+    ["is", "isn", "was", "wasn", "cannot", "because", "since", "and", "or", "but"];
 
 /// How clearly a text names a choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,7 +96,7 @@ impl Choices {
         let mut choices = Vec::new();
         let mut first_bytes = vec![false; 256];
         for (place, text) in spelled.iter().enumerate() {
-            let words: Vec<String> = Words::new(text).map(|word| word.text(text).to_lowercase()).collect();
+            let words: Vec<String> = Words::by_script(text).map(|word| word.text(text).to_lowercase()).collect();
             let Some(first) = words.first() else { return Err(place) };
             for letter in first.chars().take(1).flat_map(|letter| letter.to_uppercase().chain(std::iter::once(letter)))
             {
@@ -84,7 +115,7 @@ impl Choices {
 
     /// The choice that `text` consists of, decoration and case aside.
     pub(crate) fn only(&self, text: &str) -> Option<usize> {
-        let words: Vec<String> = Words::new(text).map(|word| word.text(text).to_lowercase()).collect();
+        let words: Vec<String> = Words::by_script(text).map(|word| word.text(text).to_lowercase()).collect();
         self.choices.iter().position(|choice| choice.words == words)
     }
 
@@ -112,7 +143,7 @@ impl Choices {
 
     /// Calls `visit` for every occurrence of a choice until it says false.
     fn each(&self, text: &str, behind_marker: bool, mut visit: impl FnMut(usize, Strength) -> bool) {
-        let mut words = Words::new(text);
+        let mut words = Words::by_script(text);
         let mut before = [Word::default(); LOOK_BACK];
         let mut seen = 0;
         while let Some(word) = words.next() {
@@ -167,6 +198,10 @@ struct Context<'t> {
 
 impl Context<'_> {
     fn strength(&self, choice: &Choice) -> Option<Strength> {
+        let verdict = self.verdict();
+        if verdict == Some(false) || self.is_denied() {
+            return None;
+        }
         let is_enclosed = self.is_enclosed();
         let (is_stated, is_labelled) = self.cue();
         let is_opening = self.text[..self.start].chars().all(is_decoration);
@@ -177,8 +212,9 @@ impl Context<'_> {
             return None;
         }
         let is_exact = self.text[self.start..self.end] == choice.spelled;
-        let ends_there = self.text[self.end..].chars().next().is_none_or(|next| !next.is_alphanumeric() && next != ' ');
-        let is_statement = (is_stated && !self.is_alternative()) || self.is_praised() || self.is_alone_on_its_line();
+        let ends_there = self.text[self.end..].chars().next().is_none_or(|next| !is_letter(next) && next != ' ');
+        let is_statement =
+            (is_stated && !self.is_alternative()) || verdict == Some(true) || self.is_alone_on_its_line();
         if is_statement {
             Some(Strength::Stated)
         } else if is_enclosed || is_labelled || (is_opening && (ends_there || self.behind_marker)) {
@@ -197,10 +233,19 @@ impl Context<'_> {
         let right = self.text[self.end..].chars().next().unwrap_or(' ');
         match (left, right) {
             // In f(a) the bracket belongs to the function.
-            ('(' | '[', ')' | ']') => !beyond.is_alphanumeric(),
-            ('{', '}') | ('*', '*') | ('_', '_') | ('`', '`') | ('"', '"') | ('“', '”') | ('\'', '\'') | ('‘', '’') => {
-                true
-            }
+            ('(' | '[', ')' | ']') => !is_letter(beyond),
+            ('{', '}')
+            | ('*', '*')
+            | ('_', '_')
+            | ('`', '`')
+            | ('"', '"')
+            | ('“', '”')
+            | ('\'', '\'')
+            | ('‘', '’')
+            | ('（', '）')
+            | ('【', '】')
+            | ('「', '」')
+            | ('『', '』') => true,
             ('*', '.' | ':' | ')') => true,
             (left, ')') => left.is_whitespace(),
             _ => false,
@@ -215,8 +260,8 @@ impl Context<'_> {
         let (right, beyond_right) = (behind.next().unwrap_or(' '), behind.next().unwrap_or(' '));
         let joins = |mark: char| matches!(mark, '\'' | '’' | '-' | '.' | '_');
         let calculates = |mark: char| matches!(mark, '=' | '+' | '<' | '>' | '^' | '/');
-        (joins(left) && beyond_left.is_alphanumeric())
-            || (joins(right) && beyond_right.is_alphanumeric())
+        (joins(left) && is_letter(beyond_left))
+            || (joins(right) && is_letter(beyond_right))
             || matches!(left, '\\' | '^' | '+' | '/')
             || matches!(right, '(')
             || calculates(right)
@@ -230,14 +275,14 @@ impl Context<'_> {
             return false;
         }
         let behind = &self.text[self.end..];
-        let Some(next) = Words::new(behind)
+        let Some(next) = Words::by_script(behind)
             .next()
             .filter(|next| !behind.starts_with('\n') && behind[..next.start].trim().is_empty())
         else {
             return false;
         };
         let next = next.text(behind);
-        if NOT_BEHIND_AN_ARTICLE.contains(&next) {
+        if NOT_BEHIND_AN_ARTICLE.contains(&next) || next.starts_with(is_unspaced) {
             return false;
         }
         // In the midst of a sentence the article is small: `the answer is A as shown`.
@@ -252,10 +297,13 @@ impl Context<'_> {
         for (distance, word) in self.before.iter().rev().enumerate() {
             let name = word.text(self.text);
             let is_one_of = |list: &[&str]| list.iter().any(|known| known.eq_ignore_ascii_case(name));
+            if distance == 0 && UNSPACED_CUES.iter().any(|cue| name.ends_with(cue)) {
+                return (self.is_near(word.end, self.start), false);
+            }
             let is_command = self.text[..word.start].ends_with('\\');
             if !self.text[word.end..right]
                 .chars()
-                .all(|letter| is_decoration(letter) && letter != '.' || letter == ',' || letter == '=')
+                .all(|letter| is_decoration(letter) && !is_stop(letter) || letter == ',' || letter == '=')
             {
                 return (false, is_labelled);
             }
@@ -298,24 +346,72 @@ impl Context<'_> {
     /// Whether another choice is offered behind this one: the instruction `answer Yes or No` states neither.
     fn is_alternative(&self) -> bool {
         let behind = &self.text[self.end..];
-        let next = Words::new(behind).next();
+        let next = Words::by_script(behind).next();
         next.is_some_and(|next| next.is(behind, "or") && behind[..next.start].chars().all(is_decoration))
     }
 
-    /// `B is correct`, `(B) is the right answer`.
-    fn is_praised(&self) -> bool {
-        let behind = &self.text[self.end..];
-        let mut right = 0;
-        let mut words = Words::new(behind).take(4).take_while(|word| {
-            let is_near =
-                behind[right..word.start].chars().all(|letter| is_decoration(letter) && !matches!(letter, '.' | '\n'));
-            right = word.end;
-            is_near
-        });
-        let is_one_of =
-            |list: &[&str], word: &Word| list.iter().any(|known| known.eq_ignore_ascii_case(word.text(behind)));
-        words.next().is_some_and(|word| is_one_of(&["is", "was"], &word))
-            && words.find(|word| !is_one_of(&ADVERBS, word)).is_some_and(|word| is_one_of(&PRAISE, &word))
+    /// Whether nothing but decoration stands between two places, and no end of a sentence.
+    fn is_near(&self, from: usize, to: usize) -> bool {
+        self.text[from..to].chars().all(|letter| is_decoration(letter) && !is_stop(letter))
+    }
+
+    /// `not B`, `isn't option B`, `do not pick B`.
+    fn is_denied(&self) -> bool {
+        let mut right = self.start;
+        let mut is_t = false;
+        for word in self.before.iter().rev() {
+            let name = word.text(self.text);
+            let is_one_of = |list: &[&str]| list.iter().any(|known| known.eq_ignore_ascii_case(name));
+            if is_t {
+                return name.ends_with(['n', 'N']) && self.text[word.end..right].chars().eq([self.left_of(right)]);
+            }
+            if !self.is_near(word.end, right) {
+                return false;
+            }
+            if is_one_of(&DENIALS) || UNSPACED_DENIALS.iter().any(|denial| name.ends_with(denial)) {
+                return true;
+            }
+            is_t = name.eq_ignore_ascii_case("t") && matches!(self.left_of(word.start), '\'' | '’');
+            if !is_t && ![&LINKS[..], &ADVERBS, &LABELS, &DENIED_VERBS].into_iter().any(is_one_of) {
+                return false;
+            }
+            right = word.start;
+        }
+        false
+    }
+
+    fn left_of(&self, place: usize) -> char {
+        self.text[..place].chars().next_back().unwrap_or(' ')
+    }
+
+    /// What the words behind say of the choice: true for `B is correct`, `(B) is the right answer`, false for `B is not
+    /// correct`, `B is wrong`.
+    fn verdict(&self) -> Option<bool> {
+        let mut right = self.end;
+        let mut is_denied = false;
+        for (distance, word) in Words::by_script(&self.text[self.end..]).take(6).enumerate() {
+            let (start, end) = (self.end + word.start, self.end + word.end);
+            let name = &self.text[start..end];
+            let is_one_of = |list: &[&str]| list.iter().any(|known| known.eq_ignore_ascii_case(name));
+            if !self.is_near(right, start) || self.text[right..start].contains('\n') {
+                return None;
+            }
+            right = end;
+            let is_not = is_one_of(&["not", "cannot"])
+                || name.eq_ignore_ascii_case("t") && matches!(self.left_of(start), '\'' | '’');
+            if distance == 0 && !is_one_of(&VERDICT_VERBS) {
+                return None;
+            } else if is_not {
+                is_denied = true;
+            } else if distance > 0 && is_one_of(&PRAISE) {
+                return Some(!is_denied);
+            } else if distance > 0 && is_one_of(&BLAME) {
+                return if is_denied { None } else { Some(false) };
+            } else if distance > 0 && ![&ADVERBS[..], &VERDICT_FILLERS].into_iter().any(is_one_of) {
+                return None;
+            }
+        }
+        None
     }
 
     fn is_alone_on_its_line(&self) -> bool {
@@ -323,6 +419,16 @@ impl Context<'_> {
         let right = self.text[self.end..].chars().find(|letter| *letter == '\n' || !is_decoration(*letter));
         left.is_none_or(|letter| letter == '\n') && right.is_none_or(|letter| letter == '\n')
     }
+}
+
+/// A letter or digit of a script with spaces between words.
+fn is_letter(letter: char) -> bool {
+    letter.is_alphanumeric() && !is_unspaced(letter)
+}
+
+/// Ends a sentence.
+fn is_stop(letter: char) -> bool {
+    matches!(letter, '.' | '。')
 }
 
 /// What may stand around an answer without being part of a sentence.
@@ -355,5 +461,15 @@ fn is_decoration(letter: char) -> bool {
                 | '•'
                 | '\\'
                 | '~'
+                | '：'
+                | '。'
+                | '（'
+                | '）'
+                | '「'
+                | '」'
+                | '『'
+                | '』'
+                | '【'
+                | '】'
         )
 }

@@ -30,21 +30,39 @@ impl Word {
     }
 }
 
+/// Whether a letter is of a script that puts no spaces between words, or hangs particles on foreign ones as Korean does:
+/// Chinese, Japanese, Korean, Thai, Lao, Burmese, Khmer.
+pub(crate) fn is_unspaced(letter: char) -> bool {
+    matches!(letter,
+        '\u{0e00}'..='\u{0eff}' | '\u{1000}'..='\u{109f}' | '\u{1100}'..='\u{11ff}' | '\u{1780}'..='\u{17ff}'
+        | '\u{2e80}'..='\u{9fff}' | '\u{ac00}'..='\u{d7ff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
+}
+
 /// Reads words from left to right.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Words<'t> {
     text: &'t str,
     at: usize,
+    by_script: bool,
 }
 
 impl<'t> Words<'t> {
     pub(crate) fn new(text: &'t str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, by_script: false }
+    }
+
+    /// Words that end, too, where letters without spaces between words begin or end: `答案是B` has two.
+    pub(crate) fn by_script(text: &'t str) -> Self {
+        Self { text, at: 0, by_script: true }
     }
 
     /// Goes on behind `at`, which is the end of a word.
     pub(crate) fn skip_to(&mut self, at: usize) {
         self.at = at;
+    }
+
+    fn is_unspaced(&self, at: usize) -> bool {
+        self.by_script && self.text[at..].chars().next().is_some_and(is_unspaced)
     }
 
     /// Length of the letter or digit at `at`, 0 for anything else, and the length of that.
@@ -78,10 +96,13 @@ impl Iterator for Words<'_> {
             self.at += length;
         }
         let start = self.at;
+        let is_unspaced = self.is_unspaced(start);
         loop {
-            self.at += bytes[self.at..].iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+            if !is_unspaced {
+                self.at += bytes[self.at..].iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+            }
             let (letter, _) = self.letter(self.at);
-            if letter == 0 {
+            if letter == 0 || self.is_unspaced(self.at) != is_unspaced {
                 return Some(Word { start, end: self.at });
             }
             self.at += letter;

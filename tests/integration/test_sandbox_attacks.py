@@ -454,6 +454,33 @@ def test_a_grader_that_fills_its_folder_is_stopped(tmp_path: Path, code: str) ->
     assert list(tmp_path.iterdir()) == [], "folders go with their processes"
 
 
+def test_a_list_of_maps_that_is_made_too_long_to_read_ends_its_maker(tmp_path: Path) -> None:
+    asker = PythonAsker(settings(tmp_path, python_call_timeout_seconds=60.0))
+    # Every other page is protected otherwise, so each is a line of its own, with a path of 3.8 kB.
+    code = """
+import ctypes, os, time
+for level in range(15):
+    os.mkdir("d" * 250)
+    os.chdir("d" * 250)
+pages = 1000
+file = os.open("f", os.O_RDWR | os.O_CREAT)
+os.ftruncate(file, pages * 4096)
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+for _ in range(4):
+    begin = libc.mmap(None, ctypes.c_size_t(pages * 4096), 1, 2, file, ctypes.c_long(0))
+    for page in range(0, pages, 2):
+        assert libc.mprotect(ctypes.c_void_p(begin + page * 4096), ctypes.c_size_t(4096), 0) == 0
+time.sleep(60)
+"""
+    source = "def grade(sample, item):" + textwrap.indent(code, "    ") + "    return 1.0"
+    error_class, detail = error_of(ask(asker, source))
+    assert error_class == "PYTHON_RUNTIME"
+    assert "wrote more than" in detail
+    assert still_grades(asker)
+    asker.close()
+
+
 def test_a_file_without_a_name_may_be_mapped_within_the_limit(tmp_path: Path) -> None:
     asker = PythonAsker(settings(tmp_path))
     source = (

@@ -20,7 +20,7 @@ FRESH = {
     "types that are compared or named": "def f(x):\n    return type(x) is int or type(x).__name__ == 'int'",
     "a text of its own that is filled": "def f(x):\n    return '{:.2f}'.format(x)",
     "patterns": "def f(x):\n    match x:\n        case [int(), *_]: return 1\n        case complex(real=r): return r",
-    "operators of a class": "class A:\n    def __eq__(self, other):\n        return True",
+    "operators of a class": "class A:\n    def __add__(self, other):\n        return self",
     "annotations": "from __future__ import annotations\nfrom typing import Any\nx: Any = 1",
 }
 
@@ -109,6 +109,13 @@ PROCESSES = {
     ),
     "marks on what others use": ("from typing import no_type_check", "imports no_type_check from typing"),
     "marks on what others use, by attribute": ("import typing\ntyping.final(int)", "uses typing.final"),
+    "equality, which caches ask for": ("class A(int):\n    def __eq__(self, other): return True", "defines __eq__"),
+    "memory by address": (
+        "class A:\n    @property\n    def __array_interface__(self): return {}",
+        "defines __array_interface__",
+    ),
+    "memory as objects": ("import numpy as np\nnp.ndarray((1,), object, bytearray(8))", "uses numpy.ndarray"),
+    "memory as records": ("import numpy as np\nnp.recarray((1,), object, bytearray(8))", "uses numpy.recarray"),
     "what is done when swept up": ("class A:\n    def __del__(self): pass", "defines __del__"),
     "another's text that is filled": ("def f(x):\n    return x.format(f)", "fills a text"),
     "another's text that is filled later": ("g = '{}'.format", "fills a text"),

@@ -13,6 +13,11 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+MAPS_BYTES_MAX = 4 << 20
+"""Longest list of a process's memory that is read: Python with numpy has one of some 50 kB. One that was made long on
+purpose would cost the service more than its maker.
+"""
+
 
 def usage(folder: str, files_max: int) -> tuple[int, int]:
     """Return how many bytes and entries a folder holds; counting stops beyond `files_max` entries.
@@ -58,15 +63,17 @@ def nameless_bytes(leader: int, folder: str) -> float:
     """Return the bytes that the children of process `leader` keep in files of the folder that have no name any more.
 
     What is only mapped and not open cannot be measured, and counts as more than any limit: Python's own maps keep their
-    files open.
+    files open. So does a list of maps that is too long to be looked at.
     """
     size = 0.0
     with contextlib.suppress(OSError):
         for child in Path(f"/proc/{leader}/task/{leader}/children").read_text().split():
             mapped = _mapped_nameless(child, folder)
+            if mapped is None:
+                return math.inf
             kept = _open_nameless(child)
             # Looked at again, for what was open while it was mapped may have been closed and unmapped since.
-            if mapped - kept.keys() and (mapped - kept.keys()) & _mapped_nameless(child, folder):
+            if mapped - kept.keys() and (mapped - kept.keys()) & (_mapped_nameless(child, folder) or mapped):
                 return math.inf
             size += sum(kept.values())
     return size
@@ -83,12 +90,16 @@ def _open_nameless(process: str) -> dict[int, int]:
     return kept
 
 
-def _mapped_nameless(process: str, folder: str) -> set[int]:
-    """Return the numbers of the nameless files of the folder that a process has in its memory."""
+def _mapped_nameless(process: str, folder: str) -> set[int] | None:
+    """Return the numbers of the nameless files of the folder that a process has in its memory; None for too many."""
     inside = os.fsencode(f"{os.path.realpath(folder)}/")
+    with Path(f"/proc/{process}/maps").open("rb") as file:
+        maps = file.read(MAPS_BYTES_MAX + 1)
+    if len(maps) > MAPS_BYTES_MAX:
+        return None
     numbers = set()
     # The kernel masks line ends in names, and nothing else that may end a line of text.
-    for line in Path(f"/proc/{process}/maps").read_bytes().split(b"\n"):
+    for line in maps.split(b"\n"):
         if line.endswith(b" (deleted)"):
             _range, _rights, _offset, _device, number, path = line.split(maxsplit=5)
             if path.startswith(inside):

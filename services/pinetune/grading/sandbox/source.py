@@ -23,7 +23,7 @@ ALL = frozenset[str]()
 # Modules that neither turn text into code nor reach what does, and the names that are left out because they do
 # (`attrgetter` runs properties by name, `get_type_hints` evaluates, `get_origin` leads to `type`), change the process
 # for later calls (`getcontext`, `seterr`, `errstate` in a generator that is left waiting), change what they are given
-# (`final`, `no_type_check`), or open files.
+# (`final`, `no_type_check`), open files, or take memory for what it is not (`ndarray` with a buffer).
 WITHOUT: dict[str, frozenset[str]] = {
     "base64": frozenset({"main", "test", "encode", "decode"}),
     "bisect": ALL,
@@ -55,7 +55,10 @@ WITHOUT: dict[str, frozenset[str]] = {
             "load",
             "loadtxt",
             "memmap",
+            "ndarray",
             "printoptions",
+            "recarray",
+            "record",
             "save",
             "savetxt",
             "savez",
@@ -67,6 +70,7 @@ WITHOUT: dict[str, frozenset[str]] = {
             "show_config",
             "show_runtime",
             "test",
+            "void",
         }
     ),
     "numpy.linalg": frozenset({"test"}),
@@ -134,6 +138,14 @@ FORBIDDEN_NAMES = frozenset(
 )
 """Builtins that no source in a fresh namespace has."""
 HARMLESS_DUNDERS = frozenset({"__init__", "__name__", "__post_init__"})
+HARMLESS_METHODS = HARMLESS_DUNDERS | {
+    *("__add__", "__call__", "__contains__", "__enter__", "__exit__", "__getitem__", "__iter__", "__len__"),
+    *("__mul__", "__next__", "__repr__", "__str__", "__sub__"),
+}
+"""What a class may say of itself. Not `__eq__` and `__hash__`: libraries keep what they were given in caches, and would
+ask a later call's object about an earlier one's. Not `__del__`: it runs whenever it is swept up. Not what numpy reads
+memory by, such as `__array_interface__`.
+"""
 OF_NAMEDTUPLES = frozenset({"_asdict", "_fields", "_make", "_replace"})
 FORBIDDEN_ATTRIBUTES = frozenset(
     {
@@ -263,8 +275,8 @@ def _fault_of_identifiers(node: ast.AST) -> str:
     if isinstance(node, ast.Attribute):
         return ""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        # A class may say what its operators do; not what happens whenever it is swept up, maybe in another call.
-        return "it defines __del__" if node.name == "__del__" else ""
+        harmless = not node.name.startswith("__") or node.name in HARMLESS_METHODS
+        return "" if harmless else f"it defines {node.name}"
     for name in _identifiers(node):
         if name in FORBIDDEN_NAMES or (name.startswith("__") and name not in HARMLESS_DUNDERS):
             return f"it uses {name}"
