@@ -26,7 +26,7 @@ POLL_SECONDS = 0.5
 CPU, CALLS, WRITES = (
     "process_cpu_seconds_total",
     "pinetune_pod_calls_total",
-    "pinetune_jobs_database_write_seconds_count",
+    "pinetune_jobs_database_write_seconds",
 )
 STEP = "pinetune_jobs_step"
 HEALTH = "/grpc.health.v1.Health/"
@@ -45,6 +45,8 @@ class Reading:
     """Calls answered, by room and method."""
     writes: float
     """Writing transactions of the jobs service."""
+    write_seconds: float
+    """Time that they took."""
 
 
 def main() -> None:
@@ -122,18 +124,20 @@ def reading_of(texts: Mapping[str, list[str]]) -> Reading:
     """Add up what the processes of each room say."""
     cpu: dict[str, float] = defaultdict(float)
     calls: dict[str, float] = defaultdict(float)
-    writes, step = 0.0, 0
+    writes, write_seconds, step = 0.0, 0.0, 0
     for room, of_room in texts.items():
         for sample in (one for text in of_room for family in parse(text) for one in family.samples):
             if sample.name == CPU:
                 cpu[room] += sample.value
             elif sample.name == CALLS and HEALTH not in sample.labels["method"]:
                 calls[f"{room} {sample.labels['method'].rpartition('/')[2]}"] += sample.value
-            elif sample.name == WRITES:
+            elif sample.name == f"{WRITES}_count":
                 writes += sample.value
+            elif sample.name == f"{WRITES}_sum":
+                write_seconds += sample.value
             elif sample.name == STEP:
                 step = int(sample.value)
-    return Reading(step, cpu, calls, writes)
+    return Reading(step, cpu, calls, writes, write_seconds)
 
 
 def report(first: Reading, last: Reading, completions: int) -> None:
@@ -148,7 +152,9 @@ def report(first: Reading, last: Reading, completions: int) -> None:
         a_step = (count - first.calls.get(name, 0.0)) / steps
         if a_step:
             print(f"  {name:32} {a_step:6.1f}")
-    print(f"writing transactions a step: {(last.writes - first.writes) / steps:.1f}")
+    writes = last.writes - first.writes
+    mean = (last.write_seconds - first.write_seconds) / writes * 1e3
+    print(f"writing transactions a step: {writes / steps:.1f}, of {mean:.1f} ms each")
 
 
 if __name__ == "__main__":
