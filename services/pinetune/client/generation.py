@@ -5,7 +5,7 @@ prompts in the same order, each with all its samples. A completion in the wrong 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import grpc
 
@@ -14,7 +14,7 @@ from pinetune.api.generation.v1.generation_pb2_grpc import GenerationServiceStub
 from pinetune.api.rollout.v1 import rollout_pb2
 from pinetune.client.calls import call, call_patient, is_serving
 from pinetune.client.prompts import Example, Prompt, Sampling, TokenSequence
-from pinetune.client.rollout import FINISH_REASON_FROM_WIRE, Completion, PolicySpan
+from pinetune.client.rollout import Completion
 from pinetune.pod.errors import Broken, Cancelled, from_rpc_error
 
 DESCRIBE_DEADLINE_SECONDS = 10.0
@@ -47,6 +47,8 @@ class EngineInfo:
     """Number of weights."""
     max_model_tokens: int
     """Most tokens of prompt and completion together."""
+    parts_format: str = ""
+    """How answers are taken apart; `none` or empty where they are not."""
 
 
 class GenerateCall:
@@ -163,7 +165,7 @@ class GenerationClient:
             self._stub.DescribeEngine, wire.DescribeEngineRequest(), deadline_seconds=DESCRIBE_DEADLINE_SECONDS
         )
         policy = PolicyState(response.policy.policy_version, response.policy.content_hash)
-        return EngineInfo(policy, response.parameter_count, response.max_model_tokens)
+        return EngineInfo(policy, response.parameter_count, response.max_model_tokens, response.parts_format)
 
 
 def prompts_per_call(sampling: Sampling) -> int:
@@ -212,13 +214,8 @@ def _sampling_to_wire(sampling: Sampling) -> wire.SamplingParams:
 
 def _completion(answer: wire.PromptCompletions, message: rollout_pb2.Completion) -> Completion:
     """Read a completion; its id becomes unique by the prompt's, and the prompt's ids are put back in."""
-    return Completion(
+    return replace(
+        Completion.from_wire(message),
         completion_id=f"{answer.prompt_id}-{message.index}",
-        index=message.index,
-        text=message.text,
         prompt_token_ids=tuple(answer.prompt_token_ids),
-        token_ids=tuple(message.token_ids),
-        logprobs=tuple(message.logprobs),
-        finish_reason=FINISH_REASON_FROM_WIRE[message.finish_reason],
-        policy_spans=tuple(PolicySpan(span.policy_version, span.token_count) for span in message.policy_spans),
     )

@@ -8,7 +8,7 @@ from pinetune.api.rollout.v1 import rollout_pb2
 
 @dataclass(frozen=True)
 class ToolCall:
-    """One call of a tool in an earlier turn."""
+    """One call of a tool, in an earlier turn or in an answer."""
 
     call_id: str
     """Identifies the call inside its turn."""
@@ -16,6 +16,15 @@ class ToolCall:
     """Name of the called function."""
     arguments_json: str
     """The arguments, as JSON text."""
+
+    @classmethod
+    def from_wire(cls, message: rollout_pb2.ToolCall) -> "ToolCall":
+        """Read a message."""
+        return cls(message.id, message.name, message.arguments_json)
+
+    def to_wire(self) -> rollout_pb2.ToolCall:
+        """Spell as a message."""
+        return rollout_pb2.ToolCall(id=self.call_id, name=self.name, arguments_json=self.arguments_json)
 
 
 @dataclass(frozen=True)
@@ -41,10 +50,7 @@ class Message:
             role=f"ROLE_{self.role.upper()}",
             content=self.content,
             name=self.name,
-            tool_calls=[
-                rollout_pb2.ToolCall(id=call.call_id, name=call.name, arguments_json=call.arguments_json)
-                for call in self.tool_calls
-            ],
+            tool_calls=[call.to_wire() for call in self.tool_calls],
             tool_call_id=self.tool_call_id,
             reasoning_content=self.reasoning_content,
         )

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pinetune.api.rollout.v1 import rollout_pb2 as wire
+from pinetune.client.prompts import ToolCall
 
 ERROR_CLASSES = tuple(
     name.removeprefix("GRADE_ERROR_CLASS_") for name, number in wire.GradeErrorClass.items() if number
@@ -74,7 +75,7 @@ class Completion:
     index: int
     """Position in its group, from 0."""
     text: str
-    """The decoded answer, special tokens left out."""
+    """All of the decoded answer, special tokens left out but for those that mark its parts."""
     prompt_token_ids: tuple[int, ...]
     """[P] ids of the prompt."""
     token_ids: tuple[int, ...]
@@ -85,6 +86,42 @@ class Completion:
     """Why sampling stopped."""
     policy_spans: tuple[PolicySpan, ...]
     """Which version wrote which tokens; the counts add up to T."""
+    reasoning_content: str = ""
+    """The chain of thought before the final answer, where the sampler tells it apart."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Calls of tools found in the answer."""
+    content: str | None = None
+    """The final answer; None where that is the whole text."""
+    parts_format: str = ""
+    """The format by which the answer was taken apart; see `Completion` in `rollout.proto`."""
+
+    @property
+    def final_answer(self) -> str:
+        """The text without reasoning and calls."""
+        return self.text if self.content is None else self.content
+
+    @property
+    def calls_read(self) -> bool:
+        """Whether calls were looked for: where they were not, none found means nothing."""
+        return reads_calls(self.parts_format)
+
+    @classmethod
+    def from_wire(cls, message: wire.Completion) -> "Completion":
+        """Read a message."""
+        return cls(
+            completion_id=message.completion_id,
+            index=message.index,
+            text=message.text,
+            prompt_token_ids=tuple(message.prompt_token_ids),
+            token_ids=tuple(message.token_ids),
+            logprobs=tuple(message.logprobs),
+            finish_reason=FINISH_REASON_FROM_WIRE[message.finish_reason],
+            policy_spans=tuple(PolicySpan(span.policy_version, span.token_count) for span in message.policy_spans),
+            reasoning_content=message.reasoning_content,
+            tool_calls=tuple(ToolCall.from_wire(call) for call in message.tool_calls),
+            content=message.content if message.HasField("content") else None,
+            parts_format=message.parts_format,
+        )
 
     def to_wire(self) -> wire.Completion:
         """Spell as a message."""
@@ -99,6 +136,10 @@ class Completion:
             policy_spans=[
                 wire.PolicySpan(policy_version=s.policy_version, token_count=s.token_count) for s in self.policy_spans
             ],
+            reasoning_content=self.reasoning_content,
+            tool_calls=[call.to_wire() for call in self.tool_calls],
+            content=self.content,
+            parts_format=self.parts_format,
         )
 
 
@@ -190,6 +231,11 @@ class Grade:
             listed_count=self.listed_count,
             grader_fingerprint=self.grader_fingerprint,
         )
+
+
+def reads_calls(parts_format: str) -> bool:
+    """Return whether calls of tools are looked for in answers of a format."""
+    return parts_format not in ("", "none", "think")
 
 
 FINISH_REASON_TO_WIRE = {

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from pinetune.api.generation.v1 import generation_pb2 as wire
 from pinetune.api.rollout.v1 import rollout_pb2
+from pinetune.generation.conversation import ToolCall
 from pinetune.generation.engine import PolicyState, Prompt, SampledCompletion
-from pinetune.generation.selection import Selected
 
 FINISH_REASONS = {"stop": rollout_pb2.FINISH_REASON_STOP, "length": rollout_pb2.FINISH_REASON_LENGTH}
 
@@ -17,28 +17,35 @@ def policy_message(state: PolicyState) -> wire.PolicyState:
     )
 
 
-def completions_message(
-    prompt: Prompt, group: Iterable[SampledCompletion], selected: Selected | None = None
-) -> wire.PromptCompletions:
-    """Spell the completions of one prompt, and which was selected; its token ids stand in the message once."""
+def completions_message(prompt: Prompt, group: Iterable[SampledCompletion]) -> wire.PromptCompletions:
+    """Spell the completions of one prompt, taken apart; its token ids stand in the message once."""
     return wire.PromptCompletions(
-        selection_weights=() if selected is None else selected.weights,
-        selected_index=None if selected is None else selected.index,
         prompt_id=prompt.prompt_id,
         prompt_token_ids=prompt.token_ids,
-        completions=[
-            rollout_pb2.Completion(
-                completion_id=f"{prompt.prompt_id}-{index}",
-                index=index,
-                text=one.text,
-                token_ids=one.token_ids,
-                logprobs=one.logprobs,
-                finish_reason=FINISH_REASONS[one.finish_reason],
-                policy_spans=[
-                    rollout_pb2.PolicySpan(policy_version=span.policy_version, token_count=span.token_count)
-                    for span in one.spans
-                ],
-            )
-            for index, one in enumerate(group)
+        completions=[_completion_message(prompt, index, one) for index, one in enumerate(group)],
+    )
+
+
+def call_messages(calls: Iterable[ToolCall]) -> list[rollout_pb2.ToolCall]:
+    """Spell calls of tools."""
+    return [rollout_pb2.ToolCall(id=call.call_id, name=call.name, arguments_json=call.arguments_json) for call in calls]
+
+
+def _completion_message(prompt: Prompt, index: int, one: SampledCompletion) -> rollout_pb2.Completion:
+    parts = prompt.reading.parts(one.text)
+    return rollout_pb2.Completion(
+        completion_id=f"{prompt.prompt_id}-{index}",
+        index=index,
+        text=one.text,
+        token_ids=one.token_ids,
+        logprobs=one.logprobs,
+        finish_reason=FINISH_REASONS[one.finish_reason],
+        policy_spans=[
+            rollout_pb2.PolicySpan(policy_version=span.policy_version, token_count=span.token_count)
+            for span in one.spans
         ],
+        reasoning_content=parts.reasoning_content,
+        tool_calls=call_messages(parts.tool_calls),
+        content=None if parts.content == one.text else parts.content,
+        parts_format=prompt.reading.parts_format.name,
     )

@@ -23,6 +23,10 @@ class GenerationSettings(RoomSettings, env_prefix="PINETUNE_GENERATION_"):
     """Cores that torch computes on; 0 leaves the number to torch."""
     chat_template: str = "model"
     """`model` for the tokenizer's own, `plain` for the bare texts, or a Jinja file."""
+    parts_format: Literal[
+        "auto", "none", "think", "hermes", "llama3", "mistral", "think+hermes", "think+llama3", "think+mistral"
+    ] = "auto"
+    """How answers are taken apart into reasoning, final answer and tool calls; `auto` looks at the chat template."""
     max_batch_tokens: int = Field(default=65_536, ge=1)
     """Most tokens in the cache at once, padding included; transformers only."""
     max_model_tokens: int = Field(default=0, ge=0)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from pinetune.generation.answer_parts import WHOLE, Reading
 from pinetune.generation.conversation import Example, TokenisedExample
 from pinetune.pod.errors import Conflict
 
@@ -65,6 +66,8 @@ class Prompt:
     """Its name inside the request; part of what the random draws are derived from."""
     token_ids: tuple[int, ...]
     """Token ids, at least one."""
+    reading: Reading = WHOLE
+    """How answers to it are taken apart; no engine's business."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class SampledCompletion:
     logprobs: tuple[float, ...]
     """Log-probability of each token under the raw policy (temperature 1, nothing cut off), length T."""
     text: str
-    """The decoded answer, without special tokens and without the stop string."""
+    """All of the decoded answer, without the stop string and special tokens but for those that mark its parts."""
     finish_reason: FinishReason
     """Why sampling stopped."""
     spans: tuple[PolicySpan, ...]
@@ -212,6 +215,8 @@ class EngineDescription:
     """What closes an answer."""
     policy: PolicyState
     """The held policy."""
+    parts_format: str
+    """How its answers are taken apart."""
 
 
 @dataclass(frozen=True)
@@ -238,7 +243,11 @@ class Engine(Protocol):
         ...
 
     def text(self, token_ids: Sequence[int]) -> str:
-        """Return the decoded text of sampled ids, without special tokens. Does not wait for what is being sampled."""
+        """Return the decoded text of sampled ids, as in completions. Does not wait for what is being sampled."""
+        ...
+
+    def opens_reasoning(self, prompt_token_ids: Sequence[int]) -> bool:
+        """Return whether a prompt ends inside reasoning, so that the answer goes on with it."""
         ...
 
     def generate(

@@ -5,8 +5,10 @@ from typing import get_args
 
 from pinetune.api.generation.v1 import generation_pb2 as wire
 from pinetune.api.rollout.v1 import rollout_pb2
+from pinetune.generation.answer_parts import Reading
 from pinetune.generation.conversation import Example, Message, Role, Tool, ToolCall
 from pinetune.generation.engine import Engine, InFlight, Prompt, SamplingParams, TokenSequence
+from pinetune.generation.parts_format import PARTS_FORMATS
 from pinetune.generation.selection import Rule
 from pinetune.pod.errors import InvalidInput
 
@@ -90,7 +92,10 @@ def read_prompt(engine: Engine, prompt: wire.Prompt, sampling: SamplingParams, *
             limit=limit,
             given=len(token_ids) + sampling.max_tokens,
         )
-    return Prompt(prompt.prompt_id, token_ids)
+    reading = Reading(
+        PARTS_FORMATS[engine.describe().parts_format], engine.opens_reasoning(token_ids), tools=bool(prompt.tools)
+    )
+    return Prompt(prompt.prompt_id, token_ids, reading)
 
 
 def read_sequences(engine: Engine, sequences: Iterable[wire.TokenSequence]) -> list[TokenSequence]:

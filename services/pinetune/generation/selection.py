@@ -5,18 +5,18 @@ of equals the one sampled first wins. Majority voting over sampled chains of tho
 (arXiv:2203.11171), section 2; best of n by a scorer: Cobbe et al. 2021 (arXiv:2110.14168), section 4.
 """
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pinetune.client.grader_view import samples_json
 from pinetune.client.grading import GradingClient
-from pinetune.client.rollout import FinishReason, Grade
-from pinetune.generation.engine import SampledCompletion
+from pinetune.client.rollout import Completion, Grade
 from pinetune.pod.errors import Conflict, InvalidInput, Unsupported
 
 Rule = Literal["majority_vote", "best_of"]
-FINISH_REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Selector:
     def __init__(self, grading: GradingClient | None) -> None:
         self._grading = grading
 
-    def select(self, rule: Rule, grader_json: str, groups: Sequence[Sequence[SampledCompletion]]) -> list[Selected]:
+    def select(self, rule: Rule, grader_json: str, groups: Sequence[Sequence[Completion]]) -> list[Selected]:
         """Return the selection among the samples of each prompt.
 
         Raises Unsupported where no grading service is known, InvalidInput for a grader that is none, Conflict
@@ -57,14 +57,23 @@ class Selector:
             grader_json,
             # What is served has no item; a grader that needs one says so in its error.
             items_json=["{}"],
-            output_texts=[sample.text for sample in samples],
+            output_texts=[sample.final_answer for sample in samples],
             item_indexes=[0] * len(samples),
-            finish_reasons=[FINISH_REASONS[sample.finish_reason] for sample in samples],
+            finish_reasons=[sample.finish_reason for sample in samples],
+            samples_json=samples_json(_read(grader_json), samples),
         )
         _refuse_nothing_graded(graded.grades)
         grades = iter(graded.grades)
         choose = majority_vote if rule == "majority_vote" else best_of
         return [choose([next(grades) for _ in group]) for group in groups]
+
+
+def _read(grader_json: str) -> object:
+    """Return the grader; None where it is no JSON, of which the grading service says more."""
+    try:
+        return json.loads(grader_json)
+    except ValueError:
+        return None
 
 
 def majority_vote(grades: Sequence[Grade]) -> Selected:

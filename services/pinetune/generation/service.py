@@ -14,6 +14,7 @@ import grpc
 from pinetune.api.generation.v1 import generation_pb2 as wire
 from pinetune.api.generation.v1.generation_pb2_grpc import GenerationServiceServicer
 from pinetune.client.grading import GradingClient
+from pinetune.client.rollout import Completion
 from pinetune.generation import metrics
 from pinetune.generation.answers import completions_message, policy_message
 from pinetune.generation.conversation import Example, Message
@@ -31,7 +32,7 @@ from pinetune.generation.requests import (
     read_sample_count,
     read_sequences,
 )
-from pinetune.generation.selection import Selected, Selector
+from pinetune.generation.selection import Rule, Selector
 from pinetune.generation.streaming import CompletionStream
 from pinetune.pod.errors import InvalidInput
 
@@ -84,14 +85,21 @@ class GenerationService(GenerationServiceServicer):
         with failures_counted(len(prompts) * sample_count):
             sampled = self._held.generate(prompts, sample_count, sampling, caller)
         _count(prompts, sampled)
-        selected: Sequence[Selected | None] = [None] * len(prompts)
+        answers = [completions_message(*parts) for parts in zip(prompts, sampled.groups, strict=True)]
         if rule is not None:
-            selected = self._selector.select(rule, request.selection.grader_json, sampled.groups)
+            self._select(rule, request.selection.grader_json, answers)
         return wire.GenerateResponse(
-            prompts=[completions_message(*parts) for parts in zip(prompts, sampled.groups, selected, strict=True)],
+            prompts=answers,
             policy=policy_message(sampled.policy),
             generation_seconds=sampled.seconds,
         )
+
+    def _select(self, rule: Rule, grader_json: str, answers: Sequence[wire.PromptCompletions]) -> None:
+        groups = [[Completion.from_wire(one) for one in answer.completions] for answer in answers]
+        for answer, selected in zip(answers, self._selector.select(rule, grader_json, groups), strict=True):
+            answer.selection_weights.extend(selected.weights)
+            if selected.index is not None:
+                answer.selected_index = selected.index
 
     def Score(self, request: wire.ScoreRequest, context: grpc.ServicerContext) -> wire.ScoreResponse:
         """Score given tokens."""
@@ -139,6 +147,7 @@ class GenerationService(GenerationServiceServicer):
             waiting_count=load.waiting_count,
             kv_cache_usage=load.kv_cache_usage,
             end_of_turn_token_id=description.end_of_turn_token_id,
+            parts_format=description.parts_format,
         )
 
     def StreamGenerate(

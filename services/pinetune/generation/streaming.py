@@ -11,7 +11,7 @@ from itertools import groupby
 from queue import Empty, SimpleQueue
 
 from pinetune.api.generation.v1 import generation_pb2 as wire
-from pinetune.generation.answers import FINISH_REASONS, completions_message
+from pinetune.generation.answers import FINISH_REASONS, call_messages, completions_message
 from pinetune.generation.engine import Caller, Engine, Prompt, Sampled, SampledTokens, SamplingParams
 from pinetune.generation.text_stream import TextStream
 
@@ -26,6 +26,7 @@ class CompletionStream:
         self._engine, self._prompt, self._sampling = engine, prompt, sampling
         self._heard: SimpleQueue[Heard] = SimpleQueue()
         self._text = TextStream(engine.text, sampling.stop)
+        self._parts = prompt.reading.reader()
 
     def run(
         self, waits: Callable[[], bool], min_policy_version: int, begun: Callable[[], None]
@@ -52,12 +53,19 @@ class CompletionStream:
         (completion,) = sampled.groups[0]
         answer = completions_message(self._prompt, [completion])
         answer.completions[0].prompt_token_ids.extend(answer.prompt_token_ids)
-        return wire.StreamGenerateResponse(
-            text_delta=self._text.finish(completion.text),
+        text = self._text.finish(completion.text)
+        message = wire.StreamGenerateResponse(
+            text_delta=text,
             policy_version=completion.spans[-1].policy_version,
             finish_reason=FINISH_REASONS[completion.finish_reason],
             completion=answer.completions[0],
         )
+        # What comes with the last text, and what was held back.
+        deltas = (self._parts.push(text), self._parts.finish())
+        message.reasoning_delta = "".join(delta.reasoning for delta in deltas)
+        message.content_delta = "".join(delta.content for delta in deltas)
+        message.tool_calls.extend(call_messages(call for delta in deltas for call in delta.tool_calls))
+        return message
 
     def _sample(self, caller: Caller) -> None:
         try:
@@ -77,11 +85,14 @@ class CompletionStream:
         for version, parts in groupby(heard, key=lambda part: part.policy_version):
             together = list(parts)
             token_ids = [token_id for part in together for token_id in part.token_ids]
+            # The last tokens may be cut by a stop string; their text comes with the whole completion.
+            text = self._text.push([token_id for part in together if not part.ended for token_id in part.token_ids])
+            delta = self._parts.push(text)
             yield wire.StreamGenerateResponse(
-                # The last tokens may be cut by a stop string; their text comes with the whole completion.
-                text_delta=self._text.push(
-                    [token_id for part in together if not part.ended for token_id in part.token_ids]
-                ),
+                text_delta=text,
+                reasoning_delta=delta.reasoning,
+                content_delta=delta.content,
+                tool_calls=call_messages(delta.tool_calls),
                 token_ids=token_ids,
                 logprobs=[logprob for part in together for logprob in part.logprobs],
                 policy_version=version,

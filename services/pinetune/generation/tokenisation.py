@@ -15,6 +15,7 @@ PINETUNE_GENERATION_CHAT_TEMPLATE:
 
 import json
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import cast
 
@@ -22,6 +23,7 @@ from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from pinetune.generation.conversation import Example, Message, TokenisedExample, Tool
+from pinetune.generation.parts_format import AUTO, PARTS_FORMATS, THINK_OPENING, format_of_template
 from pinetune.pod.errors import InvalidInput
 
 MODEL_TEMPLATE = "model"
@@ -29,14 +31,25 @@ PLAIN_TEMPLATE = "plain"
 SETTING = "PINETUNE_GENERATION_CHAT_TEMPLATE"
 # An answer that no template contains, to see what a template puts behind an answer.
 PROBE = "pinetune-probe-answer"
+OPENING_TOKENS_MAX = 16
+"""Tokens that the mark of reasoning and the white space behind it may take at the end of a prompt."""
 
 
 class Tokenisation:
     """A tokenizer with the template that its conversations are written in."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, chat_template: str = MODEL_TEMPLATE) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, chat_template: str = MODEL_TEMPLATE, parts_format: str = AUTO
+    ) -> None:
         self._tokenizer = tokenizer
         self._template = _template(tokenizer, chat_template)
+        self.parts_format = PARTS_FORMATS.get(parts_format) or format_of_template(self._template)
+        """How answers are taken apart."""
+        self._special_marks = {
+            token_id: token.content
+            for token_id, token in tokenizer.added_tokens_decoder.items()
+            if token.special and token.content in self.parts_format.marks
+        }
         self.end_of_turn_token_id = self._find_end_of_turn()
 
     def tokenise(self, example: Example) -> TokenisedExample:
@@ -59,14 +72,33 @@ class Tokenisation:
         return (*self._encode(answer, special=False), self.end_of_turn_token_id)
 
     def text(self, token_ids: Sequence[int]) -> str:
-        """Return the text of sampled ids, special tokens left out."""
-        decoded = self._tokenizer.decode(list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        assert isinstance(decoded, str)
-        return decoded
+        """Return the text of sampled ids; of the special tokens only those are in it that mark parts of an answer."""
+        if not self._special_marks:
+            return self._decode(list(token_ids))
+        runs = groupby(token_ids, key=self._special_marks.get)
+        texts = [mark * len(list(run)) if mark else self._decode(list(run)) for mark, run in runs]
+        return "".join(texts)
+
+    def opens_reasoning(self, prompt_token_ids: Sequence[int]) -> bool:
+        """Return whether a prompt ends with the mark of reasoning, as some templates end it to make the model think.
+
+        Special tokens count here, so that what a user wrote before the end of his turn opens nothing.
+        """
+        if not self.parts_format.thinks:
+            return False
+        tail = self._decode(list(prompt_token_ids[-OPENING_TOKENS_MAX:]), skip_special_tokens=False)
+        return tail.rstrip().endswith(THINK_OPENING)
 
     def texts(self, token_ids: Sequence[Sequence[int]]) -> list[str]:
         """Return the texts of several sequences."""
         return [self.text(ids) for ids in token_ids]
+
+    def _decode(self, token_ids: list[int], *, skip_special_tokens: bool = True) -> str:
+        decoded = self._tokenizer.decode(
+            token_ids, skip_special_tokens=skip_special_tokens, clean_up_tokenization_spaces=False
+        )
+        assert isinstance(decoded, str)
+        return decoded
 
     def _plain_ids(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[int]:
         if tools or any(message.tool_calls for message in messages):

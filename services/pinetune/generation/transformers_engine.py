@@ -34,6 +34,7 @@ from pinetune.generation.engine import (
 )
 from pinetune.generation.kv_memory import KvMemory
 from pinetune.generation.listening import Listening
+from pinetune.generation.parts_format import AUTO
 from pinetune.generation.pretrained import load_pretrained
 from pinetune.generation.scoring import score
 from pinetune.generation.stop_strings import StopStrings
@@ -57,6 +58,8 @@ class EngineOptions:
     """float32 or bfloat16."""
     chat_template: str = "model"
     """model, plain or a Jinja file; see `tokenisation.py`."""
+    parts_format: str = AUTO
+    """auto, or a format of `parts_format.py`."""
     max_batch_tokens: int = 65_536
     """Most tokens in the cache at once, padding included."""
     max_model_tokens: int = 0
@@ -89,7 +92,7 @@ class TransformersEngine:
             options.model, options.device, options.dtype, local_files_only=options.local_files_only
         )
         self._max_model_tokens = pretrained.max_tokens(options.max_model_tokens)
-        self._tokenisation = Tokenisation(pretrained.tokenizer, options.chat_template)
+        self._tokenisation = Tokenisation(pretrained.tokenizer, options.chat_template, options.parts_format)
         self._end_token_ids = tuple(sorted({*pretrained.end_token_ids, self._tokenisation.end_of_turn_token_id}))
         self._model = CausalModel(pretrained.model)
         self._weights = HeldWeights(pretrained.model, threads=torch.get_num_threads())
@@ -103,8 +106,12 @@ class TransformersEngine:
         return [self._tokenisation.tokenise(example) for example in examples]
 
     def text(self, token_ids: Sequence[int]) -> str:
-        """Return the decoded text of sampled ids, without special tokens."""
+        """Return the decoded text of sampled ids, without special tokens but marks."""
         return self._tokenisation.text(token_ids)
+
+    def opens_reasoning(self, prompt_token_ids: Sequence[int]) -> bool:
+        """Return whether a prompt ends inside reasoning."""
+        return self._tokenisation.opens_reasoning(prompt_token_ids)
 
     def generate(
         self, prompts: Sequence[Prompt], sample_count: int, sampling: SamplingParams, caller: Caller = CALLER
@@ -162,6 +169,7 @@ class TransformersEngine:
             device=str(model.device),
             end_of_turn_token_id=self._tokenisation.end_of_turn_token_id,
             policy=self._weights.state,
+            parts_format=self._tokenisation.parts_format.name,
         )
 
     def load(self) -> EngineLoad:

@@ -65,7 +65,7 @@ class VllmEngine:
         self._outline = load_outline(options.model, local_files_only=options.local_files_only)
         pretrained = self._outline.pretrained
         self._max_model_tokens = pretrained.max_tokens(options.max_model_tokens)
-        self._tokenisation = Tokenisation(pretrained.tokenizer, options.chat_template)
+        self._tokenisation = Tokenisation(pretrained.tokenizer, options.chat_template, options.parts_format)
         self._end_token_ids = tuple(sorted({*pretrained.end_token_ids, self._tokenisation.end_of_turn_token_id}))
         self._admission = Admission(options.running_completions_max, options.waiting_completions_max)
         self._request_numbers = count()
@@ -81,8 +81,12 @@ class VllmEngine:
         return [self._tokenisation.tokenise(example) for example in examples]
 
     def text(self, token_ids: Sequence[int]) -> str:
-        """Return the decoded text of sampled ids, without special tokens."""
+        """Return the decoded text of sampled ids, without special tokens but marks."""
         return self._tokenisation.text(token_ids)
+
+    def opens_reasoning(self, prompt_token_ids: Sequence[int]) -> bool:
+        """Return whether a prompt ends inside reasoning."""
+        return self._tokenisation.opens_reasoning(prompt_token_ids)
 
     def generate(
         self, prompts: Sequence[Prompt], sample_count: int, sampling: SamplingParams, caller: Caller = CALLER
@@ -163,6 +167,7 @@ class VllmEngine:
             device=current_platform.device_type,
             end_of_turn_token_id=self._tokenisation.end_of_turn_token_id,
             policy=self._policy.state,
+            parts_format=self._tokenisation.parts_format.name,
         )
         self._loading = asyncio.Lock()
         self._watcher = asyncio.create_task(self._watch())

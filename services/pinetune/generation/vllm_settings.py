@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pinetune.generation.model_source import find_model
+from pinetune.generation.parts_format import AUTO
 
 CPU_KV_CACHE_BYTES = 1 << 30
 CPU_PASS_TOKENS = 4096
@@ -24,6 +25,8 @@ class VllmOptions:
     """float32 or bfloat16."""
     chat_template: str = "model"
     """model, plain or a Jinja file; see `tokenisation.py`."""
+    parts_format: str = AUTO
+    """auto, or a format of `parts_format.py`."""
     max_model_tokens: int = 0
     """Most tokens of prompt and completion together; 0 takes the model's own limit."""
     threads: int = 0

@@ -16,7 +16,9 @@ from pinetune.client.grader_kinds import graders_without_asking
 from pinetune.client.grader_labels import Case
 from pinetune.client.grader_samples import Sample
 from pinetune.client.grader_test import Limits, Report, run_test
+from pinetune.client.grader_view import samples_json
 from pinetune.client.grading import VALIDATE_DEADLINE_SECONDS, GradedBatch, GradingClient
+from pinetune.client.rollout import Completion, FinishReason
 from pinetune.jobs.dataset import Item
 from pinetune.jobs.prompts import paths_named
 from pinetune.jobs.rows import Finding, refusal
@@ -31,6 +33,10 @@ ROW_ERRORS = ("INVALID_REFERENCE", "INVALID_VARIABLE")
 REFERENCE_FIELDS = ("reference", "aliases")
 READS_SAMPLE = re.compile(r"\{\{\s*sample\.")
 ITEM_KEY = re.compile(r"\{\{\s*item\.([^\s.\[\]{}]+)")
+
+
+NO_ANSWER = Completion("", 0, "", (), (), (), FinishReason.STOP, (), parts_format="hermes")
+"""An empty answer without calls, in a format that could have had some."""
 
 
 class GraderCheck:
@@ -74,6 +80,7 @@ class GraderCheck:
                     items_json=[item.fields_json for item in batch],
                     output_texts=[""] * len(batch),
                     item_indexes=range(len(batch)),
+                    samples_json=samples_json(grader, [NO_ANSWER] * len(batch)),
                 )
             faults += [
                 Finding(item.line, "", f"the grader of {field} can grade no answer: {grade.error.detail}")

@@ -13,6 +13,7 @@ from pinetune.api.learning.v1 import learning_pb2
 from pinetune.client.generation_replicas import GenerationReplicas
 from pinetune.client.learning import LearnerState, LearningClient
 from pinetune.client.prompts import Example, TokenSequence
+from pinetune.jobs.call_reading import refuse_unread_calls
 from pinetune.jobs.dataset import Item
 from pinetune.jobs.journal import Journal
 from pinetune.jobs.lengths import measured_items, refuse_too_long
@@ -65,10 +66,12 @@ def prepare(
 ) -> Prepared:
     """Tokenise what will be read and imitated, open the learner, and go back to the checkpoint where there is one.
 
-    Raises InvalidInput ROWS_TOO_LONG where the model has no room for a row.
+    Raises InvalidInput ROWS_TOO_LONG where the model has no room for a row, CALLS_NOT_READ where the grader needs calls
+    of tools and none are looked for.
     """
     with journal.waiting("generation to tokenise"):
         engine = generation.describe()[0]
+        refuse_unread_calls(plan.grader, engine.parts_format)
         training = _tokenized(plan.training, generation)
         measured = {field: _tokenized(items, generation) for field, items in measured_items(plan).items()}
         canary = generation.tokenize([_canary_example(plan)])[0]

@@ -1,8 +1,8 @@
 """Every rollout kept: one Parquet file a step, which pandas and DuckDB read as it is; its hash is in the database.
 
 A file has one row a completion, in the order of sampling. Texts are columns of their own so that a query needs no JSON;
-`messages`, `tools`, `fields`, `part_scores` and `part_errors` are JSON text. A file appears whole or not at all: it is
-written under another name and then renamed.
+`messages`, `tools`, `fields`, `part_scores`, `part_errors` and `tool_calls` are JSON text. A file appears whole or not
+at all: it is written under another name and then renamed.
 """
 
 import hashlib
@@ -77,10 +77,15 @@ COLUMNS: "list[tuple[str, pa.DataType, bool]]" = [
     ("tools", pa.string(), OPTIONAL),
     ("part_errors", pa.string(), OPTIONAL),
     ("grader_fingerprint", pa.string(), OPTIONAL),
+    ("reasoning_content", pa.string(), OPTIONAL),
+    ("content", pa.string(), OPTIONAL),
+    ("tool_calls", pa.string(), OPTIONAL),
+    ("parts_format", pa.string(), OPTIONAL),
 ]
 """Name, type, and whether it may be null; `logprobs` are float32 as they came over the wire.
 
-The last three are null where there is nothing to say, and absent from files that older versions wrote.
+Those from `tools` on are null where there is nothing to say, and absent from files that older versions wrote. `text` is
+all that the model wrote; `content`, the final answer without reasoning and calls, is null where that is the whole text.
 """
 SCHEMA = pa.schema([pa.field(name, kind, nullable=nullable) for name, kind, nullable in COLUMNS])
 
@@ -142,6 +147,10 @@ def _to_row(rollout: Rollout) -> dict[str, object]:
         if grade.part_errors
         else None,
         "grader_fingerprint": grade.grader_fingerprint or None,
+        "reasoning_content": completion.reasoning_content or None,
+        "content": completion.content,
+        "tool_calls": _json([asdict(call) for call in completion.tool_calls]) if completion.tool_calls else None,
+        "parts_format": completion.parts_format or None,
     }
 
 
@@ -157,6 +166,10 @@ def _from_row(row: dict[str, object]) -> Rollout:
         logprobs=values.floats("logprobs"),
         finish_reason=FinishReason(values.text("finish_reason")),
         policy_spans=tuple(PolicySpan(version, count) for version, count in spans),
+        reasoning_content=values.text_or("reasoning_content", ""),
+        tool_calls=tuple(ToolCall(**call) for call in json.loads(values.text_or("tool_calls", "[]"))),
+        content=None if row.get("content") is None else values.text("content"),
+        parts_format=values.text_or("parts_format", ""),
     )
     reward_source = row["reward_source"]
     return Rollout(

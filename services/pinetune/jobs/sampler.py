@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pinetune.client.generation_replicas import GenerationReplicas
+from pinetune.client.grader_view import samples_json
 from pinetune.client.grading import GradingClient
 from pinetune.client.learning import Trajectory
 from pinetune.client.prompts import Prompt, Sampling
@@ -71,9 +72,10 @@ class Sampler:
         batch = self.grading.grade(
             json.dumps(self.grader),
             items_json=[item.fields_json for item in items],
-            output_texts=[completion.text for _, completion in rows],
+            output_texts=[completion.final_answer for _, completion in rows],
             item_indexes=[index for index, _ in rows],
             finish_reasons=[completion.finish_reason for _, completion in rows],
+            samples_json=samples_json(self.grader, [completion for _, completion in rows]),
         )
         self.usage.judge_tokens += sum(batch.judge_tokens.values())
         return [

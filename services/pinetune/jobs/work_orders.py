@@ -39,5 +39,7 @@ def work_order(artifacts_uri: str, work: Work, *, attempt: int) -> WorkOrder:
             memory_fraction=engine.memory_fraction if engine.HasField("memory_fraction") else None,
             kv_cache_memory_bytes=engine.kv_cache_memory_bytes if engine.HasField("kv_cache_memory_bytes") else None,
             max_model_tokens=engine.max_model_tokens if engine.HasField("max_model_tokens") else None,
+            # Orders of older versions have none.
+            parts_format=engine.parts_format,
         ),
     )

@@ -28,7 +28,11 @@ def settings_of(**engine: object) -> dict[str, object]:
 
 def test_a_sampler_is_told_of_its_engine() -> None:
     assert settings_of(
-        tensor_parallel_size=2, memory_fraction=0.4, kv_cache_memory_bytes=1 << 30, max_model_tokens=4096
+        tensor_parallel_size=2,
+        memory_fraction=0.4,
+        kv_cache_memory_bytes=1 << 30,
+        max_model_tokens=4096,
+        parts_format="think",
     ) == {
         "model": "/models/base",
         "engine": "vllm",
@@ -38,6 +42,7 @@ def test_a_sampler_is_told_of_its_engine() -> None:
         "memory_fraction": 0.4,
         "kv_cache_memory_bytes": 1 << 30,
         "max_model_tokens": 4096,
+        "parts_format": "think",
     }
 
 

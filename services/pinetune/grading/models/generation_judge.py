@@ -59,7 +59,7 @@ class GenerationJudge:
     def _read(self, completion: Completion, question: JudgeQuestion) -> float | str:
         if completion.finish_reason is not FinishReason.STOP:
             raise ValueError(f"its answer was cut off ({completion.finish_reason}); max_completions_tokens")
-        return read_answer(last_answer(completion.text), question.verdict)
+        return read_answer(last_answer(completion.final_answer), question.verdict)
 
     def _failure(self, error: PinetuneError) -> AttemptError:
         return AttemptError(

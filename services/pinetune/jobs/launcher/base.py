@@ -38,6 +38,8 @@ class Engine:
     """Memory for a sampler's keys and values; None leaves it to the sampler."""
     max_model_tokens: int | None = None
     """Most tokens of prompt and completion together; None for the model's own limit."""
+    parts_format: str = ""
+    """How answers are taken apart; empty leaves it to the sampler."""
 
 
 @dataclass(frozen=True)

@@ -254,6 +254,10 @@ class EngineSpec(SpecModel):
     """Memory for a sampler's keys and values; None means what `memory_fraction` leaves, on the CPU 1 GiB. vllm only."""
     max_model_tokens: int | None = Field(default=None, ge=1)
     """Most tokens of prompt and completion together in the samplers; None means the model's own limit."""
+    parts_format: Literal[
+        "auto", "none", "think", "hermes", "llama3", "mistral", "think+hermes", "think+llama3", "think+mistral"
+    ] = "auto"
+    """How answers are taken apart into reasoning, final answer and tool calls; `auto` looks at the chat template."""
 
 
 class NanoSettings(SpecModel):

@@ -208,7 +208,7 @@ class StreamGenerateRequest(_message.Message):
     def __init__(self, prompt: _Optional[_Union[Prompt, _Mapping]] = ..., sampling: _Optional[_Union[SamplingParams, _Mapping]] = ..., response_format: _Optional[_Union[ResponseFormat, _Mapping]] = ..., min_policy_version: _Optional[int] = ...) -> None: ...
 
 class StreamGenerateResponse(_message.Message):
-    __slots__ = ("text_delta", "reasoning_delta", "token_ids", "logprobs", "policy_version", "finish_reason", "completion")
+    __slots__ = ("text_delta", "reasoning_delta", "token_ids", "logprobs", "policy_version", "finish_reason", "completion", "content_delta", "tool_calls")
     TEXT_DELTA_FIELD_NUMBER: _ClassVar[int]
     REASONING_DELTA_FIELD_NUMBER: _ClassVar[int]
     TOKEN_IDS_FIELD_NUMBER: _ClassVar[int]
@@ -216,6 +216,8 @@ class StreamGenerateResponse(_message.Message):
     POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
     COMPLETION_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_DELTA_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CALLS_FIELD_NUMBER: _ClassVar[int]
     text_delta: str
     reasoning_delta: str
     token_ids: _containers.RepeatedScalarFieldContainer[int]
@@ -223,7 +225,9 @@ class StreamGenerateResponse(_message.Message):
     policy_version: int
     finish_reason: _rollout_pb2.FinishReason
     completion: _rollout_pb2.Completion
-    def __init__(self, text_delta: _Optional[str] = ..., reasoning_delta: _Optional[str] = ..., token_ids: _Optional[_Iterable[int]] = ..., logprobs: _Optional[_Iterable[float]] = ..., policy_version: _Optional[int] = ..., finish_reason: _Optional[_Union[_rollout_pb2.FinishReason, str]] = ..., completion: _Optional[_Union[_rollout_pb2.Completion, _Mapping]] = ...) -> None: ...
+    content_delta: str
+    tool_calls: _containers.RepeatedCompositeFieldContainer[_rollout_pb2.ToolCall]
+    def __init__(self, text_delta: _Optional[str] = ..., reasoning_delta: _Optional[str] = ..., token_ids: _Optional[_Iterable[int]] = ..., logprobs: _Optional[_Iterable[float]] = ..., policy_version: _Optional[int] = ..., finish_reason: _Optional[_Union[_rollout_pb2.FinishReason, str]] = ..., completion: _Optional[_Union[_rollout_pb2.Completion, _Mapping]] = ..., content_delta: _Optional[str] = ..., tool_calls: _Optional[_Iterable[_Union[_rollout_pb2.ToolCall, _Mapping]]] = ...) -> None: ...
 
 class TokenSequence(_message.Message):
     __slots__ = ("prompt_token_ids", "token_ids")
@@ -329,7 +333,7 @@ class DescribeEngineRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class DescribeEngineResponse(_message.Message):
-    __slots__ = ("engine", "engine_version", "model", "parameter_count", "vocabulary_size", "max_model_tokens", "dtype", "device", "policy", "running_count", "waiting_count", "kv_cache_usage", "end_of_turn_token_id")
+    __slots__ = ("engine", "engine_version", "model", "parameter_count", "vocabulary_size", "max_model_tokens", "dtype", "device", "policy", "running_count", "waiting_count", "kv_cache_usage", "end_of_turn_token_id", "parts_format")
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     ENGINE_VERSION_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -343,6 +347,7 @@ class DescribeEngineResponse(_message.Message):
     WAITING_COUNT_FIELD_NUMBER: _ClassVar[int]
     KV_CACHE_USAGE_FIELD_NUMBER: _ClassVar[int]
     END_OF_TURN_TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FORMAT_FIELD_NUMBER: _ClassVar[int]
     engine: str
     engine_version: str
     model: str
@@ -356,4 +361,5 @@ class DescribeEngineResponse(_message.Message):
     waiting_count: int
     kv_cache_usage: float
     end_of_turn_token_id: int
-    def __init__(self, engine: _Optional[str] = ..., engine_version: _Optional[str] = ..., model: _Optional[str] = ..., parameter_count: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., max_model_tokens: _Optional[int] = ..., dtype: _Optional[str] = ..., device: _Optional[str] = ..., policy: _Optional[_Union[PolicyState, _Mapping]] = ..., running_count: _Optional[int] = ..., waiting_count: _Optional[int] = ..., kv_cache_usage: _Optional[float] = ..., end_of_turn_token_id: _Optional[int] = ...) -> None: ...
+    parts_format: str
+    def __init__(self, engine: _Optional[str] = ..., engine_version: _Optional[str] = ..., model: _Optional[str] = ..., parameter_count: _Optional[int] = ..., vocabulary_size: _Optional[int] = ..., max_model_tokens: _Optional[int] = ..., dtype: _Optional[str] = ..., device: _Optional[str] = ..., policy: _Optional[_Union[PolicyState, _Mapping]] = ..., running_count: _Optional[int] = ..., waiting_count: _Optional[int] = ..., kv_cache_usage: _Optional[float] = ..., end_of_turn_token_id: _Optional[int] = ..., parts_format: _Optional[str] = ...) -> None: ...

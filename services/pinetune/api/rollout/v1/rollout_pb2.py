@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%pinetune/api/rollout/v1/rollout.proto\x12\x17pinetune.api.rollout.v1\"\x8e\x01\n\x04Item\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x32\n\x08messages\x18\x02 \x03(\x0b\x32 .pinetune.api.rollout.v1.Message\x12,\n\x05tools\x18\x03 \x03(\x0b\x32\x1d.pinetune.api.rollout.v1.Tool\x12\x13\n\x0b\x66ields_json\x18\x04 \x01(\t\"\xbd\x01\n\x07Message\x12+\n\x04role\x18\x01 \x01(\x0e\x32\x1d.pinetune.api.rollout.v1.Role\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x35\n\ntool_calls\x18\x04 \x03(\x0b\x32!.pinetune.api.rollout.v1.ToolCall\x12\x14\n\x0ctool_call_id\x18\x05 \x01(\t\x12\x19\n\x11reasoning_content\x18\x06 \x01(\t\"B\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x17\n\x0fparameters_json\x18\x03 \x01(\t\"<\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x03 \x01(\t\"\xdf\x02\n\nCompletion\x12\x15\n\rcompletion_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x18\n\x10prompt_token_ids\x18\x04 \x03(\x05\x12\x11\n\ttoken_ids\x18\x05 \x03(\x05\x12\x10\n\x08logprobs\x18\x06 \x03(\x02\x12<\n\rfinish_reason\x18\x07 \x01(\x0e\x32%.pinetune.api.rollout.v1.FinishReason\x12\x39\n\x0cpolicy_spans\x18\x08 \x03(\x0b\x32#.pinetune.api.rollout.v1.PolicySpan\x12\x19\n\x11reasoning_content\x18\t \x01(\t\x12\x35\n\ntool_calls\x18\n \x03(\x0b\x32!.pinetune.api.rollout.v1.ToolCall\x12\x13\n\x0boutput_json\x18\x0b \x01(\t\"9\n\nPolicySpan\x12\x16\n\x0epolicy_version\x18\x01 \x01(\x03\x12\x13\n\x0btoken_count\x18\x02 \x01(\x05\"\xd0\x03\n\x05Grade\x12\x0f\n\x05score\x18\x01 \x01(\x01H\x00\x12\x34\n\x05\x65rror\x18\x02 \x01(\x0b\x32#.pinetune.api.rollout.v1.GradeErrorH\x00\x12\x43\n\x0bpart_scores\x18\x03 \x03(\x0b\x32..pinetune.api.rollout.v1.Grade.PartScoresEntry\x12\x43\n\x0bpart_errors\x18\x04 \x03(\x0b\x32..pinetune.api.rollout.v1.Grade.PartErrorsEntry\x12\x18\n\x10\x65xtracted_answer\x18\x05 \x01(\t\x12\x14\n\x0cmatched_rank\x18\x06 \x01(\x05\x12\x14\n\x0clisted_count\x18\x07 \x01(\x05\x12\x1a\n\x12grader_fingerprint\x18\x08 \x01(\t\x1a\x31\n\x0fPartScoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1aV\n\x0fPartErrorsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x32\n\x05value\x18\x02 \x01(\x0b\x32#.pinetune.api.rollout.v1.GradeError:\x02\x38\x01\x42\t\n\x07outcome\"|\n\nGradeError\x12=\n\x0b\x65rror_class\x18\x01 \x01(\x0e\x32(.pinetune.api.rollout.v1.GradeErrorClass\x12\x11\n\tretryable\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0c\n\x04part\x18\x04 \x01(\t\"\xc4\x02\n\x07Rollout\x12+\n\x04item\x18\x01 \x01(\x0b\x32\x1d.pinetune.api.rollout.v1.Item\x12\x37\n\ncompletion\x18\x02 \x01(\x0b\x32#.pinetune.api.rollout.v1.Completion\x12-\n\x05grade\x18\x03 \x01(\x0b\x32\x1e.pinetune.api.rollout.v1.Grade\x12\x0c\n\x04step\x18\x04 \x01(\x03\x12\x13\n\x06reward\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12<\n\rreward_source\x18\x06 \x01(\x0e\x32%.pinetune.api.rollout.v1.RewardSource\x12\x38\n\x07purpose\x18\x07 \x01(\x0e\x32\'.pinetune.api.rollout.v1.RolloutPurposeB\t\n\x07_reward*s\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\x12\n\x0eROLE_DEVELOPER\x10\x02\x12\r\n\tROLE_USER\x10\x03\x12\x12\n\x0eROLE_ASSISTANT\x10\x04\x12\r\n\tROLE_TOOL\x10\x05*|\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x03*\x9c\x04\n\x0fGradeErrorClass\x12!\n\x1dGRADE_ERROR_CLASS_UNSPECIFIED\x10\x00\x12&\n\"GRADE_ERROR_CLASS_INVALID_VARIABLE\x10\x01\x12\'\n#GRADE_ERROR_CLASS_INVALID_REFERENCE\x10\x02\x12\x1d\n\x19GRADE_ERROR_CLASS_FORMULA\x10\x03\x12\"\n\x1eGRADE_ERROR_CLASS_SAMPLE_PARSE\x10\x04\x12\x1f\n\x1bGRADE_ERROR_CLASS_TRUNCATED\x10\x05\x12\x1e\n\x1aGRADE_ERROR_CLASS_DEADLINE\x10\x06\x12#\n\x1fGRADE_ERROR_CLASS_PYTHON_SERVER\x10\x07\x12$\n GRADE_ERROR_CLASS_PYTHON_RUNTIME\x10\x08\x12\"\n\x1eGRADE_ERROR_CLASS_MODEL_SERVER\x10\t\x12#\n\x1fGRADE_ERROR_CLASS_MODEL_REFUSAL\x10\n\x12!\n\x1dGRADE_ERROR_CLASS_MODEL_PARSE\x10\x0b\x12\x1c\n\x18GRADE_ERROR_CLASS_REMOTE\x10\x0c\x12\x1f\n\x1bGRADE_ERROR_CLASS_TOO_LARGE\x10\r\x12\x1b\n\x17GRADE_ERROR_CLASS_OTHER\x10\x0e*\x95\x01\n\x0cRewardSource\x12\x1d\n\x19REWARD_SOURCE_UNSPECIFIED\x10\x00\x12\x17\n\x13REWARD_SOURCE_GRADE\x10\x01\x12\x1a\n\x16REWARD_SOURCE_EXCLUDED\x10\x02\x12\x19\n\x15REWARD_SOURCE_PENALTY\x10\x03\x12\x16\n\x12REWARD_SOURCE_ZERO\x10\x04*\x8f\x01\n\x0eRolloutPurpose\x12\x1f\n\x1bROLLOUT_PURPOSE_UNSPECIFIED\x10\x00\x12\x1c\n\x18ROLLOUT_PURPOSE_TRAINING\x10\x01\x12\x1e\n\x1aROLLOUT_PURPOSE_VALIDATION\x10\x02\x12\x1e\n\x1aROLLOUT_PURPOSE_EVALUATION\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%pinetune/api/rollout/v1/rollout.proto\x12\x17pinetune.api.rollout.v1\"\x8e\x01\n\x04Item\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x32\n\x08messages\x18\x02 \x03(\x0b\x32 .pinetune.api.rollout.v1.Message\x12,\n\x05tools\x18\x03 \x03(\x0b\x32\x1d.pinetune.api.rollout.v1.Tool\x12\x13\n\x0b\x66ields_json\x18\x04 \x01(\t\"\xbd\x01\n\x07Message\x12+\n\x04role\x18\x01 \x01(\x0e\x32\x1d.pinetune.api.rollout.v1.Role\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x35\n\ntool_calls\x18\x04 \x03(\x0b\x32!.pinetune.api.rollout.v1.ToolCall\x12\x14\n\x0ctool_call_id\x18\x05 \x01(\t\x12\x19\n\x11reasoning_content\x18\x06 \x01(\t\"B\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x17\n\x0fparameters_json\x18\x03 \x01(\t\"<\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x03 \x01(\t\"\x97\x03\n\nCompletion\x12\x15\n\rcompletion_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x18\n\x10prompt_token_ids\x18\x04 \x03(\x05\x12\x11\n\ttoken_ids\x18\x05 \x03(\x05\x12\x10\n\x08logprobs\x18\x06 \x03(\x02\x12<\n\rfinish_reason\x18\x07 \x01(\x0e\x32%.pinetune.api.rollout.v1.FinishReason\x12\x39\n\x0cpolicy_spans\x18\x08 \x03(\x0b\x32#.pinetune.api.rollout.v1.PolicySpan\x12\x19\n\x11reasoning_content\x18\t \x01(\t\x12\x35\n\ntool_calls\x18\n \x03(\x0b\x32!.pinetune.api.rollout.v1.ToolCall\x12\x13\n\x0boutput_json\x18\x0b \x01(\t\x12\x14\n\x07\x63ontent\x18\x0c \x01(\tH\x00\x88\x01\x01\x12\x14\n\x0cparts_format\x18\r \x01(\tB\n\n\x08_content\"9\n\nPolicySpan\x12\x16\n\x0epolicy_version\x18\x01 \x01(\x03\x12\x13\n\x0btoken_count\x18\x02 \x01(\x05\"\xd0\x03\n\x05Grade\x12\x0f\n\x05score\x18\x01 \x01(\x01H\x00\x12\x34\n\x05\x65rror\x18\x02 \x01(\x0b\x32#.pinetune.api.rollout.v1.GradeErrorH\x00\x12\x43\n\x0bpart_scores\x18\x03 \x03(\x0b\x32..pinetune.api.rollout.v1.Grade.PartScoresEntry\x12\x43\n\x0bpart_errors\x18\x04 \x03(\x0b\x32..pinetune.api.rollout.v1.Grade.PartErrorsEntry\x12\x18\n\x10\x65xtracted_answer\x18\x05 \x01(\t\x12\x14\n\x0cmatched_rank\x18\x06 \x01(\x05\x12\x14\n\x0clisted_count\x18\x07 \x01(\x05\x12\x1a\n\x12grader_fingerprint\x18\x08 \x01(\t\x1a\x31\n\x0fPartScoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1aV\n\x0fPartErrorsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x32\n\x05value\x18\x02 \x01(\x0b\x32#.pinetune.api.rollout.v1.GradeError:\x02\x38\x01\x42\t\n\x07outcome\"|\n\nGradeError\x12=\n\x0b\x65rror_class\x18\x01 \x01(\x0e\x32(.pinetune.api.rollout.v1.GradeErrorClass\x12\x11\n\tretryable\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0c\n\x04part\x18\x04 \x01(\t\"\xc4\x02\n\x07Rollout\x12+\n\x04item\x18\x01 \x01(\x0b\x32\x1d.pinetune.api.rollout.v1.Item\x12\x37\n\ncompletion\x18\x02 \x01(\x0b\x32#.pinetune.api.rollout.v1.Completion\x12-\n\x05grade\x18\x03 \x01(\x0b\x32\x1e.pinetune.api.rollout.v1.Grade\x12\x0c\n\x04step\x18\x04 \x01(\x03\x12\x13\n\x06reward\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12<\n\rreward_source\x18\x06 \x01(\x0e\x32%.pinetune.api.rollout.v1.RewardSource\x12\x38\n\x07purpose\x18\x07 \x01(\x0e\x32\'.pinetune.api.rollout.v1.RolloutPurposeB\t\n\x07_reward*s\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\x12\n\x0eROLE_DEVELOPER\x10\x02\x12\r\n\tROLE_USER\x10\x03\x12\x12\n\x0eROLE_ASSISTANT\x10\x04\x12\r\n\tROLE_TOOL\x10\x05*|\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x03*\x9c\x04\n\x0fGradeErrorClass\x12!\n\x1dGRADE_ERROR_CLASS_UNSPECIFIED\x10\x00\x12&\n\"GRADE_ERROR_CLASS_INVALID_VARIABLE\x10\x01\x12\'\n#GRADE_ERROR_CLASS_INVALID_REFERENCE\x10\x02\x12\x1d\n\x19GRADE_ERROR_CLASS_FORMULA\x10\x03\x12\"\n\x1eGRADE_ERROR_CLASS_SAMPLE_PARSE\x10\x04\x12\x1f\n\x1bGRADE_ERROR_CLASS_TRUNCATED\x10\x05\x12\x1e\n\x1aGRADE_ERROR_CLASS_DEADLINE\x10\x06\x12#\n\x1fGRADE_ERROR_CLASS_PYTHON_SERVER\x10\x07\x12$\n GRADE_ERROR_CLASS_PYTHON_RUNTIME\x10\x08\x12\"\n\x1eGRADE_ERROR_CLASS_MODEL_SERVER\x10\t\x12#\n\x1fGRADE_ERROR_CLASS_MODEL_REFUSAL\x10\n\x12!\n\x1dGRADE_ERROR_CLASS_MODEL_PARSE\x10\x0b\x12\x1c\n\x18GRADE_ERROR_CLASS_REMOTE\x10\x0c\x12\x1f\n\x1bGRADE_ERROR_CLASS_TOO_LARGE\x10\r\x12\x1b\n\x17GRADE_ERROR_CLASS_OTHER\x10\x0e*\x95\x01\n\x0cRewardSource\x12\x1d\n\x19REWARD_SOURCE_UNSPECIFIED\x10\x00\x12\x17\n\x13REWARD_SOURCE_GRADE\x10\x01\x12\x1a\n\x16REWARD_SOURCE_EXCLUDED\x10\x02\x12\x19\n\x15REWARD_SOURCE_PENALTY\x10\x03\x12\x16\n\x12REWARD_SOURCE_ZERO\x10\x04*\x8f\x01\n\x0eRolloutPurpose\x12\x1f\n\x1bROLLOUT_PURPOSE_UNSPECIFIED\x10\x00\x12\x1c\n\x18ROLLOUT_PURPOSE_TRAINING\x10\x01\x12\x1e\n\x1aROLLOUT_PURPOSE_VALIDATION\x10\x02\x12\x1e\n\x1aROLLOUT_PURPOSE_EVALUATION\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,16 +35,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GRADE_PARTSCORESENTRY']._serialized_options = b'8\001'
   _globals['_GRADE_PARTERRORSENTRY']._loaded_options = None
   _globals['_GRADE_PARTERRORSENTRY']._serialized_options = b'8\001'
-  _globals['_ROLE']._serialized_start=1866
-  _globals['_ROLE']._serialized_end=1981
-  _globals['_FINISHREASON']._serialized_start=1983
-  _globals['_FINISHREASON']._serialized_end=2107
-  _globals['_GRADEERRORCLASS']._serialized_start=2110
-  _globals['_GRADEERRORCLASS']._serialized_end=2650
-  _globals['_REWARDSOURCE']._serialized_start=2653
-  _globals['_REWARDSOURCE']._serialized_end=2802
-  _globals['_ROLLOUTPURPOSE']._serialized_start=2805
-  _globals['_ROLLOUTPURPOSE']._serialized_end=2948
+  _globals['_ROLE']._serialized_start=1922
+  _globals['_ROLE']._serialized_end=2037
+  _globals['_FINISHREASON']._serialized_start=2039
+  _globals['_FINISHREASON']._serialized_end=2163
+  _globals['_GRADEERRORCLASS']._serialized_start=2166
+  _globals['_GRADEERRORCLASS']._serialized_end=2706
+  _globals['_REWARDSOURCE']._serialized_start=2709
+  _globals['_REWARDSOURCE']._serialized_end=2858
+  _globals['_ROLLOUTPURPOSE']._serialized_start=2861
+  _globals['_ROLLOUTPURPOSE']._serialized_end=3004
   _globals['_ITEM']._serialized_start=67
   _globals['_ITEM']._serialized_end=209
   _globals['_MESSAGE']._serialized_start=212
@@ -54,17 +54,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOOLCALL']._serialized_start=471
   _globals['_TOOLCALL']._serialized_end=531
   _globals['_COMPLETION']._serialized_start=534
-  _globals['_COMPLETION']._serialized_end=885
-  _globals['_POLICYSPAN']._serialized_start=887
-  _globals['_POLICYSPAN']._serialized_end=944
-  _globals['_GRADE']._serialized_start=947
-  _globals['_GRADE']._serialized_end=1411
-  _globals['_GRADE_PARTSCORESENTRY']._serialized_start=1263
-  _globals['_GRADE_PARTSCORESENTRY']._serialized_end=1312
-  _globals['_GRADE_PARTERRORSENTRY']._serialized_start=1314
-  _globals['_GRADE_PARTERRORSENTRY']._serialized_end=1400
-  _globals['_GRADEERROR']._serialized_start=1413
-  _globals['_GRADEERROR']._serialized_end=1537
-  _globals['_ROLLOUT']._serialized_start=1540
-  _globals['_ROLLOUT']._serialized_end=1864
+  _globals['_COMPLETION']._serialized_end=941
+  _globals['_POLICYSPAN']._serialized_start=943
+  _globals['_POLICYSPAN']._serialized_end=1000
+  _globals['_GRADE']._serialized_start=1003
+  _globals['_GRADE']._serialized_end=1467
+  _globals['_GRADE_PARTSCORESENTRY']._serialized_start=1319
+  _globals['_GRADE_PARTSCORESENTRY']._serialized_end=1368
+  _globals['_GRADE_PARTERRORSENTRY']._serialized_start=1370
+  _globals['_GRADE_PARTERRORSENTRY']._serialized_end=1456
+  _globals['_GRADEERROR']._serialized_start=1469
+  _globals['_GRADEERROR']._serialized_end=1593
+  _globals['_ROLLOUT']._serialized_start=1596
+  _globals['_ROLLOUT']._serialized_end=1920
 # @@protoc_insertion_point(module_scope)

@@ -139,7 +139,7 @@ class ToolCall(_message.Message):
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., arguments_json: _Optional[str] = ...) -> None: ...
 
 class Completion(_message.Message):
-    __slots__ = ("completion_id", "index", "text", "prompt_token_ids", "token_ids", "logprobs", "finish_reason", "policy_spans", "reasoning_content", "tool_calls", "output_json")
+    __slots__ = ("completion_id", "index", "text", "prompt_token_ids", "token_ids", "logprobs", "finish_reason", "policy_spans", "reasoning_content", "tool_calls", "output_json", "content", "parts_format")
     COMPLETION_ID_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
@@ -151,6 +151,8 @@ class Completion(_message.Message):
     REASONING_CONTENT_FIELD_NUMBER: _ClassVar[int]
     TOOL_CALLS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_JSON_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FORMAT_FIELD_NUMBER: _ClassVar[int]
     completion_id: str
     index: int
     text: str
@@ -162,7 +164,9 @@ class Completion(_message.Message):
     reasoning_content: str
     tool_calls: _containers.RepeatedCompositeFieldContainer[ToolCall]
     output_json: str
-    def __init__(self, completion_id: _Optional[str] = ..., index: _Optional[int] = ..., text: _Optional[str] = ..., prompt_token_ids: _Optional[_Iterable[int]] = ..., token_ids: _Optional[_Iterable[int]] = ..., logprobs: _Optional[_Iterable[float]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., policy_spans: _Optional[_Iterable[_Union[PolicySpan, _Mapping]]] = ..., reasoning_content: _Optional[str] = ..., tool_calls: _Optional[_Iterable[_Union[ToolCall, _Mapping]]] = ..., output_json: _Optional[str] = ...) -> None: ...
+    content: str
+    parts_format: str
+    def __init__(self, completion_id: _Optional[str] = ..., index: _Optional[int] = ..., text: _Optional[str] = ..., prompt_token_ids: _Optional[_Iterable[int]] = ..., token_ids: _Optional[_Iterable[int]] = ..., logprobs: _Optional[_Iterable[float]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., policy_spans: _Optional[_Iterable[_Union[PolicySpan, _Mapping]]] = ..., reasoning_content: _Optional[str] = ..., tool_calls: _Optional[_Iterable[_Union[ToolCall, _Mapping]]] = ..., output_json: _Optional[str] = ..., content: _Optional[str] = ..., parts_format: _Optional[str] = ...) -> None: ...
 
 class PolicySpan(_message.Message):
     __slots__ = ("policy_version", "token_count")
