@@ -15,11 +15,9 @@ from pinetune.cli.console import AsJson, err, out, pairs, say, table
 from pinetune.cli.job_file import GraderFile, read_grader
 from pinetune.cli.rollouts import PURPOSES
 from pinetune.client.grader_replay import Change, Flip, Regrade, Replay, compare
-from pinetune.client.grader_samples import Sample
-from pinetune.client.grader_view import values_json, values_read
+from pinetune.client.grader_view import sample_of_rollout, values_read
 from pinetune.client.grading import CALL_SAMPLES, GradingClient
 from pinetune.client.jobs import JobsClient
-from pinetune.client.rollout import Completion
 from pinetune.pod.errors import InvalidInput, NotFound
 
 REPLAYED = ("training", "validation")
@@ -91,7 +89,7 @@ def _regrades(
 
         left, values = rollouts(), values_read(json.loads(grader_json))
         while batch := list(islice(left, CALL_SAMPLES)):
-            graded = grading.grade_samples(grader_json, [_sample(rollout, values) for rollout in batch])
+            graded = grading.grade_samples(grader_json, [sample_of_rollout(rollout, values) for rollout in batch])
             regrades += [
                 Regrade(
                     completion_id=rollout.completion.completion_id,
@@ -105,12 +103,6 @@ def _regrades(
                 for rollout, grade in zip(batch, graded.grades, strict=True)
             ]
     return regrades
-
-
-def _sample(rollout: rollout_pb2.Rollout, values: frozenset[str]) -> Sample:
-    """Return what a grader sees of a rollout, as the job's grader saw it."""
-    completion = Completion.from_wire(rollout.completion)
-    return Sample(completion.final_answer, rollout.item.fields_json, values_json(completion, values))
 
 
 def _content(found: Replay, limit: int) -> dict[str, object]:

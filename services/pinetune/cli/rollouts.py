@@ -99,6 +99,7 @@ def get(
         ("parts", parts),
         ("part errors", part_errors),
         ("answer found", rollout.grade.extracted_answer),
+        ("tool calls", ", ".join(f"{call.name} {call.arguments_json}" for call in completion.tool_calls)),
         ("reward", reward),
         ("policy version", versions),
         ("finish", rollout_pb2.FinishReason.Name(completion.finish_reason).removeprefix("FINISH_REASON_").lower()),

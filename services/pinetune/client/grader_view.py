@@ -13,6 +13,8 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from pinetune.api.rollout.v1 import rollout_pb2
+from pinetune.client.grader_samples import Sample
 from pinetune.client.rollout import Completion, FinishReason
 
 OUTPUT_TOOLS = "output_tools"
@@ -51,6 +53,12 @@ def samples_json(grader: object, completions: Sequence[Completion]) -> list[str]
     """Return what the grader reads of each completion besides its final answer; nothing where it reads no more."""
     values = values_read(grader)
     return [values_json(completion, values) for completion in completions] if values else []
+
+
+def sample_of_rollout(rollout: rollout_pb2.Rollout, values: frozenset[str]) -> Sample:
+    """Return what a stored rollout is graded by again: what the job's grader saw, and those of `values` it has."""
+    completion = Completion.from_wire(rollout.completion)
+    return Sample(completion.final_answer, rollout.item.fields_json, values_json(completion, values))
 
 
 def _values_named(value: object) -> Iterator[str]:

@@ -27,7 +27,15 @@ def rollout(
     """Return a rollout whose item's answer is 4."""
     return rollout_pb2.Rollout(
         item=rollout_pb2.Item(item_id=item, fields_json='{"answer": "4"}'),
-        completion=rollout_pb2.Completion(completion_id=f"s{step}-{item}-{index}", index=index, text=text),
+        completion=rollout_pb2.Completion(
+            completion_id=f"s{step}-{item}-{index}",
+            index=index,
+            text=f"<think>4</think>{text}",
+            reasoning_content="4",
+            content=text,
+            parts_format="think",
+            finish_reason=rollout_pb2.FINISH_REASON_STOP,
+        ),
         grade=rollout_pb2.Grade(score=score) if score is not None else rollout_pb2.Grade(error=REFUSED),
         step=step,
         purpose=purpose,

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.generation.tiny_models import CHAT_TEMPLATE, make_tokenizer
+from transformers import AddedToken, PreTrainedTokenizerFast
 
 from pinetune.generation.conversation import Example, Message, Tool, ToolCall
 from pinetune.generation.tokenisation import Tokenisation
@@ -148,3 +149,36 @@ def test_text_leaves_special_tokens_out_and_keeps_spaces() -> None:
     tokenisation = with_template(CHAT_TEMPLATE)
     ids = tokenisation.answer_ids('He said , "no" .  It \'s über 7 .')
     assert tokenisation.text(ids) == 'He said , "no" .  It \'s über 7 .'
+
+
+def with_special(*marks: str, template: str = CHAT_TEMPLATE) -> PreTrainedTokenizerFast:
+    tokenizer = make_tokenizer(template)
+    tokenizer.add_tokens([AddedToken(mark, normalized=False, special=True) for mark in marks])
+    return tokenizer
+
+
+def test_marks_of_calls_stay_in_the_text_even_where_they_are_special_tokens() -> None:
+    tokenizer = with_special("[TOOL_CALLS]", "[ARGS]")
+    ids = tokenizer("Yes.[TOOL_CALLS]now[ARGS]{}<|tool|>")["input_ids"]
+    assert Tokenisation(tokenizer, parts_format="mistral").text(ids) == "Yes.[TOOL_CALLS]now[ARGS]{}"
+    assert Tokenisation(tokenizer, parts_format="none").text(ids) == "Yes.now{}"
+    assert Tokenisation(tokenizer, parts_format="mistral").text([]) == ""
+
+
+def test_a_template_that_begins_the_thought_opens_reasoning() -> None:
+    question = [Message("user", "How many apples?")]
+    opening = CHAT_TEMPLATE.replace("<|assistant|>", "<|assistant|><think>\n")
+    for tokenizer in (make_tokenizer(opening), with_special("<think>", "</think>", template=opening)):
+        tokenisation = Tokenisation(tokenizer, parts_format="think")
+        assert tokenisation.opens_reasoning(tokenisation.prompt_ids(question))
+        closed = Tokenisation(tokenizer, parts_format="hermes")
+        assert not closed.opens_reasoning(closed.prompt_ids(question))
+    tokenizer = make_tokenizer(opening.replace("<think>\n", "<think>\n\n</think>\n\n"))
+    tokenisation = Tokenisation(tokenizer, parts_format="think")
+    assert not tokenisation.opens_reasoning(tokenisation.prompt_ids(question))
+
+
+def test_what_a_user_writes_opens_no_reasoning() -> None:
+    tokenisation = Tokenisation(make_tokenizer(), parts_format="think")
+    assert not tokenisation.opens_reasoning(tokenisation.prompt_ids([Message("user", "What is <think>")]))
+    assert not tokenisation.opens_reasoning([])

@@ -49,18 +49,37 @@ LOOKED_UP = replace(
     ),
 )
 
+TAKEN_APART = replace(
+    LOOKED_UP,
+    completion=replace(
+        GRADED.completion,
+        text='<think>Ask.</think><tool_call>{"name": "age", "arguments": {"of": "Ada"}}</tool_call>',
+        reasoning_content="Ask.",
+        tool_calls=(ToolCall("call00000", "age", '{"of": "Ada"}'),),
+        content="",
+        parts_format="think+hermes",
+    ),
+)
+LATER_COLUMNS = {
+    "tools and errors of parts": ["tools", "part_errors", "grader_fingerprint"],
+    "parts of answers": ["reasoning_content", "content", "tool_calls", "parts_format"],
+}
+
 
 def test_rollouts_come_back_as_they_were(tmp_path: Path) -> None:
     uri = str(tmp_path / "rollouts" / "training-000001.parquet")
-    write_rollouts(uri, [GRADED, UNGRADED, LOOKED_UP])
-    assert read_rollouts(uri) == [GRADED, UNGRADED, LOOKED_UP]
+    write_rollouts(uri, [GRADED, UNGRADED, LOOKED_UP, TAKEN_APART])
+    assert read_rollouts(uri) == [GRADED, UNGRADED, LOOKED_UP, TAKEN_APART]
 
 
-def test_a_file_written_before_grades_kept_their_parts_errors_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("columns", LATER_COLUMNS.values(), ids=LATER_COLUMNS)
+def test_a_file_written_before_rollouts_kept_this_is_read(columns: list[str], tmp_path: Path) -> None:
     uri = str(tmp_path / "old.parquet")
     write_rollouts(uri, [GRADED])
-    pq.write_table(pq.read_table(uri).drop_columns(["tools", "part_errors", "grader_fingerprint"]), uri)
-    assert read_rollouts(uri) == [GRADED]
+    pq.write_table(pq.read_table(uri).drop_columns(columns), uri)
+    (old,) = read_rollouts(uri)
+    assert old == GRADED
+    assert (old.completion.final_answer, old.completion.calls_read) == (GRADED.completion.text, False)
 
 
 def test_a_rollout_is_told_with_its_tools_and_all_of_its_grade() -> None:
@@ -71,6 +90,13 @@ def test_a_rollout_is_told_with_its_tools_and_all_of_its_grade() -> None:
     assert told.grade.part_errors["judge"].error_class == rollout_pb2.GRADE_ERROR_CLASS_MODEL_REFUSAL
     assert told.grade.grader_fingerprint == "f00d"
     assert Grade.from_wire(told.grade) == LOOKED_UP.grade
+
+
+def test_a_rollout_is_told_with_all_parts_of_its_answer() -> None:
+    told = rollout_message(TAKEN_APART, with_tokens=True)
+    assert Completion.from_wire(told.completion) == TAKEN_APART.completion
+    assert told.completion.HasField("content")
+    assert not rollout_message(GRADED, with_tokens=True).completion.HasField("content")
 
 
 def test_equal_rollouts_make_equal_files(tmp_path: Path) -> None:
