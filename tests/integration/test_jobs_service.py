@@ -306,6 +306,27 @@ def test_a_vote_needs_a_grader_that_finds_an_answer(room: Room) -> None:
         room.client.create_evaluation(order)
 
 
+def test_a_grader_of_calls_needs_a_format_that_has_calls(room: Room) -> None:
+    grader = {"type": "tool_calls", "reference": "{{item.calls}}"}
+    files = {name: room.upload({**ROW, "question": name, "calls": []}) for name in ("training_file", "validation_file")}
+    method = {"type": "reinforcement", "reinforcement": {"grader": grader}}
+    settings = {"dataset": {"prompt": "{{item.question}}"}}
+    for named in ("auto", "hermes", "think+mistral"):
+        room.create_job(**files, method=method, pinetune={**settings, "engine": {"parts_format": named}})
+    for named in ("none", "think"):
+        engine = {"parts_format": named}
+        refused = refusal(room, InvalidInput, **files, method=method, pinetune={**settings, "engine": engine})
+        assert (refused.reason, refused.metadata["field"]) == ("CALLS_NOT_READ", "pinetune.engine.parts_format")
+        order = evaluation_order(room)
+        order.dataset_id, order.grader.json, order.engine.parts_format = (
+            files["training_file"],
+            json.dumps(grader),
+            named,
+        )
+        with pytest.raises(InvalidInput, match=r"^engine\.parts_format: the grader reads sample\.output_tools"):
+            room.client.create_evaluation(order)
+
+
 @pytest.mark.parametrize("field", ["training_file", "validation_file", "pinetune.evaluation.test_file"])
 def test_an_overlap_of_answers_cannot_be_overlooked_for_a_wrong_key(room: Room, field: str) -> None:
     bad = room.upload({"question": "x", "answer": "8", "cot": "y"})

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.api.jobs.v1 import worker_pb2
 from pinetune.client.prompts import Sampling
-from pinetune.jobs.call_reading import refuse_unread_calls
+from pinetune.jobs.call_reading import EVALUATION_FIELD, refuse_unread_calls
 from pinetune.jobs.clock import Clock
 from pinetune.jobs.dataset import read_items
 from pinetune.jobs.evaluation import gives_ranks
@@ -27,7 +27,7 @@ def measure_model(claim: worker_pb2.ClaimWorkResponse, services: Services, journ
     items = read_items(claim.dataset_uris[order.dataset_id], order.dataset)
     generation, grading = services.generation(), services.grading()
     engine = generation.describe()[0]
-    refuse_unread_calls(order.grader, engine.parts_format)
+    refuse_unread_calls(order.grader, engine.parts_format, field=EVALUATION_FIELD)
     sampler = Sampler(
         generation=generation,
         grading=grading,

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from pinetune.api.grading.v1.grading_pb2 import GraderSpec
 from pinetune.jobs.base_models import resolve_model
+from pinetune.jobs.call_reading import EVALUATION_FIELD, JOB_FIELD, refuse_unread_calls
 from pinetune.jobs.dataset import Item, item_findings, read_items, refuse_missing_references, refuse_overlap
 from pinetune.jobs.evaluation import EXTRACTING, extracts_answers
 from pinetune.jobs.grader_check import GraderCheck, grader_spec, reference_keys, refuse_rows_without_named_keys
@@ -89,6 +90,7 @@ class OrderDesk:
         if spec.grader is not None:
             field = f"method.{spec.method.type}.grader"
             _refuse_vote(spec.grader, spec.pinetune.evaluation.vote_samples, "pinetune.evaluation.vote_samples")
+            refuse_unread_calls(spec.grader, spec.pinetune.engine.parts_format, field=JOB_FIELD)
             spec = spec.with_grader(self._checked_grader(spec.grader, datasets, items, field))
             datasets |= self._tested(spec, field)
         if _compares_on_validation(spec):
@@ -112,6 +114,7 @@ class OrderDesk:
             base_model_uri = resolve_model(connection, order.model)
         items = _items(datasets, order.dataset.hiding(reference_keys(order.grader)))
         _refuse_vote(order.grader, order.vote_samples, "vote_samples")
+        refuse_unread_calls(order.grader, order.engine.parts_format, field=EVALUATION_FIELD)
         grader = self._checked_grader(order.grader, datasets, items, "grader")
         uris = {dataset.dataset_id: dataset.uri for dataset in datasets.values()}
         return CheckedEvaluation(order.model_copy(update={"grader": grader}), base_model_uri, uris)

@@ -13,7 +13,7 @@ from pinetune.api.learning.v1 import learning_pb2
 from pinetune.client.generation_replicas import GenerationReplicas
 from pinetune.client.learning import LearnerState, LearningClient
 from pinetune.client.prompts import Example, TokenSequence
-from pinetune.jobs.call_reading import refuse_unread_calls
+from pinetune.jobs.call_reading import JOB_FIELD, refuse_unread_calls
 from pinetune.jobs.dataset import Item
 from pinetune.jobs.journal import Journal
 from pinetune.jobs.lengths import measured_items, refuse_too_long
@@ -71,7 +71,7 @@ def prepare(
     """
     with journal.waiting("generation to tokenise"):
         engine = generation.describe()[0]
-        refuse_unread_calls(plan.grader, engine.parts_format)
+        refuse_unread_calls(plan.grader, engine.parts_format, field=JOB_FIELD)
         training = _tokenized(plan.training, generation)
         measured = {field: _tokenized(items, generation) for field, items in measured_items(plan).items()}
         canary = generation.tokenize([_canary_example(plan)])[0]
