@@ -7,6 +7,7 @@ gRPC, as in a job; `--folder` is where policies are written, memory by default: 
 
     shared files   the learner writes the policy, the sampler loads it, both score the canary
     stream         the learner sends the policy over gRPC, both score the canary
+    broadcast      the same over torch's gloo, as to many samplers at once
     adapter        the sampler loads a LoRA adapter of rank 16 on every attention and feed-forward weight
 
 Peer: `save_file` and `load_file` of safetensors and `load_state_dict` of torch, in one process: nothing is hashed, no
@@ -26,6 +27,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -41,10 +43,11 @@ from pinetune.client.calls import wait_until_serving
 from pinetune.client.generation import GenerationClient
 from pinetune.client.prompts import TokenSequence
 from pinetune.learning.batches import TokenSequence as LearnerSequence
+from pinetune.learning.broadcasting import broadcast
 from pinetune.learning.policy import Policy
 from pinetune.learning.policy_files import entries_of, policy_tensors, write_policy
 from pinetune.learning.ppo import Trajectory
-from pinetune.learning.pushing import held_policy, push
+from pinetune.learning.pushing import Send, held_policy, push
 from pinetune.pod.channel import connect
 from pinetune.pod.manifest import Manifest, content_hash, write_manifest
 
@@ -52,7 +55,8 @@ VOCABULARY_SIZE = 50_257
 CANARY = TokenSequence(tuple(range(10, 42)), tuple(range(100, 164)))
 RANK, ALPHA = 16, 32
 ADAPTED = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
-SHARED, STREAM, ADAPTER, PEER = "shared files", "stream", "adapter", "save_file, load_file, load_state_dict"
+SHARED, STREAM, BROADCAST, ADAPTER = "shared files", "stream", "broadcast", "adapter"
+PEER = "save_file, load_file, load_state_dict"
 
 
 def lapses(moments: Sequence[float]) -> list[float]:
@@ -153,12 +157,12 @@ def shared_files(learner: Learner, sampler: Sampler, folder: Path) -> list[float
     return lapses(moments)
 
 
-def stream(learner: Learner, sampler: Sampler, folder: Path) -> list[float]:
-    """Update over gRPC; returns the seconds of hashing, sending with loading, and the canary."""
+def stream(learner: Learner, sampler: Sampler, send: Send) -> list[float]:
+    """Update over the network; returns the seconds of hashing, sending with loading, and the canary."""
     moments = [time.perf_counter()]
     source = held_policy(policy_tensors(learner.model, learner.dtype), learner.version)
     moments.append(time.perf_counter())
-    (pushed,) = push(source, [sampler.address], deadline_seconds=120)
+    (pushed,) = send(source, [sampler.address], deadline_seconds=120)
     assert pushed.content_hash == source.manifest.content_hash
     moments.append(time.perf_counter())
     sampler.attest(learner.canary())
@@ -210,6 +214,7 @@ def peer(learner: Learner, twin: GPT2LMHeadModel, folder: Path) -> list[float]:
 PARTS = {
     SHARED: ("write", "load", "canary"),
     STREAM: ("hash", "send and load", "canary"),
+    BROADCAST: ("hash", "send and load", "canary"),
     ADAPTER: ("write", "load", "canary"),
     PEER: ("write", "load"),
 }
@@ -233,7 +238,8 @@ def main() -> None:
         with sampler_process(folder / "model", arguments.dtype) as sampler:
             ways: dict[str, Callable[[], list[float]]] = {
                 SHARED: lambda: shared_files(learner, sampler, folder),
-                STREAM: lambda: stream(learner, sampler, folder),
+                STREAM: lambda: stream(learner, sampler, push),
+                BROADCAST: lambda: stream(learner, sampler, partial(broadcast, backend="gloo")),
                 ADAPTER: lambda: adapter(learner, sampler, folder),
                 PEER: lambda: peer(learner, twin, folder),
             }
@@ -241,7 +247,7 @@ def main() -> None:
             cpu: dict[str, list[float]] = {way: [] for way in ways}
             for number in range(arguments.rounds + 1):
                 for way, update in ways.items():
-                    if way in (SHARED, STREAM):
+                    if way in (SHARED, STREAM, BROADCAST):
                         learner.change()
                     before = sampler.cpu_seconds()
                     taken = update()

@@ -42,7 +42,7 @@ from pinetune.jobs.journal import Journal
 from pinetune.jobs.keeper import Keeper
 from pinetune.jobs.loop import Loop
 from pinetune.jobs.plan import Plan
-from pinetune.jobs.policies import Policies
+from pinetune.jobs.policies import Policies, Way
 from pinetune.jobs.preparation import make_base_model, prepare
 from pinetune.jobs.sampler import Sampler
 from pinetune.jobs.spec import JobSpec
@@ -50,14 +50,15 @@ from pinetune.jobs.usage import Usage
 from pinetune.learning.service import SERVICE_NAME as LEARNING
 from pinetune.learning.service import LearningService
 from pinetune.pod.channel import connect
-from pinetune.pod.errors import Conflict, Corrupt, PinetuneError
-from pinetune.pod.manifest import read_manifest
+from pinetune.pod.errors import Busy, Conflict, Corrupt, PinetuneError
+from pinetune.pod.manifest import content_hash_of, read_manifest
+from pinetune.pod.manifest_messages import manifest_of_message
 from pinetune.pod.server import RegisteredService
 
 Serve = Callable[..., str]
 StreamRequests = Iterator[generation_pb2.StreamPolicyRequest]
 MakeService = Callable[[str], GenerationService]
-WAYS = ["shared_storage", "stream"]
+WAYS: tuple[Way, ...] = ("shared_storage", "stream", "broadcast")
 GRADER = {"type": "string_check", "input": "{{sample.output_text}}", "reference": "x", "operation": "eq"}
 NANO = {"layer_count": 1, "width": 16, "head_count": 2, "vocabulary_size": 300, "max_tokens": 96}
 FAULTY_VERSION = 2
@@ -157,7 +158,7 @@ def deliver(tmp_path: Path, serve: Serve) -> Iterator[Callable[..., Delivery]]:
     channels: list[grpc.Channel] = []
 
     def make(
-        way: str,
+        way: Way,
         *,
         service: MakeService | None = None,
         meddle: Callable[[Path], None] | None = None,
@@ -186,7 +187,7 @@ def deliver(tmp_path: Path, serve: Serve) -> Iterator[Callable[..., Delivery]]:
             generation,
             folder=f"{plan.artifacts_uri}/policies",
             max_canary_gap=plan.spec.pinetune.policies.max_canary_gap,
-            streams=way == "stream",
+            way=way,
         )
         keeper = Keeper(journal, learning, policies, artifacts_uri=plan.artifacts_uri)
         components = Components(learning, sampler, policies, None, keeper, journal, clock)
@@ -207,7 +208,7 @@ def sampler_of(
     return made
 
 
-def test_both_ways_carry_the_same_policies(deliver: Callable[..., Delivery], tmp_path: Path) -> None:
+def test_all_ways_carry_the_same_policies(deliver: Callable[..., Delivery], tmp_path: Path) -> None:
     stories = []
     for way in WAYS:
         job = deliver(way, folder=str(tmp_path / "artifacts" / way))
@@ -221,7 +222,7 @@ def test_both_ways_carry_the_same_policies(deliver: Callable[..., Delivery], tmp
         assert update.effective_sequence_share == pytest.approx(1.0, abs=1e-6)
         rewards = [step.train_reward_mean for step in job.jobs.steps]
         stories.append((rewards, (Path(model_uri) / "model.safetensors").read_bytes()))
-    assert stories[0] == stories[1]
+    assert stories[0] == stories[1] == stories[2]
 
 
 def test_policies_travel_through_object_storage(deliver: Callable[..., Delivery]) -> None:
@@ -340,6 +341,47 @@ def test_a_stream_that_brings_the_old_policy_is_found_by_asking_the_sampler(deli
     job = deliver("stream", service=lambda model: sampler_of(model, service=RepeatedStream))
     error = job.fails(Conflict, r"a sampler was given policy 2 \(.*\) and holds policy 1 \(")
     assert error.reason == "POLICY_NOT_ATTESTED"
+
+
+class SpoiltBroadcast(GenerationService):
+    """Flips a bit of the first piece of policy 2 that is broadcast."""
+
+    def ReceivePolicy(
+        self, request: generation_pb2.ReceivePolicyRequest, context: grpc.ServicerContext
+    ) -> generation_pb2.ReceivePolicyResponse:
+        if request.manifest.policy_version == FAULTY_VERSION:
+            entry = next(one for one in request.manifest.tensors if one.name == request.tensor_names[0])
+            entry.sha256 = "0" * 64
+            request.manifest.content_hash = content_hash_of(manifest_of_message(request.manifest))
+        return super().ReceivePolicy(request, context)
+
+
+def test_a_spoilt_broadcast_is_refused(deliver: Callable[..., Delivery]) -> None:
+    job = deliver("broadcast", service=lambda model: sampler_of(model, service=SpoiltBroadcast))
+    error = job.fails(Corrupt, r"policy 2 to 127\.0\.0\.1:\d+: tensor '.*' arrived with SHA-256 .*, the manifest says")
+    assert error.reason == "TENSOR_HASH_MISMATCH"
+
+
+class NoBroadcasts(GenerationService):
+    """Takes streams only."""
+
+    def ReceivePolicy(
+        self, request: generation_pb2.ReceivePolicyRequest, context: grpc.ServicerContext
+    ) -> generation_pb2.ReceivePolicyResponse:
+        raise Busy("not now", reason="STREAM_ACTIVE", retry_after_seconds=0.1)
+
+
+def broken_broadcasts() -> float:
+    return REGISTRY.get_sample_value("pinetune_worker_broken_broadcasts_total") or 0.0
+
+
+def test_a_broadcast_that_fails_is_counted_and_made_good_by_streams(deliver: Callable[..., Delivery]) -> None:
+    before = broken_broadcasts()
+    job = deliver("broadcast", service=lambda model: sampler_of(model, service=NoBroadcasts))
+    job.loop.run()
+    assert job.learning.updates == [1, 2]
+    # The warmed-up policy and one for each update.
+    assert broken_broadcasts() - before == 3
 
 
 class ForgetfulEngine(TransformersEngine):

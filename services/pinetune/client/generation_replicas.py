@@ -49,6 +49,10 @@ class GenerationReplicas:
         self._base: PolicyState | None = None
         self._check: Check = lambda client, policy_version: None
 
+    def addresses(self) -> list[str]:
+        """Return where the present replicas are, once there is one."""
+        return [replica.client.address for replica in self._members.await_some()]
+
     def check_returned(self, check: Check) -> None:
         """Have `check` called for each replica that came back, once it holds the policy and before it gets work."""
         self._check = check

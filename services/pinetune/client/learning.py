@@ -134,9 +134,13 @@ class LearningClient:
         response = call(self._stub.SavePolicy, request, deadline_seconds=SAVE_DEADLINE_SECONDS)
         return SavedPolicy(response.manifest.policy_version, response.manifest.content_hash, response.seconds)
 
-    def push_policy(self, addresses: Sequence[str], *, policy_version: int, policy_uri: str = "") -> PushedPolicy:
+    def push_policy(
+        self, addresses: Sequence[str], *, policy_version: int, policy_uri: str = "", broadcast: bool = False
+    ) -> PushedPolicy:
         """Send the current policy, or the saved one in `policy_uri`, straight to generation services."""
-        request = wire.PushPolicyRequest(addresses=addresses, policy_version=policy_version, policy_uri=policy_uri)
+        request = wire.PushPolicyRequest(
+            addresses=addresses, policy_version=policy_version, policy_uri=policy_uri, broadcast=broadcast
+        )
         response = call(self._stub.PushPolicy, request, deadline_seconds=SAVE_DEADLINE_SECONDS)
         sent_bytes = sum(service.sent_bytes for service in response.services)
         return PushedPolicy(response.content_hash, sent_bytes, response.seconds)

@@ -40,8 +40,8 @@ class Chunk:
     """The tensor."""
     offset_bytes: int
     """Where in the tensor they begin."""
-    data: bytes
-    """The bytes."""
+    data: bytes | memoryview
+    """The bytes; they may be others once the next chunk is asked for."""
 
 
 class Receiver:

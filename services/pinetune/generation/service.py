@@ -5,7 +5,8 @@ It checks what a request says and counts what was made; who shares a batch and w
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 
@@ -18,11 +19,11 @@ from pinetune.client.rollout import Completion
 from pinetune.generation import metrics
 from pinetune.generation.answers import completions_message, policy_message
 from pinetune.generation.conversation import Example, Message
-from pinetune.generation.engine import Caller, Engine, Prompt, Sampled, SamplingParams
+from pinetune.generation.engine import Caller, Engine, InFlight, LoadedPolicy, Prompt, Sampled, SamplingParams
 from pinetune.generation.limits import checked_sampling
 from pinetune.generation.outcomes import failures_counted, first_token_timer
-from pinetune.generation.policy_messages import read_stream
-from pinetune.generation.receiving import Receiver
+from pinetune.generation.policy_messages import read_broadcast, read_stream
+from pinetune.generation.receiving import Chunk, Receiver
 from pinetune.generation.requests import (
     read_examples,
     read_in_flight,
@@ -35,6 +36,7 @@ from pinetune.generation.requests import (
 from pinetune.generation.selection import Rule, Selector
 from pinetune.generation.streaming import CompletionStream
 from pinetune.pod.errors import InvalidInput
+from pinetune.pod.manifest import Manifest
 
 BYTES_PER_WEIGHT_MAX = 8
 BUFFER_BYTES_MAX = 64 << 20
@@ -170,11 +172,32 @@ class GenerationService(GenerationServiceServicer):
         self, request_iterator: Iterator[wire.StreamPolicyRequest], context: grpc.ServicerContext
     ) -> wire.StreamPolicyResponse:
         """Replace the held policy by the one that comes in pieces."""
+        loaded, seconds = self._take(*read_stream(request_iterator), context)
+        return wire.StreamPolicyResponse(
+            policy=policy_message(loaded.state), load_seconds=seconds, changed_tensor_count=loaded.changed_tensor_count
+        )
+
+    def ReceivePolicy(
+        self, request: wire.ReceivePolicyRequest, context: grpc.ServicerContext
+    ) -> wire.ReceivePolicyResponse:
+        """Replace the held policy by the one that the caller broadcasts."""
+        loaded, seconds = self._take(*read_broadcast(request, context.peer()), context)
+        return wire.ReceivePolicyResponse(
+            policy=policy_message(loaded.state), load_seconds=seconds, changed_tensor_count=loaded.changed_tensor_count
+        )
+
+    def _take(
+        self, manifest: Manifest, in_flight: InFlight, chunks: Generator[Chunk], context: grpc.ServicerContext
+    ) -> tuple[LoadedPolicy, float]:
+        """Receive a policy in pieces and load it; returns what is held, and the seconds that it took."""
         began = time.monotonic()
-        manifest, in_flight, chunks = read_stream(request_iterator)
         engine = self._held
         bytes_max = engine.describe().parameter_count * BYTES_PER_WEIGHT_MAX + BUFFER_BYTES_MAX
-        with self._receiver.receive(manifest, engine.tensor_hashes(), chunks, bytes_max=bytes_max) as folder:
+        # Closed whatever happens: a broadcast then goes on to its end, for the others' sake.
+        with (
+            closing(chunks),
+            self._receiver.receive(manifest, engine.tensor_hashes(), chunks, bytes_max=bytes_max) as folder,
+        ):
             loaded = engine.load_policy(
                 str(folder), manifest.policy_version, manifest.content_hash, in_flight, Caller(context.is_active)
             )
@@ -182,9 +205,7 @@ class GenerationService(GenerationServiceServicer):
         seconds = time.monotonic() - began
         metrics.LOAD_TIME.observe(seconds)
         metrics.POLICY_VERSION.set(loaded.state.policy_version)
-        return wire.StreamPolicyResponse(
-            policy=policy_message(loaded.state), load_seconds=seconds, changed_tensor_count=loaded.changed_tensor_count
-        )
+        return loaded, seconds
 
     def DescribePolicy(
         self, request: wire.DescribePolicyRequest, context: grpc.ServicerContext

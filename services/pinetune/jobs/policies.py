@@ -1,17 +1,19 @@
 """Carries a policy from the learner to every sampler, and attests that it arrived.
 
 `publish` has four parts: the learner brings the weights to every sampler, through storage with their manifest written
-last or straight over gRPC; every sampler loads them; each says by the hash of what it holds which policy that is;
-sampler and learner score the same canary tokens and must agree. Only then does the next step sample. Folders that
-nothing needs any more are deleted.
+last, straight over gRPC, or by a broadcast; every sampler loads them; each says by the hash of what it holds which
+policy that is; sampler and learner score the same canary tokens and must agree. Only then does the next step sample.
+Folders that nothing needs any more are deleted.
 
 The hash finds whatever is not byte for byte what the learner sent. The canary finds what no hash can: a sampler that
 holds the right weights and computes with others.
 """
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import fsspec
 
@@ -20,7 +22,12 @@ from pinetune.client.generation_replicas import GenerationReplicas
 from pinetune.client.learning import LearningClient
 from pinetune.client.prompts import TokenSequence
 from pinetune.jobs import worker_metrics
-from pinetune.pod.errors import Conflict, Unavailable
+from pinetune.pod.errors import Conflict, Transient, Unavailable
+
+log = logging.getLogger(__name__)
+
+Way = Literal["shared_storage", "stream", "broadcast"]
+"""How weights reach the samplers."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +63,15 @@ class Policies:
         *,
         folder: str,
         max_canary_gap: float,
-        streams: bool = False,
+        way: Way = "shared_storage",
     ) -> None:
         """Carry policies through `folder`, or straight from the learner to the samplers."""
         self._learning = learning
         self._generation = generation
         self._folder = folder
         self._max_canary_gap = max_canary_gap
-        self._streams = streams
+        self._streams = way != "shared_storage"
+        self._broadcasts = way == "broadcast"
         self._kept: set[str] = set()
         self._canary: _Canary | None = None
         generation.check_returned(self._attest_returned)
@@ -130,7 +138,10 @@ class Policies:
                 ) from error
             return client.describe().policy
 
+        if self._broadcasts:
+            self._broadcast(policy, uri if saved else "")
         if self._streams:
+            # After a broadcast this finds nothing to send, but at samplers that it did not reach.
             states = self._generation.hold(policy, stream)
         else:
             states = self._generation.load_policy(
@@ -145,6 +156,21 @@ class Policies:
                     policy_version=policy.policy_version,
                     held_version=state.policy_version,
                 )
+
+    def _broadcast(self, policy: PolicyState, saved_uri: str) -> None:
+        """Bring the policy to all samplers at once; one that fails on the way fails all, and then gets it by itself."""
+        try:
+            self._learning.push_policy(
+                self._generation.addresses(),
+                policy_version=policy.policy_version,
+                policy_uri=saved_uri,
+                broadcast=True,
+            )
+        except Transient as error:
+            worker_metrics.BROKEN_BROADCASTS.inc()
+            log.warning(
+                "the broadcast of policy %d failed, each sampler gets a stream: %s", policy.policy_version, error
+            )
 
     def _attest_returned(self, replica: GenerationClient, policy_version: int) -> None:
         """Let a sampler that came back score the canary too; a policy the learner no longer has is known by hash."""

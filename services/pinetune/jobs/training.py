@@ -43,7 +43,7 @@ def train(claim: worker_pb2.ClaimWorkResponse, services: Services, journal: Jour
         generation,
         folder=f"{plan.artifacts_uri}/policies",
         max_canary_gap=plan.spec.pinetune.policies.max_canary_gap,
-        streams=plan.spec.pinetune.engine.weights == "stream",
+        way=plan.spec.pinetune.engine.weights,
     )
     keeper = Keeper(journal, learning, policies, artifacts_uri=plan.artifacts_uri, kept=claim.kept_checkpoints)
     evaluator = None

@@ -61,6 +61,10 @@ REPLICAS_PRESENT = Gauge(
     "pinetune_worker_generation_replicas", "Generation replicas that hold the current policy and may be given work."
 )
 REPLICAS_LOST = Counter("pinetune_worker_generation_replicas_lost_total", "Times that a generation replica was lost.")
+BROKEN_BROADCASTS = Counter(
+    "pinetune_worker_broken_broadcasts_total",
+    "Policies whose broadcast failed on the way, so that each sampler got a stream.",
+)
 PROMPTS_MOVED = Counter(
     "pinetune_worker_prompts_moved_total",
     "Prompts that were sampled again because their replica was lost or busy, or a second time because it was slow.",

@@ -24,7 +24,7 @@ def build(pod: Pod) -> list[RegisteredService]:
         )
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    service = LearningService()
+    service = LearningService(broadcast_backend=settings.broadcast_backend)
     return [RegisteredService(SERVICE_NAME, lambda server: add_LearningServiceServicer_to_server(service, server))]
 
 

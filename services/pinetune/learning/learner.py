@@ -26,7 +26,7 @@ from pinetune.learning.policy import Policy, make_value_head
 from pinetune.learning.policy_files import policy_tensors, write_policy
 from pinetune.learning.ppo import Trajectory, update
 from pinetune.learning.pretrained import load_pretrained
-from pinetune.learning.pushing import held_policy, push, saved_policy
+from pinetune.learning.pushing import Send, held_policy, push, saved_policy
 from pinetune.learning.settings import (
     ComputeSettings,
     OptimizerSettings,
@@ -212,7 +212,13 @@ class Learner:
         return manifest
 
     def push_policy(
-        self, addresses: Sequence[str], policy_version: int, policy_uri: str, *, deadline_seconds: float
+        self,
+        addresses: Sequence[str],
+        policy_version: int,
+        policy_uri: str,
+        *,
+        send: Send = push,
+        deadline_seconds: float,
     ) -> tuple[Manifest, list[StreamedPolicy]]:
         """Send the current policy as `policy_version`, as `save_policy` has it, or the saved one in `policy_uri`.
 
@@ -228,10 +234,10 @@ class Learner:
                     asked=policy_version,
                     named=source.manifest.policy_version,
                 )
-            return source.manifest, push(source, addresses, deadline_seconds=deadline_seconds)
+            return source.manifest, send(source, addresses, deadline_seconds=deadline_seconds)
         self._refuse_other_version(policy_version)
         source = held_policy(policy_tensors(self.policy.model, self._policy_dtype), policy_version)
-        pushed = push(source, addresses, deadline_seconds=deadline_seconds)
+        pushed = send(source, addresses, deadline_seconds=deadline_seconds)
         self.policy_version, self.changed = policy_version, False
         return source.manifest, pushed
 

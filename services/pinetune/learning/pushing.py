@@ -6,6 +6,7 @@ The manifest says what is sent; each service takes what it does not hold and ans
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import Tensor
 
@@ -25,6 +26,16 @@ class PolicySource:
     """What it consists of."""
     read: Callable[[TensorEntry, int], Iterable[bytes]]
     """Gives a tensor's bytes in pieces of at most so many."""
+
+
+class Send(Protocol):
+    """A way to make services hold a policy: `push`, or a broadcast."""
+
+    def __call__(
+        self, source: PolicySource, addresses: Sequence[str], *, deadline_seconds: float
+    ) -> list[StreamedPolicy]:
+        """Send it; returns what each service then holds."""
+        ...
 
 
 def held_policy(tensors: Mapping[str, Tensor], policy_version: int) -> PolicySource:

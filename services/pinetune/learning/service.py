@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
+from functools import partial
 from typing import TypeVar
 
 import grpc
@@ -21,10 +22,12 @@ from pinetune.api.learning.v1 import learning_pb2 as wire
 from pinetune.api.learning.v1.learning_pb2_grpc import LearningServiceServicer
 from pinetune.client.policy_stream import StreamedPolicy
 from pinetune.learning import metrics
+from pinetune.learning.broadcasting import BroadcastBackend, broadcast
 from pinetune.learning.checkpoints import restore_checkpoint, save_checkpoint
 from pinetune.learning.learner import Learner, LearnerState, Order, request_hash
 from pinetune.learning.nano import make_nano_model
 from pinetune.learning.ppo import Trajectory
+from pinetune.learning.pushing import push
 from pinetune.learning.settings import (
     AdvantageEstimator,
     ComputeSettings,
@@ -72,8 +75,9 @@ V = TypeVar("V")
 class LearningService(LearningServiceServicer):
     """Serves one learner."""
 
-    def __init__(self, *, world_size: int = 1) -> None:
+    def __init__(self, *, world_size: int = 1, broadcast_backend: BroadcastBackend = "gloo") -> None:
         self._world_size = world_size
+        self._broadcast = partial(broadcast, backend=broadcast_backend)
         self._learner: Learner | None = None
         self._state = LearnerState()
         self._turn = threading.Lock()
@@ -162,6 +166,7 @@ class LearningService(LearningServiceServicer):
                 list(request.addresses),
                 request.policy_version,
                 request.policy_uri,
+                send=self._broadcast if request.broadcast and request.addresses else push,
                 deadline_seconds=min(remaining, PUSH_SECONDS_MAX) if remaining is not None else PUSH_SECONDS_MAX,
             )
             self._refreshed_state()

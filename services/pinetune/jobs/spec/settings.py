@@ -242,8 +242,9 @@ class EngineSpec(SpecModel):
     """Most tokens, padding included, in one forward pass of the learner."""
     threads: int | None = Field(default=None, ge=1, le=1024)
     """CPU threads of each process; None means all cores."""
-    weights: Literal["shared_storage", "stream"] = "shared_storage"
-    """How weights reach the samplers: through storage that all services read, or straight from the learner over gRPC.
+    weights: Literal["shared_storage", "stream", "broadcast"] = "shared_storage"
+    """How weights reach the samplers: through storage that all services read, straight from the learner over gRPC, or
+    from the learner to all of them at once.
     """
     tensor_parallel_size: int = Field(default=1, ge=1, le=64)
     """GPUs that share each layer of one sampler; vllm only."""

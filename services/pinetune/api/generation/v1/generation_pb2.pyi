@@ -8,6 +8,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class BroadcastBackend(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BROADCAST_BACKEND_UNSPECIFIED: _ClassVar[BroadcastBackend]
+    BROADCAST_BACKEND_GLOO: _ClassVar[BroadcastBackend]
+    BROADCAST_BACKEND_NCCL: _ClassVar[BroadcastBackend]
+
 class PolicyKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     POLICY_KIND_UNSPECIFIED: _ClassVar[PolicyKind]
@@ -26,6 +32,9 @@ class SelectionRule(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SELECTION_RULE_UNSPECIFIED: _ClassVar[SelectionRule]
     SELECTION_RULE_MAJORITY_VOTE: _ClassVar[SelectionRule]
     SELECTION_RULE_BEST_OF: _ClassVar[SelectionRule]
+BROADCAST_BACKEND_UNSPECIFIED: BroadcastBackend
+BROADCAST_BACKEND_GLOO: BroadcastBackend
+BROADCAST_BACKEND_NCCL: BroadcastBackend
 POLICY_KIND_UNSPECIFIED: PolicyKind
 POLICY_KIND_FULL: PolicyKind
 POLICY_KIND_LORA: PolicyKind
@@ -300,6 +309,44 @@ class TensorChunk(_message.Message):
     def __init__(self, name: _Optional[str] = ..., offset_bytes: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class StreamPolicyResponse(_message.Message):
+    __slots__ = ("policy", "load_seconds", "changed_tensor_count")
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    LOAD_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_TENSOR_COUNT_FIELD_NUMBER: _ClassVar[int]
+    policy: PolicyState
+    load_seconds: float
+    changed_tensor_count: int
+    def __init__(self, policy: _Optional[_Union[PolicyState, _Mapping]] = ..., load_seconds: _Optional[float] = ..., changed_tensor_count: _Optional[int] = ...) -> None: ...
+
+class ReceivePolicyRequest(_message.Message):
+    __slots__ = ("manifest", "in_flight", "tensor_names", "chunk_bytes", "group")
+    MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    TENSOR_NAMES_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_BYTES_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    manifest: PolicyManifest
+    in_flight: InFlightPolicy
+    tensor_names: _containers.RepeatedScalarFieldContainer[str]
+    chunk_bytes: int
+    group: BroadcastGroup
+    def __init__(self, manifest: _Optional[_Union[PolicyManifest, _Mapping]] = ..., in_flight: _Optional[_Union[InFlightPolicy, str]] = ..., tensor_names: _Optional[_Iterable[str]] = ..., chunk_bytes: _Optional[int] = ..., group: _Optional[_Union[BroadcastGroup, _Mapping]] = ...) -> None: ...
+
+class BroadcastGroup(_message.Message):
+    __slots__ = ("port", "rank", "size", "backend", "timeout_seconds")
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    port: int
+    rank: int
+    size: int
+    backend: BroadcastBackend
+    timeout_seconds: float
+    def __init__(self, port: _Optional[int] = ..., rank: _Optional[int] = ..., size: _Optional[int] = ..., backend: _Optional[_Union[BroadcastBackend, str]] = ..., timeout_seconds: _Optional[float] = ...) -> None: ...
+
+class ReceivePolicyResponse(_message.Message):
     __slots__ = ("policy", "load_seconds", "changed_tensor_count")
     POLICY_FIELD_NUMBER: _ClassVar[int]
     LOAD_SECONDS_FIELD_NUMBER: _ClassVar[int]

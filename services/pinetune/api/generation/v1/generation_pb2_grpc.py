@@ -65,6 +65,11 @@ class GenerationServiceStub(object):
                 request_serializer=pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.StreamPolicyRequest.SerializeToString,
                 response_deserializer=pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.StreamPolicyResponse.FromString,
                 _registered_method=True)
+        self.ReceivePolicy = channel.unary_unary(
+                '/pinetune.api.generation.v1.GenerationService/ReceivePolicy',
+                request_serializer=pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.ReceivePolicyRequest.SerializeToString,
+                response_deserializer=pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.ReceivePolicyResponse.FromString,
+                _registered_method=True)
         self.DescribePolicy = channel.unary_unary(
                 '/pinetune.api.generation.v1.GenerationService/DescribePolicy',
                 request_serializer=pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.DescribePolicyRequest.SerializeToString,
@@ -128,6 +133,15 @@ class GenerationServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReceivePolicy(self, request, context):
+        """As StreamPolicy, with the tensors' bytes broadcast by the caller to all services of a group at once, over torch's own
+        connections (gloo, NCCL). The service meets the group at the caller's address.
+        UNAVAILABLE where the group does not come together, or breaks; else as StreamPolicy.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DescribePolicy(self, request, context):
         """The held policy, tensor by tensor: what a stream need not carry. Safe to repeat.
         """
@@ -174,6 +188,11 @@ def add_GenerationServiceServicer_to_server(servicer, server):
                     servicer.StreamPolicy,
                     request_deserializer=pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.StreamPolicyRequest.FromString,
                     response_serializer=pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.StreamPolicyResponse.SerializeToString,
+            ),
+            'ReceivePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReceivePolicy,
+                    request_deserializer=pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.ReceivePolicyRequest.FromString,
+                    response_serializer=pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.ReceivePolicyResponse.SerializeToString,
             ),
             'DescribePolicy': grpc.unary_unary_rpc_method_handler(
                     servicer.DescribePolicy,
@@ -349,6 +368,33 @@ class GenerationService(object):
             '/pinetune.api.generation.v1.GenerationService/StreamPolicy',
             pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.StreamPolicyRequest.SerializeToString,
             pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.StreamPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReceivePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pinetune.api.generation.v1.GenerationService/ReceivePolicy',
+            pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.ReceivePolicyRequest.SerializeToString,
+            pinetune_dot_api_dot_generation_dot_v1_dot_generation__pb2.ReceivePolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,6 +53,11 @@ class GenerationServiceStub:
     DATA_LOSS as LoadPolicy; FAILED_PRECONDITION where a tensor is neither held nor sent, or another stream is on;
     RESOURCE_EXHAUSTED where there is no room to receive it.
     """
+    ReceivePolicy: _grpc.UnaryUnaryMultiCallable[_generation_pb2.ReceivePolicyRequest, _generation_pb2.ReceivePolicyResponse]
+    """As StreamPolicy, with the tensors' bytes broadcast by the caller to all services of a group at once, over torch's own
+    connections (gloo, NCCL). The service meets the group at the caller's address.
+    UNAVAILABLE where the group does not come together, or breaks; else as StreamPolicy.
+    """
     DescribePolicy: _grpc.UnaryUnaryMultiCallable[_generation_pb2.DescribePolicyRequest, _generation_pb2.DescribePolicyResponse]
     """The held policy, tensor by tensor: what a stream need not carry. Safe to repeat."""
     DescribeEngine: _grpc.UnaryUnaryMultiCallable[_generation_pb2.DescribeEngineRequest, _generation_pb2.DescribeEngineResponse]
@@ -82,6 +87,11 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     need not come; DescribePolicy says which. Each is hashed as it arrives.
     DATA_LOSS as LoadPolicy; FAILED_PRECONDITION where a tensor is neither held nor sent, or another stream is on;
     RESOURCE_EXHAUSTED where there is no room to receive it.
+    """
+    ReceivePolicy: _aio.UnaryUnaryMultiCallable[_generation_pb2.ReceivePolicyRequest, _generation_pb2.ReceivePolicyResponse]  # type: ignore[assignment]
+    """As StreamPolicy, with the tensors' bytes broadcast by the caller to all services of a group at once, over torch's own
+    connections (gloo, NCCL). The service meets the group at the caller's address.
+    UNAVAILABLE where the group does not come together, or breaks; else as StreamPolicy.
     """
     DescribePolicy: _aio.UnaryUnaryMultiCallable[_generation_pb2.DescribePolicyRequest, _generation_pb2.DescribePolicyResponse]  # type: ignore[assignment]
     """The held policy, tensor by tensor: what a stream need not carry. Safe to repeat."""
@@ -145,6 +155,17 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         need not come; DescribePolicy says which. Each is hashed as it arrives.
         DATA_LOSS as LoadPolicy; FAILED_PRECONDITION where a tensor is neither held nor sent, or another stream is on;
         RESOURCE_EXHAUSTED where there is no room to receive it.
+        """
+
+    @_abc_1.abstractmethod
+    def ReceivePolicy(
+        self,
+        request: _generation_pb2.ReceivePolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_generation_pb2.ReceivePolicyResponse, _abc.Awaitable[_generation_pb2.ReceivePolicyResponse]]:
+        """As StreamPolicy, with the tensors' bytes broadcast by the caller to all services of a group at once, over torch's own
+        connections (gloo, NCCL). The service meets the group at the caller's address.
+        UNAVAILABLE where the group does not come together, or breaks; else as StreamPolicy.
         """
 
     @_abc_1.abstractmethod

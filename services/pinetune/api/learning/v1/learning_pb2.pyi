@@ -363,14 +363,16 @@ class SavePolicyResponse(_message.Message):
     def __init__(self, manifest: _Optional[_Union[_generation_pb2.PolicyManifest, _Mapping]] = ..., seconds: _Optional[float] = ...) -> None: ...
 
 class PushPolicyRequest(_message.Message):
-    __slots__ = ("addresses", "policy_version", "policy_uri")
+    __slots__ = ("addresses", "policy_version", "policy_uri", "broadcast")
     ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
     POLICY_URI_FIELD_NUMBER: _ClassVar[int]
+    BROADCAST_FIELD_NUMBER: _ClassVar[int]
     addresses: _containers.RepeatedScalarFieldContainer[str]
     policy_version: int
     policy_uri: str
-    def __init__(self, addresses: _Optional[_Iterable[str]] = ..., policy_version: _Optional[int] = ..., policy_uri: _Optional[str] = ...) -> None: ...
+    broadcast: bool
+    def __init__(self, addresses: _Optional[_Iterable[str]] = ..., policy_version: _Optional[int] = ..., policy_uri: _Optional[str] = ..., broadcast: bool = ...) -> None: ...
 
 class PushPolicyResponse(_message.Message):
     __slots__ = ("content_hash", "services", "seconds")

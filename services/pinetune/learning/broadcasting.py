@@ -1,0 +1,176 @@
+"""Sends a policy to all generation services at once, each byte once through the learner's network.
+
+What some service lacks is broadcast to all, over torch's own connections (gloo, NCCL); each takes what it lacks, checks
+it, and answers with what it then holds. The group lives for one policy: a service that comes or goes between two needs
+no care. One that fails on the way fails the broadcast for all, and whoever ordered it sends what is missing by streams.
+"""
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import Any, Literal, Protocol, cast
+
+import torch
+from torch import Tensor
+from torch.distributed import PrefixStore, ProcessGroupGloo, TCPStore  # type: ignore[attr-defined]
+
+from pinetune.api.generation.v1 import generation_pb2 as wire
+from pinetune.api.generation.v1.generation_pb2_grpc import GenerationServiceStub
+from pinetune.client.calls import call
+from pinetune.client.policy_stream import CHANNEL_OPTIONS, DESCRIBE_DEADLINE_SECONDS, StreamedPolicy
+from pinetune.learning.pushing import PolicySource
+from pinetune.pod.channel import connect
+from pinetune.pod.errors import PinetuneError, Unavailable
+from pinetune.pod.manifest import TensorEntry
+from pinetune.pod.manifest_messages import manifest_message
+from pinetune.pod.tensor_files import size_bytes
+
+BroadcastBackend = Literal["gloo", "nccl"]
+CHUNK_BYTES = 64 << 20
+"""Bytes of one broadcast: enough to fill a network, little beside a model."""
+LOOK_SECONDS = 0.02
+TIMEOUT_SECONDS = 120.0
+"""How long a member may take to come, and one broadcast to arrive."""
+FOLLOWING = ("BROADCAST_BROKEN", "BROADCAST_CALLED_OFF")
+"""Reasons of services that did nothing wrong."""
+BACKENDS: dict[BroadcastBackend, wire.BroadcastBackend] = {
+    "gloo": wire.BROADCAST_BACKEND_GLOO,
+    "nccl": wire.BROADCAST_BACKEND_NCCL,
+}
+
+
+class Members(Protocol):
+    """What is used of torch's groups here."""
+
+    def broadcast(self, tensor: Tensor, root: int) -> Any:
+        """Bring the tensor of member `root` to all; `wait` of what is returned ends when it is there."""
+        ...
+
+
+def broadcast(
+    source: PolicySource, addresses: Sequence[str], *, deadline_seconds: float, backend: BroadcastBackend
+) -> list[StreamedPolicy]:
+    """Make every service hold the policy; returns what each then holds.
+
+    Raises what the first service that failed by itself raised, which names it, what reading the source raised, and
+    Unavailable BROADCAST_BROKEN where the group broke.
+    """
+    with ExitStack() as stack:
+        stubs = [
+            GenerationServiceStub(stack.enter_context(connect(address, options=CHANNEL_OPTIONS)))
+            for address in addresses
+        ]
+        pool = stack.enter_context(ThreadPoolExecutor(len(stubs)))
+        tensors = _lacking(source, list(pool.map(_held, stubs)))
+        group = _Group(len(stubs) + 1, backend, timedelta(seconds=min(deadline_seconds, TIMEOUT_SECONDS)))
+        answers = [
+            pool.submit(_receive, stub, _request(source, tensors, group, rank), address, deadline_seconds)
+            for rank, (stub, address) in enumerate(zip(stubs, addresses, strict=True), 1)
+        ]
+        fault: Exception | None = None
+        try:
+            if group.gathered(answers):
+                group.send(data for entry in tensors for data in source.read(entry, CHUNK_BYTES))
+        except Exception as error:
+            fault = error
+        wait(answers)
+        _raise_first(answers, fault)
+        sent = sum(size_bytes(entry.dtype, entry.shape) for entry in tensors)
+        return [
+            StreamedPolicy(held.policy_version, held.content_hash, held.load_time, sent, len(tensors))
+            for held in (answer.result() for answer in answers)
+        ]
+
+
+class _Group:
+    """The learner and the services, for one policy."""
+
+    def __init__(self, size: int, backend: BroadcastBackend, timeout: timedelta) -> None:
+        self.size, self.backend, self.timeout = size, backend, timeout
+        self._store = TCPStore("0.0.0.0", 0, is_master=True, timeout=timeout, wait_for_workers=False)
+        self.port: int = self._store.port
+
+    def gathered(self, answers: Sequence["Future[wire.PolicyState]"]) -> bool:
+        """Wait until all are there and let them begin; where one has answered already, send the others home."""
+        present = [f"present/{rank}" for rank in range(1, self.size)]
+        while not self._store.check(present):
+            if wait(answers, LOOK_SECONDS, FIRST_EXCEPTION).done:
+                self._store.set("go", "0")
+                return False
+        self._store.set("go", "1")
+        return True
+
+    def send(self, pieces: Iterable[bytes]) -> None:
+        """Broadcast pieces, one after the other; raises RuntimeError where the group breaks."""
+        members = self._connect()
+        device = "cuda" if self.backend == "nccl" else "cpu"
+        try:
+            for data in pieces:
+                members.broadcast(torch.frombuffer(bytearray(data), dtype=torch.uint8).to(device), 0).wait()
+        finally:
+            # An error would keep it alive, and the others would wait for what does not come.
+            del members
+
+    def _connect(self) -> Members:
+        members = PrefixStore("members", self._store)
+        if self.backend == "nccl":
+            from torch.distributed import ProcessGroupNCCL
+
+            options = ProcessGroupNCCL.Options()
+            options._timeout = self.timeout
+            return cast(Members, ProcessGroupNCCL(members, 0, self.size, options))
+        return cast(Members, ProcessGroupGloo(members, 0, self.size, self.timeout))
+
+
+def _held(stub: GenerationServiceStub) -> dict[str, str]:
+    answer = call(stub.DescribePolicy, wire.DescribePolicyRequest(), deadline_seconds=DESCRIBE_DEADLINE_SECONDS)
+    return dict(answer.tensor_sha256)
+
+
+def _lacking(source: PolicySource, held: Sequence[dict[str, str]]) -> list[TensorEntry]:
+    """Return the tensors that some service lacks; of an adapter nothing is held."""
+    if source.manifest.kind == "lora":
+        return list(source.manifest.tensors)
+    return [entry for entry in source.manifest.tensors if any(one.get(entry.name) != entry.sha256 for one in held)]
+
+
+def _request(
+    source: PolicySource, tensors: Sequence[TensorEntry], group: _Group, rank: int
+) -> wire.ReceivePolicyRequest:
+    return wire.ReceivePolicyRequest(
+        manifest=manifest_message(source.manifest),
+        in_flight=wire.IN_FLIGHT_POLICY_FINISH,
+        tensor_names=[entry.name for entry in tensors],
+        chunk_bytes=CHUNK_BYTES,
+        group=wire.BroadcastGroup(
+            port=group.port,
+            rank=rank,
+            size=group.size,
+            backend=BACKENDS[group.backend],
+            timeout_seconds=group.timeout.total_seconds(),
+        ),
+    )
+
+
+def _receive(
+    stub: GenerationServiceStub, request: wire.ReceivePolicyRequest, address: str, deadline_seconds: float
+) -> wire.PolicyState:
+    try:
+        return call(stub.ReceivePolicy, request, deadline_seconds=deadline_seconds).policy
+    except PinetuneError as error:
+        error.message = f"policy {request.manifest.policy_version} to {address}: {error.message}"
+        error.metadata["address"] = address
+        raise
+
+
+def _raise_first(answers: Sequence["Future[wire.PolicyState]"], fault: Exception | None) -> None:
+    """Raise what went wrong first: our own fault, that of a service, and last what it did to the others."""
+    if fault is not None and not isinstance(fault, RuntimeError):
+        raise fault
+    errors = [error for answer in answers if (error := answer.exception()) is not None]
+    errors.sort(key=lambda error: getattr(error, "reason", "") in FOLLOWING)
+    if errors:
+        raise errors[0]
+    if fault is not None:
+        raise Unavailable(f"the broadcast broke: {fault}", reason="BROADCAST_BROKEN") from fault
