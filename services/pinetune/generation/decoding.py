@@ -1,7 +1,8 @@
 """The decode loop: prompts in, sampled tokens and their log-probabilities out. It knows batches, not requests.
 
 Each prompt of a batch passes through the model once; its keys and values are then spread over its rows. Rows that ended
-leave the batch. Per token there is a fixed number of tensor operations and nothing in Python that grows with the rows.
+leave the batch. Per token there is a fixed number of tensor operations and nothing in Python that grows with the rows,
+but for rows whose answers have a given shape: of each of them the grammar's state goes on.
 Where the model's weights change between two tokens, all rows are read again, so that no key or value is of old weights.
 
 Shapes: P prompts, R rows of the batch, B rows still in it, L positions of the longest prompt, T new tokens, K positions
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pinetune.generation.allowed_tokens import AllowedTokens
 from pinetune.generation.batches import Batch
 from pinetune.generation.causal_model import CausalModel
 from pinetune.generation.engine import Prompt, SamplingParams
@@ -72,27 +74,31 @@ class Decoder:
     hears: Callable[[int, int, int, float], None] | None = None
     """Told prompt, sample index, token id and log-probability of each token that does not end its row, as soon as it is
     sampled; None where nobody listens."""
+    begin_answers: Callable[[int], AllowedTokens] | None = None
+    """Begins the grammar's states of so many rows; None where an answer may have any shape."""
 
     @torch.inference_mode()
     def decode(self, batch: Batch, prompts: Sequence[Prompt]) -> list[SampledRow]:
-        """Sample the rows of `batch`, whose prompts are positions in `prompts`. Raises Cancelled."""
+        """Sample the rows of `batch`, whose prompts are positions in `prompts`.
+
+        Raises Cancelled, and InvalidInput for a shape that turns out to be too large.
+        """
         ends = torch.tensor(self.end_token_ids, device=self.model.device)
         rows = _Rows(self.model, batch, prompts, self.sampling)
+        allowed = None if self.begin_answers is None else self.begin_answers(len(batch.rows))
         versions = [(0, self.policy_version())]
         logits_BV = rows.read_prompts()
         for position in range(self.sampling.max_tokens):
-            forbidden = ends if position < self.sampling.min_tokens else None
-            tokens_B, logprobs_B = draw(logits_BV, rows.uniforms_TB[position], self.sampling, forbidden)
+            held = ends if position < self.sampling.min_tokens else None
+            allowed_BV = None if allowed is None else allowed.mask(rows.places(), logits_BV, held)
+            tokens_B, logprobs_B = draw(logits_BV, rows.uniforms_TB[position], self.sampling, held, allowed_BV)
             rows.record(position, tokens_B, logprobs_B, (tokens_B[:, None] == ends).any(1))
             if position == 0:
                 self.begun()
             # A listener must not hear what a stop string cuts off, so every token is looked at for him.
             if self.hears is not None or (position + 1) % LOOK_UP_TOKENS == 0:
                 self._look_up(rows, position + 1)
-            if self.hears is not None:
-                for row, token_id, logprob in rows.going_on(position):
-                    prompt, sample_index = batch.row(row)
-                    self.hears(prompt, sample_index, token_id, logprob)
+            self._tell(batch, rows, position, allowed)
             if position + 1 == self.sampling.max_tokens or not rows.leave_ended():
                 break
             if (position + 1) % LOOK_UP_TOKENS == 0 and self.lend():
@@ -101,6 +107,18 @@ class Decoder:
             else:
                 logits_BV = rows.read_tokens()
         return rows.sampled(batch, tuple(versions))
+
+    def _tell(self, batch: Batch, rows: "_Rows", position: int, allowed: AllowedTokens | None) -> None:
+        """Let the listener and the grammar know of the tokens of rows that go on."""
+        if self.hears is None and allowed is None:
+            return
+        going_on = rows.going_on(position)
+        if allowed is not None:
+            allowed.accept(going_on)
+        if self.hears is not None:
+            for row, token_id, logprob in going_on:
+                prompt, sample_index = batch.row(row)
+                self.hears(prompt, sample_index, token_id, logprob)
 
     def _look_up(self, rows: "_Rows", token_count: int) -> None:
         if self.cancelled():
@@ -186,6 +204,11 @@ class _Rows:
         rows_B = self._row_of_B[~self._left_B]
         tokens, logprobs = self._tokens_TR[position, rows_B].tolist(), self._logprobs_TR[position, rows_B].tolist()
         return list(zip(rows_B.tolist(), tokens, logprobs, strict=True))
+
+    def places(self) -> list[tuple[int, int]]:
+        """Return row and place in the batch of each row that has not ended."""
+        places = (~self._left_B).nonzero().squeeze(1)
+        return list(zip(self._row_of_B[places].tolist(), places.tolist(), strict=True))
 
     def leave_ended(self) -> bool:
         """Take ended rows out of the batch once they are enough; return False where none is left."""

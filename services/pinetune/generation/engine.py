@@ -28,12 +28,13 @@ InFlight = Literal["finish", "continue", "abort"]
 
 @dataclass(frozen=True)
 class AnswerFormat:
-    """What shape an answer must have."""
+    """What shape an answer must have: from its first letter to its last, unless `max_tokens` ends it before."""
 
     kind: Literal["json_schema", "regex"]
     """How it is described."""
     text: str
-    """JSON Schema as JSON text, or a regular expression."""
+    """JSON Schema as JSON text, answered without white space between its parts; or a regular expression, in the syntax of
+    Rust's `regex`, that the whole answer matches."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class SamplingParams:
     top_k: int = 0
     """Number of tokens kept; 0 means all."""
     min_tokens: int = 0
-    """Fewest tokens before an end-of-turn token may come."""
+    """Fewest tokens before an end-of-turn token may come; an answer whose given shape leaves no more to say ends before."""
     stop: tuple[str, ...] = ()
     """Texts that end a completion; they stay in the token ids and are cut from the text."""
     seed: int = 0
@@ -255,8 +256,9 @@ class Engine(Protocol):
     ) -> Sampled:
         """Return `sample_count` completions per prompt, in the order of the prompts.
 
-        Raises Conflict POLICY_TOO_OLD, Unsupported where the engine cannot sample so, Unavailable POLICY_REPLACED where
-        a policy was loaded meanwhile that lets nothing finish.
+        Raises Conflict POLICY_TOO_OLD, InvalidInput RESPONSE_FORMAT for a shape that cannot be kept, Unsupported where
+        the engine cannot sample so, Unavailable POLICY_REPLACED where a policy was loaded meanwhile that lets nothing
+        finish.
         """
         ...
 

@@ -29,27 +29,35 @@ def uniforms(seed: int, prompt_id: str, sample_index: int, count: int) -> NDArra
 
 
 def draw(
-    logits_BV: Tensor, uniforms_B: Tensor, sampling: SamplingParams, forbidden: Tensor | None = None
+    logits_BV: Tensor,
+    uniforms_B: Tensor,
+    sampling: SamplingParams,
+    forbidden: Tensor | None = None,
+    allowed_BV: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the drawn token ids [B] and their log-probabilities [B] under the raw policy.
 
     `logits_BV` is float32. The draw inverts the cumulative distribution of softmax(logits / temperature), cut to
-    `top_k` and then to `top_p`; `forbidden` ids cannot be drawn. The log-probabilities are those of softmax(logits),
-    whatever was cut.
+    `top_k` and then to `top_p`. `forbidden` ids cannot be drawn; with `allowed_BV`, truth values, those alone say what
+    can. The log-probabilities are those of softmax(logits), whatever was cut.
     """
     truncated = sampling.top_k > 0 or sampling.top_p < 1.0
-    if sampling.temperature == 1.0 and not truncated and forbidden is None:
+    if sampling.temperature == 1.0 and not truncated and forbidden is None and allowed_BV is None:
         # The common case of training: one softmax gives both the draw and the log-probability.
         probabilities_BV = logits_BV.softmax(-1)
         tokens_B1 = _invert(probabilities_BV, uniforms_B)
         return tokens_B1.squeeze(1), probabilities_BV.gather(1, tokens_B1).log().squeeze(1)
-    allowed_BV = logits_BV if forbidden is None else logits_BV.index_fill(1, forbidden, -torch.inf)
+    possible_BV = logits_BV
+    if allowed_BV is not None:
+        possible_BV = logits_BV.masked_fill(~allowed_BV, -torch.inf)
+    elif forbidden is not None:
+        possible_BV = logits_BV.index_fill(1, forbidden, -torch.inf)
     if sampling.temperature == 0.0:
-        tokens_B1 = allowed_BV.argmax(-1, keepdim=True)
+        tokens_B1 = possible_BV.argmax(-1, keepdim=True)
     elif truncated:
-        tokens_B1 = _draw_truncated(allowed_BV, uniforms_B, sampling)
+        tokens_B1 = _draw_truncated(possible_BV, uniforms_B, sampling)
     else:
-        tokens_B1 = _invert(_tempered(allowed_BV, sampling.temperature).softmax(-1), uniforms_B)
+        tokens_B1 = _invert(_tempered(possible_BV, sampling.temperature).softmax(-1), uniforms_B)
     logprobs_B1 = logits_BV.gather(1, tokens_B1) - logits_BV.logsumexp(-1, keepdim=True)
     return tokens_B1.squeeze(1), logprobs_B1.squeeze(1)
 

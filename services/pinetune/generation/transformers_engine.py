@@ -8,10 +8,12 @@ log-probabilities are those of the model: no approximation is taken for speed.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import transformers
 
+from pinetune.generation.answer_grammars import AnswerGrammars
 from pinetune.generation.batches import batch_tokens, plan_batches
 from pinetune.generation.causal_model import CausalModel
 from pinetune.generation.completions import completion_of
@@ -41,7 +43,7 @@ from pinetune.generation.stop_strings import StopStrings
 from pinetune.generation.tokenisation import Tokenisation
 from pinetune.generation.turns import Turns
 from pinetune.generation.weights import HeldWeights
-from pinetune.pod.errors import Unavailable, Unsupported
+from pinetune.pod.errors import Unavailable
 
 NAME = "transformers"
 
@@ -95,6 +97,9 @@ class TransformersEngine:
         self._tokenisation = Tokenisation(pretrained.tokenizer, options.chat_template, options.parts_format)
         self._end_token_ids = tuple(sorted({*pretrained.end_token_ids, self._tokenisation.end_of_turn_token_id}))
         self._model = CausalModel(pretrained.model)
+        self._grammars = AnswerGrammars(
+            pretrained.tokenizer, self._model.vocabulary_size, self._end_token_ids, torch.get_num_threads()
+        )
         self._weights = HeldWeights(pretrained.model, threads=torch.get_num_threads())
         self._aborts = False
         """Whether the last policy ends the call that was under way."""
@@ -118,10 +123,7 @@ class TransformersEngine:
     ) -> Sampled:
         """Return `sample_count` completions per prompt, in the order of the prompts; see `Engine.generate`."""
         if sampling.answer_format is not None:
-            raise Unsupported(
-                "response_format: the transformers engine does not constrain its answers; leave it out or use vllm",
-                reason="RESPONSE_FORMAT_UNSUPPORTED",
-            )
+            self._grammars.check(sampling.answer_format)
         token_count = sample_count * sum(len(prompt.token_ids) + sampling.max_tokens for prompt in prompts)
         with self._turns.take(caller.waits, len(prompts) * sample_count, token_count):
             refuse_old_policy(self._weights.state, caller.min_policy_version)
@@ -215,6 +217,7 @@ class TransformersEngine:
         return groups
 
     def _decoder(self, sampling: SamplingParams, stop: StopStrings, caller: Caller, listening: Listening) -> Decoder:
+        answer_format = sampling.answer_format
         return Decoder(
             self._model,
             self._end_token_ids,
@@ -225,6 +228,7 @@ class TransformersEngine:
             lend=self._lend,
             begun=caller.begun,
             hears=listening.token if listening.active else None,
+            begin_answers=None if answer_format is None else partial(self._grammars.begin, answer_format),
         )
 
     def _lend(self) -> bool:

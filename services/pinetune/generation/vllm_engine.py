@@ -21,6 +21,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from pinetune.generation.admission import Admission
+from pinetune.generation.answer_grammars import AnswerGrammars
 from pinetune.generation.conversation import Example, TokenisedExample
 from pinetune.generation.engine import (
     CALLER,
@@ -67,6 +68,7 @@ class VllmEngine:
         self._max_model_tokens = pretrained.max_tokens(options.max_model_tokens)
         self._tokenisation = Tokenisation(pretrained.tokenizer, options.chat_template, options.parts_format)
         self._end_token_ids = tuple(sorted({*pretrained.end_token_ids, self._tokenisation.end_of_turn_token_id}))
+        self._grammars = AnswerGrammars(pretrained.tokenizer, self._outline.vocabulary_size, self._end_token_ids)
         self._admission = Admission(options.running_completions_max, options.waiting_completions_max)
         self._request_numbers = count()
         self._loop = EventLoop("vllm")
@@ -95,6 +97,8 @@ class VllmEngine:
 
         A listener to answers of a given shape hears each of them at its end, when its log-probabilities are known.
         """
+        if sampling.answer_format is not None:
+            self._grammars.check(sampling.answer_format)
         return self._loop.run(self._alive(self._generate(prompts, sample_count, sampling, caller)), caller.waits)
 
     def score(self, sequences: Sequence[TokenSequence], caller: Caller = CALLER) -> Scored:
