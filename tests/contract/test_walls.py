@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "services" / "pinetune"
 SCRIPTS = "migrations"
 """Folder of what alembic runs by path; no package, and importing it would migrate."""
 LIGHT_ROOMS = ("api", "pod", "client", "grading", "jobs", "gateway", "cli")
-MODEL_LIBRARIES = ("torch", "transformers", "vllm", "safetensors")
+MODEL_LIBRARIES = ("torch", "transformers", "vllm", "llguidance", "safetensors")
 # Imports every module of a room but those that run something, then says which model libraries came along.
 PROBE = """
 import importlib, pkgutil, sys

@@ -1,6 +1,7 @@
 """The generation service over real gRPC: tokens out, limits, policies that are loaded, callers who leave."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -226,9 +227,21 @@ REFUSED: dict[str, tuple[Request, type[PinetuneError], str]] = {
         r"\(long\) has 121 tokens, which with max_tokens 8 passes the 128 tokens of the model",
     ),
     "response format": (
-        generate_request(response_format=wire.ResponseFormat(regex="a")),
-        Unsupported,
-        "response_format: the transformers engine does not constrain its answers",
+        generate_request(response_format=wire.ResponseFormat(regex="(a")),
+        InvalidInput,
+        r"response_format\.regex cannot be kept: unclosed group",
+    ),
+    "response format with a stop": (
+        generate_request(
+            response_format=wire.ResponseFormat(json_schema="{}"), sampling={"max_tokens": 8, "stop": ["}"]}
+        ),
+        InvalidInput,
+        r"sampling\.stop must be empty where response_format is given, whose shape it would cut; it is \['}'\]",
+    ),
+    "long response format": (
+        generate_request(response_format=wire.ResponseFormat(regex="é" * 32_769)),
+        InvalidInput,
+        r"response_format\.regex must have at most 65536 bytes; it has 65538",
     ),
     "selection without graders": (
         generate_request(selection=wire.Selection(rule=wire.SELECTION_RULE_MAJORITY_VOTE, grader_json="{}")),
@@ -282,6 +295,36 @@ def test_a_stream_tells_token_by_token_what_generate_returns_at_once(stub: Gener
         assert list(last.completion.prompt_token_ids) == list(whole.prompt_token_ids)
         assert (last.completion.text, last.completion.token_ids) == (completion.text, completion.token_ids)
         assert not any(message.finish_reason or message.HasField("completion") for message in messages)
+
+
+FORMATS = {
+    "json schema": (
+        wire.ResponseFormat(
+            json_schema='{"type": "object", "properties": {"a": {"enum": ["ja", "né"]}, "b": {"type": "boolean"}}, '
+            '"required": ["a", "b"], "additionalProperties": false}'
+        ),
+        r'\{"a":"(ja|né)","b":(true|false)\}',
+    ),
+    "regex": (wire.ResponseFormat(regex="(ja|né) [0-9]{3}"), "(ja|né) [0-9]{3}"),
+}
+
+
+@pytest.mark.parametrize(("response_format", "regex"), FORMATS.values(), ids=FORMATS)
+def test_answers_of_a_given_shape_have_it_at_once_and_as_a_stream(
+    response_format: wire.ResponseFormat, regex: str, stub: GenerationServiceStub
+) -> None:
+    sampling = wire.SamplingParams(temperature=1.0, max_tokens=60, seed=5)
+    prompt = wire.Prompt(prompt_id="text", messages=[USER])
+    request = wire.GenerateRequest(prompts=[prompt], sample_count=4, sampling=sampling, response_format=response_format)
+    completions = generate(stub, request).prompts[0].completions
+    assert all(re.fullmatch(regex, one.text) for one in completions), [one.text for one in completions]
+    assert {one.finish_reason for one in completions} == {rollout_pb2.FINISH_REASON_STOP}
+    *messages, last = stub.StreamGenerate(
+        wire.StreamGenerateRequest(prompt=prompt, sampling=sampling, response_format=response_format),
+        timeout=DEADLINE_SECONDS,
+    )
+    assert "".join(message.text_delta for message in [*messages, last]) == completions[0].text
+    assert [token for message in messages for token in message.token_ids] == list(completions[0].token_ids)
 
 
 def test_a_stream_tells_of_a_token_before_the_last_one_is_sampled(stub: GenerationServiceStub) -> None:

@@ -228,11 +228,52 @@ def test_answers_of_a_given_shape_have_it_and_raw_logprobs(
     assert sum(len(piece.token_ids) for piece in heard) == sum(len(one.token_ids) for _, one in pairs(groups))
 
 
+NESTED = json.dumps(
+    {
+        "type": "object",
+        "properties": {
+            "names": {"type": "array", "items": {"type": "string", "maxLength": 5}, "minItems": 1, "maxItems": 3},
+            "day": {"type": "string", "format": "date"},
+            "mood": {"enum": ["gut", "ça va", "😀", None]},
+        },
+        "required": ["names", "day", "mood"],
+        "additionalProperties": False,
+    }
+)
+
+
+@pytest.mark.parametrize(
+    "answer_format",
+    [
+        AnswerFormat("json_schema", SCHEMA),
+        AnswerFormat("json_schema", NESTED),
+        AnswerFormat("regex", "(yes|no) [0-9]{3}"),
+        AnswerFormat("regex", "[a-zäöüß€😀]{3,9}( [a-z]+){0,2}"),
+        AnswerFormat("regex", "The answer is [0-9]+ apples"),
+    ],
+    ids=["object", "nested", "choice", "unicode", "dictated"],
+)
+@pytest.mark.parametrize("min_tokens", [0, 12])
+def test_the_likeliest_answer_of_a_shape_is_that_of_the_transformers_engine(
+    answer_format: AnswerFormat, min_tokens: int, llama: "VllmEngine"
+) -> None:
+    sampling = SamplingParams(60, temperature=0.0, min_tokens=min_tokens, answer_format=answer_format)
+    ours = transformers_engine(llama).generate(PROMPTS, 1, sampling).groups
+    theirs = llama.generate(PROMPTS, 1, sampling).groups
+    assert ids_of(theirs) == ids_of(ours)
+    assert [[(one.text, one.finish_reason) for one in group] for group in theirs] == [
+        [(one.text, one.finish_reason) for one in group] for group in ours
+    ]
+
+
 @pytest.mark.parametrize(
     ("sampling", "sentence"),
     [
-        (SamplingParams(max_tokens=4, answer_format=AnswerFormat("json_schema", "{")), "vLLM refuses the request"),
-        (SamplingParams(max_tokens=4, answer_format=AnswerFormat("regex", "(")), "vLLM refuses the request"),
+        (SamplingParams(max_tokens=4, answer_format=AnswerFormat("json_schema", "{")), r"response_format\.json_schema"),
+        (
+            SamplingParams(max_tokens=4, answer_format=AnswerFormat("regex", "(")),
+            r"response_format\.regex cannot be kept",
+        ),
         (SamplingParams(max_tokens=4, temperature=0.001), r"sampling\.temperature must be 0 or 0\.01 to 2 with"),
         (SamplingParams(max_tokens=4, temperature=2.5), r"sampling\.temperature must be 0 or 0\.01 to 2 with"),
     ],

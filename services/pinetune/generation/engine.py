@@ -33,8 +33,8 @@ class AnswerFormat:
     kind: Literal["json_schema", "regex"]
     """How it is described."""
     text: str
-    """JSON Schema as JSON text, answered without white space between its parts; or a regular expression, in the syntax of
-    Rust's `regex`, that the whole answer matches."""
+    """JSON Schema as JSON text, whose answers have no white space between their parts; or a regular expression, in the
+    syntax of Rust's `regex`, that the whole answer matches."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class SamplingParams:
     top_k: int = 0
     """Number of tokens kept; 0 means all."""
     min_tokens: int = 0
-    """Fewest tokens before an end-of-turn token may come; an answer whose given shape leaves no more to say ends before."""
+    """Fewest tokens before an end-of-turn token may come; an answer whose given shape leaves no more to say ends
+    before."""
     stop: tuple[str, ...] = ()
     """Texts that end a completion; they stay in the token ids and are cut from the text."""
     seed: int = 0

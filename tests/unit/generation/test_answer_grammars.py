@@ -84,5 +84,5 @@ def test_threads_that_ask_for_one_shape_get_one_grammar() -> None:
 
 def test_a_tokenizer_that_cannot_be_read_is_refused_when_a_shape_is_asked_for() -> None:
     compiler = grammars(ByT5Tokenizer())
-    with pytest.raises(Unsupported, match="^response_format: the tokens of this model cannot be held against a shape"):
+    with pytest.raises(Unsupported, match=r"^response_format: the tokens of this model cannot be held against a shape"):
         compiler.check(regex("a"))

@@ -21,7 +21,11 @@ LOADED_AT = 5
 
 
 def sample_while_loading(
-    engine: TransformersEngine, folder: Path, in_flight: InFlight, lengths: tuple[int, ...] = (5, 9)
+    engine: TransformersEngine,
+    folder: Path,
+    in_flight: InFlight,
+    lengths: tuple[int, ...] = (5, 9),
+    sampling: SamplingParams = SAMPLING,
 ) -> tuple[Sampled, list[SampledTokens]]:
     """Sample two prompts, and ask for policy 3 while the first tokens are sampled."""
     heard: list[SampledTokens] = []
@@ -33,7 +37,7 @@ def sample_while_loading(
             loading.start()
 
     try:
-        return engine.generate(prompts_of(*lengths), 2, SAMPLING, Caller(hears=hears)), heard
+        return engine.generate(prompts_of(*lengths), 2, sampling, Caller(hears=hears)), heard
     finally:
         loading.join(30)
 

@@ -6,7 +6,6 @@ from tests.unit.generation.tiny_models import plain_logprobs, prompts_of
 from transformers import AutoModelForCausalLM
 
 from pinetune.generation.engine import (
-    AnswerFormat,
     Caller,
     SampledCompletion,
     SampledTokens,
@@ -15,7 +14,7 @@ from pinetune.generation.engine import (
 )
 from pinetune.generation.scoring import score
 from pinetune.generation.transformers_engine import TransformersEngine
-from pinetune.pod.errors import Cancelled, Conflict, Unsupported
+from pinetune.pod.errors import Cancelled, Conflict
 
 KINDS = ["llama", "tied_llama", "gpt2", "mistral", "bloom", "lfm2"]
 MakeEngine = Callable[..., TransformersEngine]
@@ -170,9 +169,3 @@ def test_what_a_listener_hears_is_what_the_call_returns(make_engine: MakeEngine)
 def test_a_policy_older_than_the_caller_takes_does_not_answer(make_engine: MakeEngine) -> None:
     with pytest.raises(Conflict, match="policy 0 is held and at least 1 is asked for"):
         make_engine().generate(prompts_of(5), 1, SamplingParams(max_tokens=1), Caller(min_policy_version=1))
-
-
-def test_a_form_that_it_cannot_keep_is_refused(make_engine: MakeEngine) -> None:
-    sampling = SamplingParams(max_tokens=1, answer_format=AnswerFormat("regex", "[ab]"))
-    with pytest.raises(Unsupported, match="response_format: the transformers engine does not constrain its answers"):
-        make_engine().generate(prompts_of(5), 1, sampling)
