@@ -22,10 +22,10 @@ from pinetune.pod.errors import Unsupported
 GRAMMARS_MAX = 32
 """Compiled grammars that are kept; a job has one, a chat service a few."""
 LIMITS = LLParserLimits(
-    # A fifth of the default: `(a{1000}){1000}` then takes 0.3 s and 30 MB to refuse, where it took 2 s and 200 MB.
+    # A fifth of the default: `(a{1000}){1000}` then takes 0.4 s and 30 MB to refuse, where it took 2 s and 200 MB.
     initial_lexer_fuel=200_000,
-    # Each row has states of its own, of one to two kB. Ordinary schemas need some hundreds of them.
-    max_lexer_states=20_000,
+    # Each row has its own, of some hundred bytes: 300 letters of `\p{L}{3000}` made 20,000 states and 6 MB.
+    max_lexer_states=100_000,
     # Errors go to callers; the parser's state in them would say nothing to anybody.
     verbose_errors=False,
 )

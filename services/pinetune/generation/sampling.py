@@ -49,7 +49,7 @@ def draw(
         return tokens_B1.squeeze(1), probabilities_BV.gather(1, tokens_B1).log().squeeze(1)
     possible_BV = logits_BV
     if allowed_BV is not None:
-        possible_BV = logits_BV.masked_fill(~allowed_BV, -torch.inf)
+        possible_BV = torch.where(allowed_BV, logits_BV, -torch.inf)
     elif forbidden is not None:
         possible_BV = logits_BV.index_fill(1, forbidden, -torch.inf)
     if sampling.temperature == 0.0:
@@ -76,6 +76,8 @@ def _draw_truncated(logits_BV: Tensor, uniforms_B: Tensor, sampling: SamplingPar
 
 
 def _tempered(logits: Tensor, temperature: float) -> Tensor:
+    if temperature == 1.0:
+        return logits  # Three passes over the vocabulary less; softmax takes the maximum off itself.
     # Without the maximum taken off first, a small temperature turns large logits into inf - inf.
     return (logits - logits.amax(-1, keepdim=True)) / temperature
 

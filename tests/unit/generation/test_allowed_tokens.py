@@ -30,7 +30,7 @@ from pinetune.generation.sampling import uniforms
 from pinetune.generation.transformers_engine import TransformersEngine
 from pinetune.learning.nano import make_tokenizer as make_nano_tokenizer
 from pinetune.learning.settings import NanoSettings
-from pinetune.pod.errors import Broken
+from pinetune.pod.errors import Broken, InvalidInput
 
 MakeEngine = Callable[..., TransformersEngine]
 END = 1
@@ -167,7 +167,7 @@ def test_draws_are_those_of_a_plain_loop_over_the_raw_probabilities_of_the_allow
     byte_of = {letter: byte for byte, letter in byte_letters().items()}
     pieces = [
         None if token in tokenizer.all_special_ids or token < 6 else bytes(byte_of[letter] for letter in text)
-        for token, text in enumerate(tokenizer.convert_ids_to_tokens(range(320)))
+        for token, text in enumerate(tokenizer.convert_ids_to_tokens([*range(320)]))
     ]
     shaped = SamplingParams(**{**vars(sampling), "answer_format": AnswerFormat("regex", f"[{LETTERS}]{{2,4}}")})
     prompts = prompts_of(5, 3)
@@ -327,6 +327,17 @@ def test_a_policy_whose_weights_are_no_numbers_gives_no_answer_of_a_shape(
     with pytest.raises(Broken, match="the policy's probabilities are no numbers"):
         answers(engine, AnswerFormat("regex", "[a-z]{9}"))
     assert engine.load().running_count == 0
+
+
+def test_a_shape_that_grows_too_large_in_the_middle_of_an_answer_ends_the_call_and_not_the_engine(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine()
+    with pytest.raises(
+        InvalidInput, match=r"^response_format\.regex cannot be kept: lexer error: too many expressions"
+    ):
+        answers(engine, AnswerFormat("regex", "[xy]{8}(a{1000}){1000}"))
+    assert len(answers(engine, AnswerFormat("regex", "[xy]{8}"))) == 24
 
 
 def test_bits_become_truth_values_from_the_lowest_on() -> None:
