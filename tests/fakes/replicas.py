@@ -102,6 +102,11 @@ class FakeReplica(GenerationServiceServicer):
     ) -> wire.StreamPolicyResponse:
         raise Unsupported("nobody asks a fake for streams", reason="STREAMING_UNSUPPORTED")
 
+    def ReceivePolicy(
+        self, request: wire.ReceivePolicyRequest, context: grpc.ServicerContext
+    ) -> wire.ReceivePolicyResponse:
+        raise Unsupported("nobody broadcasts to a fake", reason="STREAMING_UNSUPPORTED")
+
     def DescribePolicy(
         self, request: wire.DescribePolicyRequest, context: grpc.ServicerContext
     ) -> wire.DescribePolicyResponse:

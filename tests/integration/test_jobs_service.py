@@ -147,9 +147,9 @@ def test_the_same_request_makes_one_job(room: Room) -> None:
             "pinetune.policies.grader_test.file",
         ),
         (
-            Unsupported,
-            {"method": reinforcement(response_format={"regex": "a"})},
-            "method.reinforcement.response_format",
+            InvalidInput,
+            {"method": reinforcement(response_format={"json_schema": "{"})},
+            "method.reinforcement.response_format.json_schema",
         ),
         (InvalidInput, {"pinetune": {"dataset": {"prompt": "{{item.answer}}"}}}, "pinetune.dataset.prompt"),
         (InvalidInput, {"pinetune": {"dataset": {"prompt": "{{item.nothing}}"}}}, "training_file"),

@@ -5,6 +5,7 @@ loop imitates (policy 1), takes training step 1 with it, and publishes policy 2,
 """
 
 import math
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ from pinetune.jobs.loop import Loop
 from pinetune.jobs.plan import Plan
 from pinetune.jobs.policies import Policies, Way
 from pinetune.jobs.preparation import make_base_model, prepare
+from pinetune.jobs.rollout_files import read_rollouts
 from pinetune.jobs.sampler import Sampler
 from pinetune.jobs.spec import JobSpec
 from pinetune.jobs.usage import Usage
@@ -121,7 +123,7 @@ class Delivery:
         return caught.value
 
 
-def job_spec(way: str) -> JobSpec:
+def job_spec(way: Way, regex: str = "") -> JobSpec:
     hyperparameters = {"n_epochs": 1, "batch_size": 4}
     sampling = {"samples_per_prompt": 2, "max_tokens": 8}
     return JobSpec.model_validate(
@@ -132,7 +134,11 @@ def job_spec(way: str) -> JobSpec:
             "seed": 3,
             "method": {
                 "type": "reinforcement",
-                "reinforcement": {"grader": GRADER, "hyperparameters": hyperparameters},
+                "reinforcement": {
+                    "grader": GRADER,
+                    "hyperparameters": hyperparameters,
+                    "response_format": {"regex": regex},
+                },
             },
             "pinetune": {
                 "warm_up": {"epochs": 1, "batch_size": 8, "learning_rate": 0.02},
@@ -146,9 +152,9 @@ def job_spec(way: str) -> JobSpec:
     )
 
 
-def make_plan(folder: str, way: str) -> Plan:
+def make_plan(folder: str, way: Way, regex: str = "") -> Plan:
     items = [Item(f"t{n}", n + 1, (Message("user", f"{n} + 1?"),), (), "{}", "x", f"it is {n} + 1") for n in range(8)]
-    return Plan("ftjob-1", job_spec(way), folder, f"{folder}/base", items, items, items)
+    return Plan("ftjob-1", job_spec(way, regex), folder, f"{folder}/base", items, items, items)
 
 
 @pytest.fixture
@@ -163,8 +169,9 @@ def deliver(tmp_path: Path, serve: Serve) -> Iterator[Callable[..., Delivery]]:
         service: MakeService | None = None,
         meddle: Callable[[Path], None] | None = None,
         folder: str = "",
+        regex: str = "",
     ) -> Delivery:
-        plan = make_plan(folder or str(tmp_path / "artifacts"), way)
+        plan = make_plan(folder or str(tmp_path / "artifacts"), way, regex)
         learner = LearningService()
         address = serve([RegisteredService(LEARNING, lambda it: add_LearningServiceServicer_to_server(learner, it))])
         channels.append(connect(address))
@@ -223,6 +230,19 @@ def test_all_ways_carry_the_same_policies(deliver: Callable[..., Delivery], tmp_
         rewards = [step.train_reward_mean for step in job.jobs.steps]
         stories.append((rewards, (Path(model_uri) / "model.safetensors").read_bytes()))
     assert stories[0] == stories[1] == stories[2]
+
+
+def test_every_answer_of_a_job_has_the_shape_that_it_was_ordered_with(deliver: Callable[..., Delivery]) -> None:
+    job = deliver("shared_storage", regex="(yes|no), [0-9]")
+    job.loop.run()
+    assert job.learning.updates == [1, 2]
+    trained = [step for step in job.jobs.steps if step.phase == jobs_pb2.JOB_PHASE_TRAINING and step.rollouts_uri]
+    texts = {one.completion.text for step in trained for one in read_rollouts(step.rollouts_uri)}
+    assert len(texts) > 1
+    assert all(re.fullmatch("(yes|no), [0-9]", text) for text in texts)
+    gaps = [step.update.sampler_gap_max for step in trained if step.HasField("update")]
+    assert gaps, "the learner compares its log-probabilities with the sampler's"
+    assert max(gaps) < 1e-4
 
 
 def test_policies_travel_through_object_storage(deliver: Callable[..., Delivery]) -> None:

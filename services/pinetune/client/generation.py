@@ -138,6 +138,7 @@ class GenerationClient:
             sample_count=sampling.sample_count,
             sampling=_sampling_to_wire(sampling),
             min_policy_version=min_policy_version,
+            response_format=_response_format(sampling),
         )
         future = self._stub.Generate.future(request, timeout=deadline_seconds)
         return GenerateCall(future, prompts, sampling.sample_count)
@@ -199,6 +200,12 @@ def _check_groups(response: wire.GenerateResponse, prompts: Sequence[Prompt], sa
                 asked=sample_count,
                 got=len(indexes),
             )
+
+
+def _response_format(sampling: Sampling) -> wire.ResponseFormat | None:
+    if sampling.json_schema:
+        return wire.ResponseFormat(json_schema=sampling.json_schema)
+    return wire.ResponseFormat(regex=sampling.regex) if sampling.regex else None
 
 
 def _sampling_to_wire(sampling: Sampling) -> wire.SamplingParams:

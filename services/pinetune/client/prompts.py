@@ -130,6 +130,10 @@ class Sampling:
     """Texts that end a completion."""
     seed: int = 0
     """Fixes the draws."""
+    json_schema: str = ""
+    """A JSON Schema as JSON text that every completion must fit; empty for none."""
+    regex: str = ""
+    """A regular expression that every completion must match; empty for none."""
 
 
 @dataclass(frozen=True)

@@ -189,14 +189,6 @@ def _items(datasets: Mapping[str, Dataset], settings: DatasetSettings) -> dict[s
 
 def _refuse_unsupported(spec: JobSpec) -> None:
     """Refuse what the contract has and this release does not do: better now than ignored later."""
-    method = spec.method.reinforcement
-    if method is not None and (method.response_format.json_schema or method.response_format.regex):
-        raise Unsupported(
-            "method.reinforcement.response_format is not supported in this release: leave it out, and let the grader "
-            "judge the shape of answers",
-            reason="RESPONSE_FORMAT_UNSUPPORTED",
-            field="method.reinforcement.response_format",
-        )
     if staleness := spec.pinetune.policies.max_staleness:
         raise Unsupported(
             "pinetune.policies.max_staleness must be 0 in this release, which samples from the newest policy only; it "

@@ -11,6 +11,7 @@ from pinetune.jobs.dataset import Item
 from pinetune.jobs.evaluation import gives_ranks
 from pinetune.jobs.rewards import RewardPolicy
 from pinetune.jobs.spec import AlgorithmSpec, JobSpec, WarmUpSpec
+from pinetune.jobs.spec.order import ResponseFormat
 from pinetune.jobs.usage import WITH_GRADIENT
 
 SCHEDULES = {
@@ -144,6 +145,8 @@ class Plan:
             max_tokens=settings.max_tokens,
             stop=settings.stop,
             seed=self.spec.seed,
+            json_schema=self._response_format.json_schema,
+            regex=self._response_format.regex,
         )
 
     @property
@@ -157,7 +160,14 @@ class Plan:
             max_tokens=settings.max_tokens,
             stop=settings.stop,
             seed=self.spec.seed,
+            json_schema=self._response_format.json_schema,
+            regex=self._response_format.regex,
         )
+
+    @property
+    def _response_format(self) -> ResponseFormat:
+        method = self.spec.method.reinforcement
+        return ResponseFormat() if method is None else method.response_format
 
     @property
     def vote_sampling(self) -> Sampling | None:

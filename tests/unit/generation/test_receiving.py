@@ -92,7 +92,7 @@ def unknown(pieces: list[Chunk]) -> list[Chunk]:
 
 def longer(pieces: list[Chunk]) -> list[Chunk]:
     last = pieces[-1]
-    return [*pieces[:-1], Chunk(last.name, last.offset_bytes, last.data + b"1234")]
+    return [*pieces[:-1], Chunk(last.name, last.offset_bytes, bytes(last.data) + b"1234")]
 
 
 FAULTS = [

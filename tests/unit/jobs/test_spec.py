@@ -220,6 +220,15 @@ def test_supervised_epochs_are_the_warm_up_s() -> None:
             {"method__reinforcement__response_format": {"json_schema": "{}", "regex": "a"}},
             "method.reinforcement.response_format takes a json_schema or a regex, not both",
         ),
+        (
+            {"method__reinforcement__response_format": {"json_schema": "[1]"}},
+            "method.reinforcement.response_format.json_schema must be a JSON Schema, an object; it is [1]",
+        ),
+        (
+            {"method__reinforcement__response_format": {"regex": "a"}, "pinetune__sampling__stop": ["x"]},
+            "pinetune.sampling.stop must be empty where method.reinforcement.response_format is given, whose shape it "
+            'would cut; it is ["x"]',
+        ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

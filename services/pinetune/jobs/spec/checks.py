@@ -1,12 +1,13 @@
 """What is wrong with an order although every field of it is right by itself."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pinetune.jobs.spec.faults import Fault, shown
 
 if TYPE_CHECKING:
-    from pinetune.jobs.spec.order import JobSpec
+    from pinetune.jobs.spec.order import JobSpec, ResponseFormat
 
 GROUP_ALGORITHMS = ("grpo", "rloo", "dr_grpo")
 """Algorithms that compare the samples of one prompt with each other."""
@@ -31,13 +32,31 @@ def _method_faults(spec: "JobSpec") -> Iterator[Fault]:
         yield Fault(f"method.{other}", f"means nothing where method.type is {kind}; leave it out")
 
 
+def _response_format_faults(given: "ResponseFormat", stop: Sequence[str]) -> Iterator[Fault]:
+    field = "method.reinforcement.response_format"
+    if given.json_schema and given.regex:
+        yield Fault(field, "takes a json_schema or a regex, not both")
+    if given.json_schema:
+        try:
+            schema = json.loads(given.json_schema)
+        except ValueError as error:
+            yield Fault(f"{field}.json_schema", f"is no JSON: {error}")
+        else:
+            if not isinstance(schema, dict | bool):
+                yield Fault(f"{field}.json_schema", f"must be a JSON Schema, an object; it is {shown(schema)}")
+    if stop and (given.json_schema or given.regex):
+        yield Fault(
+            "pinetune.sampling.stop",
+            f"must be empty where {field} is given, whose shape it would cut; it is {shown(list(stop))}",
+        )
+
+
 def _reinforcement_faults(spec: "JobSpec") -> Iterator[Fault]:
     sampling, algorithm = spec.pinetune.sampling, spec.pinetune.algorithm
     if not spec.validation_file:
         yield Fault("validation_file", "is required for reinforcement")
-    format_ = spec.method.reinforcement.response_format if spec.method.reinforcement else None
-    if format_ is not None and format_.json_schema and format_.regex:
-        yield Fault("method.reinforcement.response_format", "takes a json_schema or a regex, not both")
+    if spec.method.reinforcement is not None:
+        yield from _response_format_faults(spec.method.reinforcement.response_format, sampling.stop)
     if algorithm.name in GROUP_ALGORITHMS and spec.group_size < 2:
         yield Fault(
             "pinetune.sampling.samples_per_prompt",
