@@ -8,6 +8,8 @@ use crate::latex_names::{CURRENCIES, FUNCTIONS, PROSE, UNITS};
 pub(crate) enum Token {
     /// Digits with at most one point and perhaps an exponent: `1.5e3`.
     Number(String),
+    /// A decimal, and the digits behind it that repeat without end: `0.1` and `6`.
+    Repeating(String, String),
     /// A variable: `x`, `alpha`.
     Symbol(String),
     /// One of `FUNCTIONS`.
@@ -111,7 +113,14 @@ impl<'t> Reader<'t> {
     fn is_behind_quantity(&self) -> bool {
         matches!(
             self.tokens.last(),
-            Some(Token::Number(_) | Token::Close(_) | Token::Constant('π') | Token::Text(_) | Token::Sign('/'))
+            Some(
+                Token::Number(_)
+                    | Token::Repeating(..)
+                    | Token::Close(_)
+                    | Token::Constant('π')
+                    | Token::Text(_)
+                    | Token::Sign('/')
+            )
         )
     }
 

@@ -1,7 +1,7 @@
 //! LaTeX commands, what begins with a backslash, as tokens.
 
 use crate::latex::{Reader, Token, group};
-use crate::latex_names::{FUNCTIONS, MATRICES, NOT_UNDERSTOOD, STYLES, TEXTS, token_of};
+use crate::latex_names::{ACCENTS, FUNCTIONS, MATRICES, NOT_UNDERSTOOD, STYLES, TEXTS, token_of};
 
 impl Reader<'_> {
     /// Reads the command that follows.
@@ -15,6 +15,8 @@ impl Reader<'_> {
         self.skip(name.len());
         if let Some(function) = FUNCTIONS.iter().find(|function| **function == name) {
             self.push(Token::Function(function));
+        } else if ACCENTS.contains(&name) {
+            self.accent(name);
         } else if STYLES.contains(&name) {
             // `\left.` and `\right.` are brackets that are not there.
             let _ = matches!(name, "left" | "right") && self.take(".");
@@ -46,6 +48,20 @@ impl Reader<'_> {
             '|' => self.push(Token::Sign('|')),
             '\\' if self.matrices > 0 => self.push(Token::Row),
             _ => self.spaced = true,
+        }
+    }
+
+    /// An accent over letters is part of a name; over numbers it makes something else of them: a name of its own.
+    fn accent(&mut self, name: &str) {
+        let rest = self.rest.trim_start();
+        let content = match group(rest) {
+            Some(content) => content,
+            None if rest.starts_with(|next: char| next.is_ascii_digit()) => &rest[..1],
+            None => return,
+        };
+        if content.contains(|sign: char| sign.is_ascii_digit()) && !content.contains('_') {
+            self.rest = &rest[content.len() + if rest.starts_with('{') { 2 } else { 0 }..];
+            self.push(Token::Symbol(format!("{name}({})", content.replace(' ', ""))));
         }
     }
 

@@ -22,7 +22,7 @@ pub(crate) const CURRENCIES: [&str; 6] = ["usd", "eur", "gbp", "inr", "rs", "cny
 /// What may stand between two groups of three digits, anywhere.
 pub(crate) const THOUSANDS_MARKS: [&str; 6] = [",\\!", "\\,", "\\!", "\u{a0}", "\u{2009}", "\u{202f}"];
 /// Commands that only style.
-pub(crate) const STYLES: [&str; 42] = [
+pub(crate) const STYLES: [&str; 37] = [
     "left",
     "right",
     "big",
@@ -48,12 +48,8 @@ pub(crate) const STYLES: [&str; 42] = [
     "bf",
     "it",
     "vec",
-    "overline",
-    "hat",
-    "bar",
     "underline",
     "overrightarrow",
-    "widehat",
     "quad",
     "qquad",
     "nolimits",
@@ -62,10 +58,12 @@ pub(crate) const STYLES: [&str; 42] = [
     "scriptstyle",
     "hspace",
     "space",
-    "tilde",
     "phantom",
     "therefore",
 ];
+/// Commands that put an accent over their argument.
+pub(crate) const ACCENTS: [&str; 9] =
+    ["overline", "hat", "bar", "widehat", "tilde", "widetilde", "dot", "ddot", "check"];
 /// Commands whose argument is text.
 pub(crate) const TEXTS: [&str; 11] =
     ["text", "textbf", "textit", "textrm", "textnormal", "mbox", "mathrm", "rm", "operatorname", "texttt", "textsf"];

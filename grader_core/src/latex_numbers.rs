@@ -3,6 +3,9 @@
 use crate::latex::{Reader, Token};
 use crate::latex_names::THOUSANDS_MARKS;
 
+/// What stands over digits that repeat.
+const LINES: [&str; 2] = ["\\overline", "\\bar"];
+
 impl<'t> Reader<'t> {
     /// Reads the number that follows, thousands marks and exponent included.
     pub(crate) fn number(&mut self) {
@@ -22,6 +25,9 @@ impl<'t> Reader<'t> {
         }
         if self.rest.starts_with('.') && self.rest[1..].starts_with(|next: char| next.is_ascii_digit()) {
             self.fraction(&mut number);
+        }
+        if let Some(period) = self.period(&mut number) {
+            return self.push(Token::Repeating(number, period));
         }
         self.exponent(&mut number);
         self.push(Token::Number(number));
@@ -58,6 +64,20 @@ impl<'t> Reader<'t> {
         number.push_str(run);
     }
 
+    /// The digits behind the point of `number` that repeat without end: under a line or a bar, from one dot to the next,
+    /// or in brackets right behind the point of a whole number, where they are no factor.
+    fn period(&mut self, number: &mut String) -> Option<String> {
+        let is_whole = !number.contains('.');
+        let rest = if is_whole { self.rest.strip_prefix('.')? } else { self.rest };
+        let (before, period, rest) = repeating(rest).or_else(|| bracketed(rest).filter(|_| is_whole))?;
+        if is_whole {
+            number.push('.');
+        }
+        number.push_str(before);
+        self.rest = rest;
+        Some(period)
+    }
+
     /// `e3` behind a number, where no power of e is meant.
     fn exponent(&mut self, number: &mut String) {
         let Some(behind) = self.rest.strip_prefix(['e', 'E']) else { return };
@@ -75,7 +95,14 @@ impl<'t> Reader<'t> {
         if self.rest[1..].starts_with(|next: char| next.is_ascii_digit()) {
             let mut number = "0".to_owned();
             self.fraction(&mut number);
-            return self.push(Token::Number(number));
+            let period = self.period(&mut number);
+            return self.push(period.map_or(Token::Number(number.clone()), |period| Token::Repeating(number, period)));
+        }
+        let mut number = "0".to_owned();
+        if self.rest[1..].starts_with('\\')
+            && let Some(period) = self.period(&mut number)
+        {
+            return self.push(Token::Repeating(number, period));
         }
         if self.rest.starts_with("...") {
             self.skip(2);
@@ -83,4 +110,38 @@ impl<'t> Reader<'t> {
         }
         self.skip(1);
     }
+}
+
+/// What stands before the repeating digits that `text` begins with, these digits, and what follows them.
+fn repeating(text: &str) -> Option<(&str, String, &str)> {
+    let (before, text) = text.split_at(text.len() - text.trim_start_matches(|next: char| next.is_ascii_digit()).len());
+    if let Some((digits, rest)) = LINES.iter().find_map(|line| accented(text, line)) {
+        return Some((before, digits.to_owned(), rest));
+    }
+    let (first, rest) = accented(text, "\\dot")?;
+    let behind = rest.trim_start_matches(|next: char| next.is_ascii_digit());
+    let between = &rest[..rest.len() - behind.len()];
+    Some(match accented(behind, "\\dot") {
+        Some((last, behind)) => (before, [first, between, last].concat(), behind),
+        None => (before, first.to_owned(), rest),
+    })
+}
+
+/// The digits under the accent `command` that `text` begins with, `\bar{36}` or `\bar3`, and what follows them.
+pub(crate) fn accented<'t>(text: &'t str, command: &str) -> Option<(&'t str, &'t str)> {
+    let text = text.strip_prefix(command)?;
+    let is_bare = !text.trim_start().starts_with('{');
+    let inside = text.trim_start();
+    let inside = inside.strip_prefix('{').unwrap_or(inside).trim_start();
+    let count = inside.bytes().take_while(u8::is_ascii_digit).count();
+    let (digits, rest) = inside.split_at(if is_bare { count.min(1) } else { count });
+    let rest = if is_bare { rest } else { rest.trim_start().strip_prefix('}')? };
+    (!digits.is_empty()).then_some((digits, rest))
+}
+
+/// Digits in round brackets.
+fn bracketed(text: &str) -> Option<(&str, String, &str)> {
+    let (digits, rest) = text.strip_prefix('(')?.split_once(')')?;
+    let is_number = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+    is_number.then(|| ("", digits.to_owned(), rest))
 }

@@ -42,8 +42,10 @@
 //! Promises, each tested: no text makes it panic; its cost grows linearly with the text; a failure is never a score;
 //! equal fingerprints grade equally, where nobody outside is asked.
 
+mod amount;
 mod asking;
 mod batch;
+mod big_ratio;
 mod canonical;
 mod complex;
 mod cosine;
@@ -76,6 +78,7 @@ mod maths_answer;
 mod maths_bounds;
 mod maths_boxes;
 mod maths_equal;
+mod maths_exact;
 mod maths_finding;
 mod maths_functions;
 mod maths_matrix;
@@ -105,6 +108,7 @@ mod regex_match;
 mod remote;
 mod reply;
 mod request;
+mod residues;
 mod rouge;
 mod runs;
 mod scope;

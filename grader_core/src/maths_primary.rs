@@ -4,6 +4,7 @@ use crate::latex::Token;
 use crate::maths_syntax::{Parser, joined, list_of, quotient};
 use crate::maths_text::written;
 use crate::maths_tree::Node;
+use crate::maths_value::exact;
 use crate::quantity::Quantity;
 
 const NODE_LIMIT: usize = 4096;
@@ -21,6 +22,7 @@ impl Parser<'_> {
         }
         match token {
             Token::Number(digits) => self.numeral(&digits),
+            Token::Repeating(decimal, period) => repeating(&decimal, &period),
             Token::Symbol(name) => self.symbol(name),
             Token::Constant(constant) if constant == 'e' || constant == 'i' => {
                 match self.peek() {
@@ -47,8 +49,7 @@ impl Parser<'_> {
         if let Some(base) = self.subscript() {
             return Some(Node::Symbol(format!("{digits}_{}", base?)));
         }
-        let (mantissa, exponent) = digits.split_once('e').unwrap_or((digits, "0"));
-        Some(Node::Number(Quantity::from_decimal(mantissa, exponent.parse().ok()?)?))
+        number(digits)
     }
 
     fn symbol(&mut self, mut name: String) -> Option<Node> {
@@ -188,4 +189,21 @@ impl Parser<'_> {
             }
         }
     }
+}
+
+/// A number as it is written: `1.5e3`.
+fn number(digits: &str) -> Option<Node> {
+    let (mantissa, exponent) = digits.split_once('e').unwrap_or((digits, "0"));
+    match Quantity::from_decimal(mantissa, exponent.parse().ok()?) {
+        Some(amount) if amount.is_exact() => Some(Node::Number(amount)),
+        _ => Some(Node::Long(digits.to_owned())),
+    }
+}
+
+/// A decimal whose last digits repeat without end: 0.1666... is 0.1 + 6/90.
+fn repeating(decimal: &str, period: &str) -> Option<Node> {
+    let places = decimal.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    let bottom = "9".repeat(period.len()) + &"0".repeat(places);
+    let sum = Node::Sum(vec![number(decimal)?, quotient(number(period)?, number(&bottom)?)]);
+    Some(exact(&sum).map_or(sum, Node::Number))
 }

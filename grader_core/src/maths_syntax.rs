@@ -216,6 +216,7 @@ impl Parser<'_> {
             Some(Token::Sign(sign)) => *sign == '|' && self.bars == 0,
             Some(
                 Token::Number(_)
+                | Token::Repeating(..)
                 | Token::Symbol(_)
                 | Token::Function(_)
                 | Token::Constant(_)

@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use crate::complex::Complex;
+use crate::maths_exact::{exact_text, is_rational};
 use crate::maths_tree::Node;
 use crate::maths_value::{Point, exact, value};
 
@@ -12,14 +13,20 @@ pub(crate) fn written(node: &Node) -> String {
     if let Some(exact) = exact(node) {
         return exact.to_string();
     }
-    if !node.has_symbols()
+    let is_exact = is_rational(node);
+    if is_exact && let Some(digits) = exact_text(node) {
+        return digits;
+    }
+    // As doubles large numbers that differ would read the same.
+    if !is_exact
+        && !node.has_symbols()
         && let Some(value) = value(node, &Point::constant())
     {
         return complex(value);
     }
     match node {
         Node::Number(number) => number.to_string(),
-        Node::Symbol(name) | Node::Text(name) => name.clone(),
+        Node::Symbol(name) | Node::Text(name) | Node::Long(name) => name.clone(),
         Node::Constant(constant) => constant.to_string(),
         Node::Sum(terms) => sum(terms),
         // Matrices do not change places.

@@ -7,6 +7,8 @@ use crate::quantity::Quantity;
 pub(crate) enum Node {
     /// An amount.
     Number(Quantity),
+    /// An amount that does not fit into 128 bits, as it is written: digits, perhaps a point, perhaps an exponent.
+    Long(String),
     /// A variable, or a name such as `f(x)`, `x_1` and `204_5`.
     Symbol(String),
     /// π, e, i or ∞.
@@ -51,7 +53,7 @@ impl Node {
     /// The nodes right below.
     pub(crate) fn children(&self) -> Vec<&Self> {
         match self {
-            Self::Number(_) | Self::Symbol(_) | Self::Constant(_) | Self::Text(_) => Vec::new(),
+            Self::Number(_) | Self::Long(_) | Self::Symbol(_) | Self::Constant(_) | Self::Text(_) => Vec::new(),
             Self::Inverse(inner)
             | Self::Negative(inner)
             | Self::PlusMinus(inner, _)
@@ -76,7 +78,7 @@ impl Node {
         let boxed = |node: &Self| Box::new(change(node));
         let all = |nodes: &[Self]| nodes.iter().map(change).collect::<Vec<_>>();
         match self {
-            Self::Number(_) | Self::Symbol(_) | Self::Constant(_) | Self::Text(_) => self.clone(),
+            Self::Number(_) | Self::Long(_) | Self::Symbol(_) | Self::Constant(_) | Self::Text(_) => self.clone(),
             Self::Inverse(inner) => Self::Inverse(boxed(inner)),
             Self::Negative(inner) => Self::Negative(boxed(inner)),
             Self::PlusMinus(inner, first) => Self::PlusMinus(boxed(inner), *first),

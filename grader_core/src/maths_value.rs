@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::f64::consts::{E, PI};
 
 use crate::complex::Complex;
+use crate::maths_exact::equal_exactly;
 use crate::maths_functions::{call, power};
 use crate::maths_text::written;
 use crate::maths_tree::Node;
@@ -120,6 +121,7 @@ fn exact_power(base: Quantity, exponent: Quantity) -> Option<Quantity> {
 pub(crate) fn value(node: &Node, point: &Point) -> Option<Complex> {
     let value = match node {
         Node::Number(number) => Complex::real(number.approximate()),
+        Node::Long(digits) => Complex::real(digits.parse().ok()?),
         Node::Symbol(name) | Node::Text(name) => Complex::real(point.of(name)?),
         Node::Constant('π') => Complex::real(PI),
         Node::Constant('e') => Complex::real(E),
@@ -177,6 +179,9 @@ pub(crate) fn equal_values(left: &Node, right: &Node) -> bool {
         let is_rounded = left.is_decimal() && !right.is_decimal() || right.is_decimal() && !left.is_decimal();
         let is_whole = left.is_whole() || right.is_whole();
         return left == right || is_rounded && !is_whole && difference <= TOLERANCE * right.approximate().abs();
+    }
+    if let Some(is_equal) = equal_exactly(left, right) {
+        return is_equal;
     }
     match values(left, right, &Point::constant()) {
         Some((left, right, allowed)) => left.minus(right).size() <= allowed,

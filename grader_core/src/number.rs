@@ -1,5 +1,6 @@
 //! Finds a number in the text and compares it with the reference: the last one, or the first one behind a marker.
 
+use crate::amount::Amount;
 use crate::error::{GraderError, Path};
 use crate::expression::{answering_side, leading_value};
 use crate::grade::{ErrorClass, Grade, GradeError, excerpt};
@@ -74,7 +75,7 @@ impl Number {
 }
 
 impl PlainKind for Number {
-    type Expected = Quantity;
+    type Expected = Amount;
 
     fn input(&self) -> &Template {
         &self.input
@@ -86,7 +87,7 @@ impl PlainKind for Number {
 
     /// The reference as an amount. It must be one number; signs of currency, brackets and the like may stand around it,
     /// words not.
-    fn expect(&self, scope: Scope<'_>) -> Result<Quantity, GradeError> {
+    fn expect(&self, scope: Scope<'_>) -> Result<Amount, GradeError> {
         let reference = self.reference.render(scope)?;
         let refused = || {
             let detail = format!("the reference must be one number, got `{}`", excerpt(&reference));
@@ -98,26 +99,26 @@ impl PlainKind for Number {
         if before.chars().chain(behind.chars()).any(char::is_alphanumeric) {
             return Err(refused());
         }
-        only.value(self.percent_as_fraction).ok_or_else(refused)
+        Amount::read(only, self.percent_as_fraction).ok_or_else(refused)
     }
 
     /// 1 for the right number, the partial score for another, 0 for none.
-    fn grade(&self, expected: &Quantity, text: &str) -> Grade {
+    fn grade(&self, expected: &Amount, text: &str) -> Grade {
         let Some(answer) = self.answer(text) else { return Grade::scored(0.0) };
-        let is_right = answer.is_near(*expected, self.absolute_tolerance.exact, self.relative_tolerance.exact);
+        let is_right = answer.is_near(expected, self.absolute_tolerance.exact, self.relative_tolerance.exact);
         Grade::of_answer(if is_right { 1.0 } else { self.partial_score }, answer.text())
     }
 }
 
 impl Number {
-    fn answer(&self, text: &str) -> Option<Quantity> {
+    fn answer(&self, text: &str) -> Option<Amount> {
         let region = self.location.narrow(text);
         let calculated = if self.expression { self.calculated(region) } else { None };
         calculated.or_else(|| self.stated(region))
     }
 
     /// The value of the expression in the answer's line; where there is an equation, what it comes to.
-    fn calculated(&self, region: Region<'_>) -> Option<Quantity> {
+    fn calculated(&self, region: Region<'_>) -> Option<Amount> {
         let line = match region {
             Region::AfterMarker(rest) => rest.lines().next(),
             Region::Whole(text) => lines_from_the_end(text).find(|line| !line.trim().is_empty()),
@@ -126,12 +127,12 @@ impl Number {
         let side = answering_side(line?);
         let same_rule =
             if matches!(region, Region::Whole(_)) { Region::Whole(side) } else { Region::AfterMarker(side) };
-        leading_value(side).or_else(|| self.stated(same_rule))
+        leading_value(side).map(Amount::from).or_else(|| self.stated(same_rule))
     }
 
     /// The number that the text states: the first one behind the marker, else the last one.
-    fn stated(&self, region: Region<'_>) -> Option<Quantity> {
-        let value = |numeral: Numeral<'_>| numeral.value(self.percent_as_fraction);
+    fn stated(&self, region: Region<'_>) -> Option<Amount> {
+        let value = |numeral: Numeral<'_>| Amount::read(numeral, self.percent_as_fraction);
         match region {
             Region::AfterMarker(rest) => numerals(rest).find_map(value),
             // No number runs over the end of a line, so the lines are read from the last one up, and mostly only that

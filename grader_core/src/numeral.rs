@@ -2,6 +2,7 @@
 //! exponents. Digits that belong to a word (`x2`, `H2O`), a power (`10^2`), a version (`1.2.3`) or a date (`1/2/2024`)
 //! are no numbers.
 
+use crate::big_ratio::BigRatio;
 use crate::quantity::Quantity;
 
 /// Signs of currencies that may stand between a sign and its number.
@@ -61,6 +62,19 @@ impl Numeral<'_> {
         }
         if let Some(whole) = self.whole {
             value = value.plus(Quantity::from_decimal(whole, hundredth)?)?;
+        }
+        Some(if self.negative { value.negated() } else { value })
+    }
+
+    /// The same with all its digits, where these do not fit into a quantity.
+    pub(crate) fn digits(&self, percent_as_fraction: bool) -> Option<BigRatio> {
+        let hundredth = if self.percent && percent_as_fraction { -2 } else { 0 };
+        let mut value = BigRatio::from_decimal(self.top, self.exponent + hundredth)?;
+        if let Some(bottom) = self.bottom {
+            value = value.times(&BigRatio::from_decimal(bottom, 0)?.inverse()?)?;
+        }
+        if let Some(whole) = self.whole {
+            value = value.plus(&BigRatio::from_decimal(whole, hundredth)?)?;
         }
         Some(if self.negative { value.negated() } else { value })
     }

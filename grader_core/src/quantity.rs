@@ -97,6 +97,16 @@ impl Quantity {
         }
     }
 
+    /// Whether it fits into 128 bits.
+    pub(crate) fn is_exact(self) -> bool {
+        self.exact.is_some()
+    }
+
+    /// Numerator and denominator, the denominator positive; `None` where it is not exact.
+    pub(crate) fn parts(self) -> Option<(i128, i128)> {
+        self.exact.map(|exact| (exact.numerator, exact.denominator))
+    }
+
     /// Whether it is exact and whole.
     pub(crate) fn is_whole(self) -> bool {
         self.exact.is_some_and(|exact| exact.numerator % exact.denominator == 0)
@@ -119,15 +129,8 @@ impl Quantity {
 
     /// Whether `self` differs from `reference` by no more than `absolute` or, if that is wider, the share `relative` of
     /// the reference.
-    pub(crate) fn is_near(self, reference: Self, absolute: Self, relative: Self) -> bool {
-        self.is_near_exactly(reference, absolute, relative).unwrap_or_else(|| {
-            let allowed = absolute.approximate.max(relative.approximate * reference.approximate.abs());
-            (self.approximate - reference.approximate).abs() <= allowed
-        })
-    }
-
     /// `None` where some number does not fit into 128 bits.
-    fn is_near_exactly(self, reference: Self, absolute: Self, relative: Self) -> Option<bool> {
+    pub(crate) fn is_near_exactly(self, reference: Self, absolute: Self, relative: Self) -> Option<bool> {
         let target = reference.exact?;
         if self.exact? == target {
             return Some(true);
@@ -135,6 +138,12 @@ impl Quantity {
         let difference = self.exact?.plus(Ratio { numerator: -target.numerator, ..target })?.magnitude();
         let within = |allowed: Ratio| difference.is_at_most(allowed);
         Some(within(absolute.exact?)? || within(relative.exact?.times(target.magnitude())?)?)
+    }
+
+    /// The same as doubles.
+    pub(crate) fn is_roughly(self, reference: Self, absolute: Self, relative: Self) -> bool {
+        let allowed = absolute.approximate.max(relative.approximate * reference.approximate.abs());
+        (self.approximate - reference.approximate).abs() <= allowed
     }
 }
 

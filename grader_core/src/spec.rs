@@ -29,7 +29,7 @@ use crate::tool_calls::ToolCalls;
 use crate::wire::{self, Kind, Spelling};
 
 /// Version of the grading rules. It rises whenever any text may be graded otherwise than before.
-pub const GRADER_VERSION: u32 = 3;
+pub const GRADER_VERSION: u32 = 4;
 
 /// Every kind of grader in the contract, in the order of the proto.
 pub const KINDS: [&str; 15] = [
