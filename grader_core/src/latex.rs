@@ -1,7 +1,11 @@
 //! Tokens of mathematical writing, LaTeX or plain: what only styles (`\left`, `\displaystyle`, `$`, `\!`) is dropped, what
 //! is written in several ways (`\times` and `*`, `\leq` and `<=`, `\pi` and `pi`) becomes one token.
 
-use crate::latex_names::{CURRENCIES, FUNCTIONS, PROSE, UNITS};
+use crate::latex_names::{CURRENCIES, FUNCTIONS, GREEK, NUMBER_WORDS, PROSE, SUPERSCRIPTS, UNITS, is_symbolic};
+use crate::numeral::vulgar;
+
+/// Longest unit of letters other than Latin and Greek.
+const LONGEST_FOREIGN_UNIT: usize = 4;
 
 /// A piece of mathematical writing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,6 +136,9 @@ impl<'t> Reader<'t> {
             self.push(Token::Text(lower));
             return Some(());
         }
+        if !run.is_ascii() && run.contains(|letter| !is_symbolic(letter)) {
+            return self.foreign(run);
+        }
         if run.chars().count() == 1 {
             self.letter(run);
             return Some(());
@@ -169,6 +176,17 @@ impl<'t> Reader<'t> {
         (self.words < 2).then_some(())
     }
 
+    /// Letters that name nothing in mathematics: a unit behind an amount that nothing follows, else prose.
+    fn foreign(&mut self, run: &str) -> Option<()> {
+        let ends = !self.rest.trim_start().starts_with(|next: char| next.is_alphanumeric() || next == '\\');
+        let is_unit = run.chars().count() <= LONGEST_FOREIGN_UNIT && !run.contains(NUMBER_WORDS);
+        if !(ends && is_unit && self.is_behind_quantity()) {
+            return None;
+        }
+        self.push(Token::Text(run.to_owned()));
+        Some(())
+    }
+
     /// Whether a run of letters right behind a number is what joins it to a name: `x=1orx=2`.
     fn is_joint(&self, run: &str) -> bool {
         let name = run.strip_prefix("or").or_else(|| run.strip_prefix("and"));
@@ -186,7 +204,10 @@ impl<'t> Reader<'t> {
             "e" => Token::Constant('e'),
             "i" => Token::Constant('i'),
             "π" => Token::Constant('π'),
-            other => Token::Symbol(other.to_owned()),
+            other => {
+                let greek = GREEK.iter().find(|(greek, _)| !other.is_ascii() && *greek == other);
+                Token::Symbol(greek.map_or(other, |(_, name)| name).to_owned())
+            }
         });
     }
 
@@ -200,17 +221,14 @@ impl<'t> Reader<'t> {
         self.skip(sign.len_utf8());
         match sign {
             '$' | '€' | '£' | '¥' | '`' | '₹' => {}
-            '−' | '–' => self.push(Token::Sign('-')),
+            '−' | '–' | '‐' | '‑' | '‒' | '﹣' => self.push(Token::Sign('-')),
             '×' | '·' | '*' | '⋅' => self.push(Token::Sign('*')),
-            '÷' | '/' => self.push(Token::Sign('/')),
+            '÷' | '/' | '⁄' | '∕' => self.push(Token::Sign('/')),
             '√' => self.push(Token::Root),
             '∑' => self.push(Token::Series("sum")),
             '∏' => self.push(Token::Series("prod")),
             'π' | '∞' => self.push(Token::Constant(sign)),
-            '²' | '³' => {
-                self.push(Token::Sign('^'));
-                self.push(Token::Number(if sign == '²' { "2" } else { "3" }.to_owned()));
-            }
+            _ if SUPERSCRIPTS.contains(&sign) => self.superscript(sign)?,
             '+' | '-' | '^' | '_' | '=' | '<' | '>' | '≤' | '≥' | '≠' | '≈' | '∈' | ':' | '!' | '%' | '°' | '∪'
             | '∩' | '∖' | '±' | '∓' | '|' => self.push(Token::Sign(sign)),
             '\'' | '’' | '′' => self.push(Token::Sign('\'')),
@@ -222,8 +240,29 @@ impl<'t> Reader<'t> {
             '}' => self.push(Token::Close('G')),
             '&' if self.matrices > 0 => self.push(Token::Cell),
             '&' => {}
-            _ => return None,
+            other => {
+                let (top, bottom) = vulgar(other)?;
+                let digits = |digits: &str| Token::Number(digits.to_owned());
+                self.tokens.extend([Token::Fraction, digits(top), digits(bottom)]);
+            }
         }
+        Some(())
+    }
+
+    /// An exponent of raised digits, `x¹²`.
+    fn superscript(&mut self, first: char) -> Option<()> {
+        let is_negative = first == '⁻';
+        let run = self.leading(|next| SUPERSCRIPTS.contains(&next));
+        self.skip(run.len());
+        let raised = (!is_negative).then_some(first).into_iter().chain(run.chars());
+        let digit = |raised| SUPERSCRIPTS.iter().take(10).position(|known| *known == raised)?.try_into().ok();
+        let digits: String = raised.map(|raised| char::from_digit(digit(raised)?, 10)).collect::<Option<_>>()?;
+        if digits.is_empty() {
+            return None;
+        }
+        self.tokens.extend([Token::Sign('^'), Token::Open('G')]);
+        self.tokens.extend(is_negative.then_some(Token::Sign('-')));
+        self.tokens.extend([Token::Number(digits), Token::Close('G')]);
         Some(())
     }
 

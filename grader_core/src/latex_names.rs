@@ -92,6 +92,56 @@ pub(crate) const NOT_UNDERSTOOD: [&str; 18] = [
 pub(crate) const MATRICES: [&str; 8] =
     ["pmatrix", "bmatrix", "vmatrix", "Vmatrix", "Bmatrix", "matrix", "smallmatrix", "array"];
 
+/// Raised digits by their values, and raised signs.
+pub(crate) const SUPERSCRIPTS: [char; 11] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹', '⁻'];
+/// Letters of Chinese, Japanese and Korean that multiply the number before them.
+pub(crate) const NUMBER_WORDS: [char; 14] =
+    ['十', '百', '千', '万', '萬', '亿', '億', '兆', '십', '백', '천', '만', '억', '조'];
+
+/// Greek letters and the commands for them.
+pub(crate) const GREEK: [(&str, &str); 32] = [
+    ("α", "alpha"),
+    ("β", "beta"),
+    ("γ", "gamma"),
+    ("δ", "delta"),
+    ("ε", "epsilon"),
+    ("ζ", "zeta"),
+    ("η", "eta"),
+    ("θ", "theta"),
+    ("ι", "iota"),
+    ("κ", "kappa"),
+    ("λ", "lambda"),
+    ("μ", "mu"),
+    ("ν", "nu"),
+    ("ξ", "xi"),
+    ("ρ", "rho"),
+    ("σ", "sigma"),
+    ("τ", "tau"),
+    ("υ", "upsilon"),
+    ("φ", "phi"),
+    ("χ", "chi"),
+    ("ψ", "psi"),
+    ("ω", "omega"),
+    ("Γ", "Gamma"),
+    ("Δ", "Delta"),
+    ("Θ", "Theta"),
+    ("Λ", "Lambda"),
+    ("Ξ", "Xi"),
+    ("Π", "Pi"),
+    ("Σ", "Sigma"),
+    ("Φ", "Phi"),
+    ("Ψ", "Psi"),
+    ("Ω", "Omega"),
+];
+
+/// Whether a letter can be a name in mathematics: those of Latin and Greek, and what Unicode has for formulas.
+pub(crate) fn is_symbolic(letter: char) -> bool {
+    matches!(
+        letter,
+        '\0'..='\u{24f}' | '\u{370}'..='\u{3ff}' | '\u{1e00}'..='\u{1fff}' | '\u{2070}'..='\u{214f}' | '\u{1d400}'..='\u{1d7ff}'
+    )
+}
+
 /// Whether a word stands for mathematics.
 pub(crate) fn is_mathematical(word: &str) -> bool {
     let lower = word.to_lowercase();

@@ -53,6 +53,7 @@ mod error;
 mod exchange;
 mod expression;
 mod formula;
+mod full_width;
 mod fuzzy;
 mod grade;
 mod json_fields;

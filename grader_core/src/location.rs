@@ -23,6 +23,25 @@ pub(crate) enum Region<'t> {
     Nowhere,
 }
 
+impl<'t> Region<'t> {
+    /// The text of the region.
+    pub(crate) fn text(self) -> Option<&'t str> {
+        match self {
+            Self::AfterMarker(text) | Self::Whole(text) => Some(text),
+            Self::Nowhere => None,
+        }
+    }
+
+    /// The same region of another text.
+    pub(crate) fn with_text(self, text: &str) -> Region<'_> {
+        match self {
+            Self::AfterMarker(_) => Region::AfterMarker(text),
+            Self::Whole(_) => Region::Whole(text),
+            Self::Nowhere => Region::Nowhere,
+        }
+    }
+}
+
 impl Location {
     pub(crate) fn read(location: Option<&wire::AnswerLocation>) -> Self {
         let location = location.cloned().unwrap_or_default();

@@ -1,7 +1,8 @@
 //! Finds a mathematical answer in the text, LaTeX or plain, and compares it with the reference by value.
 
 use crate::error::{GraderError, Path};
-use crate::grade::{ErrorClass, Grade, GradeError};
+use crate::full_width::narrowed;
+use crate::grade::{ErrorClass, Grade, GradeError, excerpt};
 use crate::location::{Location, Region};
 use crate::maths_answer::Answer;
 use crate::maths_finding::find;
@@ -55,9 +56,16 @@ impl PlainKind for Maths {
     /// The reference as an answer; one that is no mathematics is compared as words.
     fn expect(&self, scope: Scope<'_>) -> Result<Answer, GradeError> {
         let reference = self.reference.render(scope)?;
-        Answer::of_reference(&reference).ok_or_else(|| {
-            let detail =
-                format!("the reference must be an answer of 1 to {LONGEST} bytes, got {} bytes", reference.len());
+        Answer::of_reference(&narrowed(&reference)).ok_or_else(|| {
+            let detail = match reference.len() {
+                length if length > LONGEST => {
+                    format!("the reference must be an answer of at most {LONGEST} bytes, got {length}: shorten it")
+                }
+                _ => format!(
+                    "the reference must be an answer, got `{}`, in which there is nothing but spaces and punctuation",
+                    excerpt(&reference)
+                ),
+            };
             GradeError::new(ErrorClass::InvalidReference, detail)
         })
     }
@@ -65,6 +73,8 @@ impl PlainKind for Maths {
     /// 1 for the right answer, the partial score for another, 0 for none.
     fn grade(&self, expected: &Answer, text: &str) -> Grade {
         let region = self.location.narrow(text);
+        let narrow = region.text().map(narrowed);
+        let region = region.with_text(narrow.as_deref().unwrap_or_default());
         // One line of words answers what asks for words.
         let words = || match region {
             Region::AfterMarker(text) | Region::Whole(text) if expected.is_words() && !text.trim().contains('\n') => {

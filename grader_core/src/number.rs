@@ -3,6 +3,7 @@
 use crate::amount::Amount;
 use crate::error::{GraderError, Path};
 use crate::expression::{answering_side, leading_value};
+use crate::full_width::narrowed;
 use crate::grade::{ErrorClass, Grade, GradeError, excerpt};
 use crate::location::{Location, Region, lines_from_the_end};
 use crate::numeral::{Numeral, numerals};
@@ -93,6 +94,7 @@ impl PlainKind for Number {
             let detail = format!("the reference must be one number, got `{}`", excerpt(&reference));
             GradeError::new(ErrorClass::InvalidReference, detail)
         };
+        let reference = narrowed(&reference);
         let mut found = numerals(&reference);
         let (Some(only), None) = (found.next(), found.next()) else { return Err(refused()) };
         let (before, behind) = (&reference[..only.start], &reference[only.end..]);
@@ -124,7 +126,8 @@ impl Number {
             Region::Whole(text) => lines_from_the_end(text).find(|line| !line.trim().is_empty()),
             Region::Nowhere => None,
         };
-        let side = answering_side(line?);
+        let line = narrowed(line?);
+        let side = answering_side(&line);
         let same_rule =
             if matches!(region, Region::Whole(_)) { Region::Whole(side) } else { Region::AfterMarker(side) };
         leading_value(side).map(Amount::from).or_else(|| self.stated(same_rule))
@@ -134,12 +137,13 @@ impl Number {
     fn stated(&self, region: Region<'_>) -> Option<Amount> {
         let value = |numeral: Numeral<'_>| Amount::read(numeral, self.percent_as_fraction);
         match region {
-            Region::AfterMarker(rest) => numerals(rest).find_map(value),
+            Region::AfterMarker(rest) => numerals(&narrowed(rest)).find_map(value),
             // No number runs over the end of a line, so the lines are read from the last one up, and mostly only that
             // one.
             Region::Whole(text) => lines_from_the_end(text).find_map(|line| {
-                let last = numerals(line).last()?;
-                value(last).or_else(|| numerals(line).filter_map(value).last())
+                let line = narrowed(line);
+                let last = numerals(&line).last()?;
+                value(last).or_else(|| numerals(&line).filter_map(value).last())
             }),
             Region::Nowhere => None,
         }

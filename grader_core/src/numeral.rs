@@ -7,6 +7,8 @@ use crate::quantity::Quantity;
 
 /// Signs of currencies that may stand between a sign and its number.
 pub(crate) const CURRENCIES: [char; 6] = ['$', '€', '£', '¥', '₹', '₩'];
+/// Plus, and what is written for minus: hyphen, minus, figure and en dash among them.
+const SIGNS: [char; 7] = ['+', '-', '−', '–', '‐', '‑', '‒'];
 /// Words of currencies that may touch a number from the left.
 const CURRENCY_WORDS: [&str; 12] = ["usd", "eur", "gbp", "inr", "jpy", "cny", "chf", "cad", "aud", "rs", "rm", "rmb"];
 /// What may stand between two groups of three digits.
@@ -78,6 +80,11 @@ impl Numeral<'_> {
         }
         Some(if self.negative { value.negated() } else { value })
     }
+}
+
+/// Numerator and denominator of a fraction that is one character.
+pub(crate) fn vulgar(letter: char) -> Option<(&'static str, &'static str)> {
+    VULGAR_VALUES.get(VULGAR.chars().position(|known| known == letter)?).copied()
 }
 
 /// All numbers of `text`, from left to right.
@@ -229,7 +236,7 @@ impl<'t> Reader<'t> {
             Some(bare) if before.len() - unspaced.len() <= 1 => bare,
             _ => before,
         };
-        match bare.strip_suffix(['-', '−', '+']) {
+        match bare.strip_suffix(SIGNS) {
             Some(left)
                 if !left.ends_with(|last: char| {
                     last.is_alphanumeric() || matches!(last, ')' | ']' | '}' | '%' | '-' | '.')
@@ -288,8 +295,7 @@ impl<'t> Reader<'t> {
             return None;
         }
         let letter = self.text.get(at..)?.chars().next()?;
-        let place = VULGAR.chars().position(|known| known == letter)?;
-        let (top, bottom) = VULGAR_VALUES.get(place)?;
+        let (top, bottom) = vulgar(letter)?;
         Some((top, bottom, at + letter.len_utf8()))
     }
 
