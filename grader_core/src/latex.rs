@@ -114,7 +114,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Whether the last token can have a unit.
-    fn is_behind_quantity(&self) -> bool {
+    pub(crate) fn is_behind_quantity(&self) -> bool {
         matches!(
             self.tokens.last(),
             Some(
@@ -140,11 +140,18 @@ impl<'t> Reader<'t> {
             return self.foreign(run);
         }
         if run.chars().count() == 1 {
-            self.letter(run);
+            if matches!(run, "a" | "p") && self.is_behind_quantity() && self.take(".m") {
+                let _ = self.half_of_day(&format!("{run}m"));
+            } else if !self.is_scale_of_degrees(run) {
+                self.letter(run);
+            }
             return Some(());
         }
         if let Some(name) = FUNCTIONS.iter().find(|name| **name == lower) {
             self.push(Token::Function(name));
+            return Some(());
+        }
+        if self.scaled(&lower) || self.half_of_day(&lower) {
             return Some(());
         }
         let is_upper = run.chars().all(char::is_uppercase);

@@ -2,6 +2,7 @@
 
 use crate::latex::{Reader, Token, group};
 use crate::latex_names::{ACCENTS, FUNCTIONS, MATRICES, NOT_UNDERSTOOD, STYLES, TEXTS, token_of};
+use crate::maths_units::is_unit_name;
 
 impl Reader<'_> {
     /// Reads the command that follows.
@@ -80,6 +81,10 @@ impl Reader<'_> {
     fn text(&mut self) {
         self.rest = self.rest.trim_start();
         let Some(content) = group(self.rest) else { return };
+        if content.trim_start().starts_with(|first: char| first.is_ascii_digit()) {
+            // An amount with its unit: the group is read like any other.
+            return;
+        }
         self.skip(content.len() + 2);
         let word = content.trim().trim_matches(['(', ')', '.', '\\', '~']).trim();
         let lower = word.to_lowercase();
@@ -89,6 +94,9 @@ impl Reader<'_> {
             "percent" | "percentage" | "pct" | "\\%" | "%" => self.push(Token::Sign('%')),
             "degrees" | "degree" => self.push(Token::Sign('°')),
             "pi" => self.push(Token::Constant('π')),
+            _ if self.is_scale_of_degrees(word) => {}
+            _ if self.scaled(&lower) || self.half_of_day(&lower) => {}
+            _ if is_unit_name(word) && self.is_behind_quantity() => self.push(Token::Text(lower)),
             _ if word.chars().count() == 1 && !word.starts_with(|sign: char| sign.is_ascii_digit()) => {
                 self.letter(word)
             }

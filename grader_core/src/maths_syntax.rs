@@ -164,6 +164,10 @@ impl Parser<'_> {
                 }
             } else if matches!(self.peek(), Some(Token::Text(_))) {
                 self.unit()?;
+                // `3 hours 20 minutes` is no product.
+                if matches!(self.peek(), Some(Token::Number(_))) {
+                    return None;
+                }
             } else if self.is_factor() {
                 self.beside(&mut factors)?;
             } else {

@@ -10,6 +10,7 @@ use crate::maths_exact::equal_exactly;
 use crate::maths_functions::{call, power};
 use crate::maths_text::written;
 use crate::maths_tree::Node;
+use crate::maths_units::without_units;
 use crate::quantity::Quantity;
 
 /// Difference of equal values, as a share of them.
@@ -170,7 +171,14 @@ fn values(left: &Node, right: &Node, point: &Point) -> Option<(Complex, Complex,
 
 /// Whether two expressions are equal.
 pub(crate) fn equal_values(left: &Node, right: &Node) -> bool {
-    if left.has_symbols() || right.has_symbols() {
+    let (in_left, in_right) = (left.has_symbols(), right.has_symbols());
+    if in_left != in_right {
+        let (named, amount) = if in_left { (left, right) } else { (right, left) };
+        if let Some(bare) = without_units(named).filter(|bare| !bare.has_symbols()) {
+            return equal_values(&bare, amount);
+        }
+    }
+    if in_left || in_right {
         return equal_at_points(left, right).unwrap_or_else(|| written(left) == written(right));
     }
     if let (Some(left), Some(right)) = (exact(left), exact(right)) {

@@ -1,0 +1,50 @@
+//! Words behind a number that are no units to be dropped: they multiply it, or tell which half of the day is meant.
+
+use crate::latex::{Reader, Token};
+
+/// Words that multiply the number before them.
+const SCALES: [(&str, &str); 5] = [
+    ("hundred", "100"),
+    ("thousand", "1000"),
+    ("million", "1000000"),
+    ("billion", "1000000000"),
+    ("trillion", "1000000000000"),
+];
+
+impl Reader<'_> {
+    /// Reads `thousand` and the like behind a number, and a unit behind it; whether it was one.
+    pub(crate) fn scaled(&mut self, words: &str) -> bool {
+        let (word, unit) = words.split_once(' ').unwrap_or((words, ""));
+        let Some((_, factor)) = SCALES.iter().find(|(name, _)| *name == word.trim_end_matches('s')) else {
+            return false;
+        };
+        if !self.is_behind_quantity() {
+            return false;
+        }
+        self.push(Token::Sign('*'));
+        self.push(Token::Number((*factor).to_owned()));
+        if !unit.is_empty() && !self.scaled(unit) {
+            self.push(Token::Text(unit.to_owned()));
+        }
+        true
+    }
+
+    /// Reads `am` or `pm` behind a number, dotted or not, as a name; whether it was one.
+    pub(crate) fn half_of_day(&mut self, word: &str) -> bool {
+        let half = word.replace('.', "");
+        let is_half = matches!(half.as_str(), "am" | "pm") && self.is_behind_quantity();
+        if is_half {
+            self.push(Token::Symbol(half));
+        }
+        is_half
+    }
+
+    /// Whether a letter behind degrees says on which scale: Celsius, Fahrenheit, Kelvin.
+    pub(crate) fn is_scale_of_degrees(&self, letter: &str) -> bool {
+        let behind = match self.tokens.as_slice() {
+            [.., Token::Sign(sign)] | [.., Token::Sign(sign), Token::Close('G')] => *sign,
+            _ => return false,
+        };
+        behind == '°' && matches!(letter, "C" | "F" | "K")
+    }
+}
