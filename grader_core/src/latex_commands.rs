@@ -16,6 +16,8 @@ impl Reader<'_> {
         self.skip(name.len());
         if let Some(function) = FUNCTIONS.iter().find(|function| **function == name) {
             self.push(Token::Function(function));
+        } else if name == "mathbb" {
+            self.blackboard();
         } else if ACCENTS.contains(&name) {
             self.accent(name);
         } else if STYLES.contains(&name) {
@@ -63,6 +65,15 @@ impl Reader<'_> {
         if content.contains(|sign: char| sign.is_ascii_digit()) && !content.contains('_') {
             self.rest = &rest[content.len() + if rest.starts_with('{') { 2 } else { 0 }..];
             self.push(Token::Symbol(format!("{name}({})", content.replace(' ', ""))));
+        }
+    }
+
+    /// The real numbers; other letters stay letters.
+    fn blackboard(&mut self) {
+        let rest = self.rest.trim_start();
+        if let Some(rest) = rest.strip_prefix("{R}").or_else(|| rest.strip_prefix('R')) {
+            self.rest = rest;
+            self.push(Token::Symbol("ℝ".to_owned()));
         }
     }
 

@@ -22,7 +22,7 @@ pub(crate) const CURRENCIES: [&str; 6] = ["usd", "eur", "gbp", "inr", "rs", "cny
 /// What may stand between two groups of three digits, anywhere.
 pub(crate) const THOUSANDS_MARKS: [&str; 6] = [",\\!", "\\,", "\\!", "\u{a0}", "\u{2009}", "\u{202f}"];
 /// Commands that only style.
-pub(crate) const STYLES: [&str; 37] = [
+pub(crate) const STYLES: [&str; 36] = [
     "left",
     "right",
     "big",
@@ -42,7 +42,6 @@ pub(crate) const STYLES: [&str; 37] = [
     "mathit",
     "mathsf",
     "mathcal",
-    "mathbb",
     "boldsymbol",
     "bm",
     "bf",
@@ -68,12 +67,10 @@ pub(crate) const ACCENTS: [&str; 9] =
 pub(crate) const TEXTS: [&str; 11] =
     ["text", "textbf", "textit", "textrm", "textnormal", "mbox", "mathrm", "rm", "operatorname", "texttt", "textsf"];
 /// Commands of mathematics that is not understood; text with one is compared as text.
-pub(crate) const NOT_UNDERSTOOD: [&str; 18] = [
+pub(crate) const NOT_UNDERSTOOD: [&str; 16] = [
     "int",
     "lim",
     "pmod",
-    "bmod",
-    "mod",
     "equiv",
     "forall",
     "exists",
@@ -170,6 +167,7 @@ pub(crate) fn token_of(name: &str) -> Token {
         "rceil" => return Token::Close('⌈'),
         "ldots" | "dots" | "cdots" => return Token::Symbol("…".to_owned()),
         "emptyset" | "varnothing" => return Token::Symbol("∅".to_owned()),
+        "bmod" | "mod" => '⁒',
         "cdot" | "times" | "ast" => '*',
         "div" => '/',
         "pm" => '±',

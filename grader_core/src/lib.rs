@@ -83,6 +83,8 @@ mod maths_equal;
 mod maths_exact;
 mod maths_finding;
 mod maths_functions;
+mod maths_integers;
+mod maths_intervals;
 mod maths_matrix;
 mod maths_primary;
 mod maths_segments;

@@ -3,6 +3,7 @@
 //! expressions by value.
 
 use crate::maths_bounds::{BOUNDS, interval, turned};
+use crate::maths_intervals::{all_but, shortest};
 use crate::maths_matrix::calculated;
 use crate::maths_text::written;
 use crate::maths_tree::Node;
@@ -26,9 +27,13 @@ pub(crate) fn settled(node: &Node) -> Node {
     match node {
         Node::Relation(sides, signs) => settled_relation(sides, signs),
         Node::List(entries) => settled_list(entries),
+        Node::Symbol(_) => shortest(node).unwrap_or_else(|| node.clone()),
         Node::Set(entries) => Node::Set(flat(entries)),
         Node::Tuple(open, entries, close) => Node::Tuple(*open, entries.iter().map(settled).collect(), *close),
-        Node::Sets(join, sets) => Node::Sets(*join, sets.iter().map(settled).collect()),
+        Node::Sets(join, sets) => {
+            let sets = Node::Sets(*join, sets.iter().map(settled).collect());
+            shortest(&sets).unwrap_or(sets)
+        }
         Node::Matrix(_) | Node::Ratio(_) => node.clone(),
         other => match both_signs(other) {
             Some((plus, minus)) => Node::List(vec![plus, minus]),
@@ -54,7 +59,11 @@ fn settled_list(entries: &[Node]) -> Node {
     });
     let entries = flat(entries);
     let are_intervals = are_bounds && entries.iter().all(|entry| matches!(entry, Node::Tuple(..)));
-    if are_intervals { Node::Sets('∪', entries) } else { Node::List(entries) }
+    if !are_intervals {
+        return Node::List(entries);
+    }
+    let sets = Node::Sets('∪', entries);
+    shortest(&sets).unwrap_or(sets)
 }
 
 /// An expression with its `±` read as plus and as minus.
@@ -76,6 +85,9 @@ fn settled_relation(sides: &[Node], signs: &[char]) -> Node {
     let (Some(first), Some(last)) = (sides.first(), sides.last()) else { return relation() };
     if signs.iter().all(|sign| BOUNDS.contains(sign)) {
         return interval(sides, signs).unwrap_or_else(relation);
+    }
+    if let ([Node::Symbol(_), number], ['≠']) = (sides, signs) {
+        return all_but(number).unwrap_or_else(relation);
     }
     if !signs.iter().all(|sign| matches!(sign, '=' | '≈' | '∈')) {
         return relation();

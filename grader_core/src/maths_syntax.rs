@@ -158,6 +158,13 @@ impl Parser<'_> {
         loop {
             if self.take_sign(&['*']).is_some() {
                 factors.push(self.signed()?);
+            } else if self.take_sign(&['⁒']).is_some() {
+                let dividend = joined(std::mem::take(&mut factors), Node::Product)?;
+                if matches!(dividend, Node::Call("mod", _)) {
+                    // One in another, as deep as the text is long.
+                    return None;
+                }
+                factors.push(Node::Call("mod", vec![dividend, self.signed()?]));
             } else if self.take_sign(&['/']).is_some() {
                 if !matches!(self.peek(), Some(Token::Text(_))) {
                     factors.push(Node::Inverse(Box::new(self.signed()?)));

@@ -8,6 +8,7 @@ use std::f64::consts::{E, PI};
 use crate::complex::Complex;
 use crate::maths_exact::equal_exactly;
 use crate::maths_functions::{call, power};
+use crate::maths_integers::of_integers;
 use crate::maths_text::written;
 use crate::maths_tree::Node;
 use crate::maths_units::without_units;
@@ -83,6 +84,7 @@ pub(crate) fn exact(node: &Node) -> Option<Quantity> {
         Node::Percent(inner) => exact(inner)?.divided_by(Quantity::whole(100))?,
         Node::Degree(inner) => exact(inner)?,
         Node::Power(base, exponent) => exact_power(exact(base)?, exact(exponent)?)?,
+        Node::Call(name @ ("gcd" | "lcm" | "mod"), arguments) => of_integers(name, arguments)?,
         Node::Call("factorial", arguments) => exact_product(1, whole(arguments.first()?)?)?,
         Node::Call("binomial", arguments) => {
             let (all, some) = (whole(arguments.first()?)?, whole(arguments.get(1)?)?);

@@ -80,7 +80,12 @@ impl Quantity {
 
     /// A whole number.
     pub(crate) fn whole(value: u32) -> Self {
-        Self::from(Ratio { numerator: i128::from(value), denominator: 1 })
+        Self::from_whole(i128::from(value))
+    }
+
+    /// A whole number of any size that fits.
+    pub(crate) fn from_whole(value: i128) -> Self {
+        Self::from(Ratio { numerator: value, denominator: 1 })
     }
 
     /// The amount in lowest terms; `None` where it is not exact.
