@@ -1,11 +1,8 @@
 //! Tokens of mathematical writing, LaTeX or plain: what only styles (`\left`, `\displaystyle`, `$`, `\!`) is dropped, what
 //! is written in several ways (`\times` and `*`, `\leq` and `<=`, `\pi` and `pi`) becomes one token.
 
-use crate::latex_names::{CURRENCIES, FUNCTIONS, GREEK, NUMBER_WORDS, PROSE, SUPERSCRIPTS, UNITS, is_symbolic};
+use crate::latex_names::{CURRENCIES, FUNCTIONS, GREEK, PROSE, SUPERSCRIPTS, UNITS, is_symbolic};
 use crate::numeral::vulgar;
-
-/// Longest unit of letters other than Latin and Greek.
-const LONGEST_FOREIGN_UNIT: usize = 4;
 
 /// A piece of mathematical writing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,17 +180,6 @@ impl<'t> Reader<'t> {
         (self.words < 2).then_some(())
     }
 
-    /// Letters that name nothing in mathematics: a unit behind an amount that nothing follows, else prose.
-    fn foreign(&mut self, run: &str) -> Option<()> {
-        let ends = !self.rest.trim_start().starts_with(|next: char| next.is_alphanumeric() || next == '\\');
-        let is_unit = run.chars().count() <= LONGEST_FOREIGN_UNIT && !run.contains(NUMBER_WORDS);
-        if !(ends && is_unit && self.is_behind_quantity()) {
-            return None;
-        }
-        self.push(Token::Text(run.to_owned()));
-        Some(())
-    }
-
     /// Whether a run of letters right behind a number is what joins it to a name: `x=1orx=2`.
     fn is_joint(&self, run: &str) -> bool {
         let name = run.strip_prefix("or").or_else(|| run.strip_prefix("and"));
@@ -253,23 +239,6 @@ impl<'t> Reader<'t> {
                 self.tokens.extend([Token::Fraction, digits(top), digits(bottom)]);
             }
         }
-        Some(())
-    }
-
-    /// An exponent of raised digits, `x¹²`.
-    fn superscript(&mut self, first: char) -> Option<()> {
-        let is_negative = first == '⁻';
-        let run = self.leading(|next| SUPERSCRIPTS.contains(&next));
-        self.skip(run.len());
-        let raised = (!is_negative).then_some(first).into_iter().chain(run.chars());
-        let digit = |raised| SUPERSCRIPTS.iter().take(10).position(|known| *known == raised)?.try_into().ok();
-        let digits: String = raised.map(|raised| char::from_digit(digit(raised)?, 10)).collect::<Option<_>>()?;
-        if digits.is_empty() {
-            return None;
-        }
-        self.tokens.extend([Token::Sign('^'), Token::Open('G')]);
-        self.tokens.extend(is_negative.then_some(Token::Sign('-')));
-        self.tokens.extend([Token::Number(digits), Token::Close('G')]);
         Some(())
     }
 

@@ -1,7 +1,7 @@
 //! Numbers in mathematical writing, as tokens.
 
 use crate::latex::{Reader, Token};
-use crate::latex_names::THOUSANDS_MARKS;
+use crate::latex_names::{SUPERSCRIPTS, THOUSANDS_MARKS};
 
 /// What stands over digits that repeat.
 const LINES: [&str; 2] = ["\\overline", "\\bar"];
@@ -88,6 +88,23 @@ impl<'t> Reader<'t> {
             number.push_str(&self.rest[..length].to_ascii_lowercase());
             self.skip(length);
         }
+    }
+
+    /// An exponent of raised digits, `x¹²`.
+    pub(crate) fn superscript(&mut self, first: char) -> Option<()> {
+        let is_negative = first == '⁻';
+        let run = self.leading(|next| SUPERSCRIPTS.contains(&next));
+        self.skip(run.len());
+        let raised = (!is_negative).then_some(first).into_iter().chain(run.chars());
+        let digit = |raised| SUPERSCRIPTS.iter().take(10).position(|known| *known == raised)?.try_into().ok();
+        let digits: String = raised.map(|raised| char::from_digit(digit(raised)?, 10)).collect::<Option<_>>()?;
+        if digits.is_empty() {
+            return None;
+        }
+        self.tokens.extend([Token::Sign('^'), Token::Open('G')]);
+        self.tokens.extend(is_negative.then_some(Token::Sign('-')));
+        self.tokens.extend([Token::Number(digits), Token::Close('G')]);
+        Some(())
     }
 
     /// Reads a point: of a number without a digit before it, of an ellipsis, or of a sentence.

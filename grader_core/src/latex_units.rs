@@ -1,7 +1,11 @@
-//! Words behind a number that are no units to be dropped: they multiply it, or tell which half of the day is meant.
+//! Words behind a number: units in other scripts, and what is no unit to be dropped, as it multiplies the number or
+//! tells which half of the day is meant.
 
 use crate::latex::{Reader, Token};
+use crate::latex_names::NUMBER_WORDS;
 
+/// Longest unit of letters other than Latin and Greek.
+const LONGEST_FOREIGN_UNIT: usize = 4;
 /// Words that multiply the number before them.
 const SCALES: [(&str, &str); 5] = [
     ("hundred", "100"),
@@ -37,6 +41,17 @@ impl Reader<'_> {
             self.push(Token::Symbol(half));
         }
         is_half
+    }
+
+    /// Letters that name nothing in mathematics: a unit behind an amount that nothing follows, else prose.
+    pub(crate) fn foreign(&mut self, run: &str) -> Option<()> {
+        let ends = !self.rest.trim_start().starts_with(|next: char| next.is_alphanumeric() || next == '\\');
+        let is_unit = run.chars().count() <= LONGEST_FOREIGN_UNIT && !run.contains(NUMBER_WORDS);
+        if !(ends && is_unit && self.is_behind_quantity()) {
+            return None;
+        }
+        self.push(Token::Text(run.to_owned()));
+        Some(())
     }
 
     /// Whether a letter behind degrees says on which scale: Celsius, Fahrenheit, Kelvin.
