@@ -11,7 +11,7 @@ use crate::residues::Residues;
 /// Work on one number, in products of words of 64 bits: below a millisecond.
 const WORK: u64 = 1 << 19;
 /// The same for what is to be written out.
-const WRITTEN_WORK: u64 = 1 << 13;
+const WRITTEN_WORK: u64 = 1 << 10;
 /// Factors of factorials and binomials in one expression.
 const FACTORS: u64 = 1 << 12;
 /// Largest exponent.
@@ -246,12 +246,23 @@ impl Walk {
     /// The product of the whole numbers from one to another.
     fn run<T: Exact>(&mut self, from: u32, to: u32) -> Option<T> {
         let mut product = T::amount(Quantity::whole(1))?;
-        for factor in from..=to {
-            let factor = T::amount(Quantity::whole(factor))?;
-            self.spend(product.cost(&factor))?;
-            product = product.times(&factor)?;
+        // As many factors at once as fit into a word.
+        let mut word = 1_u64;
+        for factor in (from..=to).map(u64::from) {
+            let Some(next) = word.checked_mul(factor) else {
+                product = self.multiplied(product, word)?;
+                word = factor;
+                continue;
+            };
+            word = next;
         }
-        Some(product)
+        self.multiplied(product, word)
+    }
+
+    fn multiplied<T: Exact>(&mut self, product: T, word: u64) -> Option<T> {
+        let word = T::amount(Quantity::from_whole(i128::from(word)))?;
+        self.spend(product.cost(&word))?;
+        product.times(&word)
     }
 
     fn spend(&mut self, cost: u64) -> Option<()> {
