@@ -358,21 +358,27 @@ impl Context<'_> {
     /// `not B`, `isn't option B`, `do not pick B`.
     fn is_denied(&self) -> bool {
         let mut right = self.start;
-        let mut is_t = false;
+        let (mut is_t, mut is_linked) = (false, false);
         for word in self.before.iter().rev() {
             let name = word.text(self.text);
             let is_one_of = |list: &[&str]| list.iter().any(|known| known.eq_ignore_ascii_case(name));
             if is_t {
                 return name.ends_with(['n', 'N']) && self.text[word.end..right].chars().eq([self.left_of(right)]);
             }
-            if !self.is_near(word.end, right) {
+            if !self.is_near(word.end, right) || self.text[word.end..right].contains('\n') {
                 return false;
             }
             if is_one_of(&DENIALS) || UNSPACED_DENIALS.iter().any(|denial| name.ends_with(denial)) {
                 return true;
             }
             is_t = name.eq_ignore_ascii_case("t") && matches!(self.left_of(word.start), '\'' | '’');
-            if !is_t && ![&LINKS[..], &ADVERBS, &LABELS, &DENIED_VERBS].into_iter().any(is_one_of) {
+            is_linked |= is_one_of(&LINKS);
+            // In `neither the answer is B` the verb is a noun, and the denial of something else.
+            let goes_on = is_one_of(&LINKS)
+                || is_one_of(&ADVERBS)
+                || is_one_of(&LABELS)
+                || !is_linked && is_one_of(&DENIED_VERBS);
+            if !is_t && !goes_on {
                 return false;
             }
             right = word.start;
