@@ -18,13 +18,13 @@ const SCALES: [(&str, &str); 5] = [
 impl Reader<'_> {
     /// Reads `thousand` and the like behind a number, and a unit behind it; whether it was one.
     pub(crate) fn scaled(&mut self, words: &str) -> bool {
+        if !self.is_behind_quantity() {
+            return false;
+        }
         let (word, unit) = words.split_once(' ').unwrap_or((words, ""));
         let Some((_, factor)) = SCALES.iter().find(|(name, _)| *name == word.trim_end_matches('s')) else {
             return false;
         };
-        if !self.is_behind_quantity() {
-            return false;
-        }
         self.push(Token::Sign('*'));
         self.push(Token::Number((*factor).to_owned()));
         if !unit.is_empty() && !self.scaled(unit) {
@@ -35,10 +35,14 @@ impl Reader<'_> {
 
     /// Reads `am` or `pm` behind a number, dotted or not, as a name; whether it was one.
     pub(crate) fn half_of_day(&mut self, word: &str) -> bool {
-        let half = word.replace('.', "");
-        let is_half = matches!(half.as_str(), "am" | "pm") && self.is_behind_quantity();
+        let half = match word {
+            "am" | "a.m" => "am",
+            "pm" | "p.m" => "pm",
+            _ => return false,
+        };
+        let is_half = self.is_behind_quantity();
         if is_half {
-            self.push(Token::Symbol(half));
+            self.push(Token::Symbol(half.to_owned()));
         }
         is_half
     }
@@ -56,10 +60,13 @@ impl Reader<'_> {
 
     /// Whether a letter behind degrees says on which scale: Celsius, Fahrenheit, Kelvin.
     pub(crate) fn is_scale_of_degrees(&self, letter: &str) -> bool {
+        if !matches!(letter, "C" | "F" | "K") {
+            return false;
+        }
         let behind = match self.tokens.as_slice() {
             [.., Token::Sign(sign)] | [.., Token::Sign(sign), Token::Close('G')] => *sign,
             _ => return false,
         };
-        behind == '°' && matches!(letter, "C" | "F" | "K")
+        behind == '°'
     }
 }
