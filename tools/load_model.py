@@ -10,6 +10,7 @@ are assumptions: give your own.
 """
 
 import argparse
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
@@ -54,8 +55,8 @@ class Run:
     """Cores of all grading pods."""
     graded_us: float = 0.0
     """Processor time of the grader for a completion beside the messages: 5 for math, 60 for Python, in µs."""
-    streams: bool = False
-    """Whether weights are streamed from the learner instead of read from shared storage."""
+    way: str = "shared_storage"
+    """How weights reach the samplers: shared_storage, stream or broadcast."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,8 @@ class UnitCosts:
     """Writing a policy with its hashes."""
     load_seconds_per_gb: float = 0.75
     """Reading and checking a policy at one sampler, from memory."""
-    stream_seconds_per_gb: float = 3.0
-    """Sending a policy to one sampler, which receives, checks and loads it."""
+    send_seconds_per_gb: float = 3.0
+    """Sending a policy to one sampler, which receives, checks and loads it; by a stream or a broadcast."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,17 @@ class Load:
         return max(self.parts, key=lambda part: part.seconds)
 
 
+def bringing(run: Run, costs: UnitCosts, policy_gb: float, replicas: int) -> tuple[float, float]:
+    """Return the seconds until all samplers hold a policy, and how long the shared part of its way is busy."""
+    if run.way == "shared_storage":
+        transfer = policy_gb * replicas / run.storage_gb_per_second
+        return policy_gb * costs.write_seconds_per_gb + max(transfer, policy_gb * costs.load_seconds_per_gb), transfer
+    # A stream for each leaves the learner's machine; a broadcast once, and then each machine passes it on as a tree.
+    copies = replicas if run.way == "stream" else math.ceil(math.log2(replicas + 1))
+    transfer = policy_gb * copies / run.network_gb_per_second
+    return max(transfer, policy_gb * costs.send_seconds_per_gb), transfer
+
+
 def load_of(run: Run, costs: UnitCosts) -> Load:
     """Return what a run asks of everything that is no GPU."""
     job_gpus = run.gpus_per_job or run.gpus
@@ -155,11 +167,7 @@ def load_of(run: Run, costs: UnitCosts) -> Load:
     messages_gb = (sampled + learned) * costs.message_bytes_per_token / GB
     sampling = sampled / (replicas * run.gpus_per_replica * run.sampled_tokens_per_second)
     learning = learned / (learners * run.learned_tokens_per_second)
-    transfer = weights_gb / (run.network_gb_per_second if run.streams else run.storage_gb_per_second)
-    if run.streams:
-        weights = max(transfer, policy_gb * costs.stream_seconds_per_gb)
-    else:
-        weights = policy_gb * costs.write_seconds_per_gb + max(transfer, policy_gb * costs.load_seconds_per_gb)
+    weights, transfer = bringing(run, costs, policy_gb, replicas)
     step = sampling + learning + weights
     return Load(
         jobs,
@@ -176,9 +184,9 @@ def load_of(run: Run, costs: UnitCosts) -> Load:
         parts=(
             Part("worker of a job, one core", completions * costs.worker_us / 1e6),
             Part("grading cores", jobs * completions * (costs.grading_us + run.graded_us) / 1e6 / run.grading_cores),
-            Part(
-                "network of the learner" if run.streams else "shared storage", transfer * (1 if run.streams else jobs)
-            ),
+            Part("shared storage", transfer * jobs)
+            if run.way == "shared_storage"
+            else Part("network of a learner", transfer),
             Part("network of a worker", messages_gb / run.network_gb_per_second),
             Part("jobs service, one core", jobs * costs.jobs_ms / 1e3),
             Part("database, one writer", jobs * costs.writes * costs.write_ms / 1e3),
@@ -213,10 +221,8 @@ def main() -> None:
             if field.name == "gpus":
                 continue
             name = f"--{field.name.replace('_', '-')}"
-            if field.type is bool or field.type == "bool":
-                parser.add_argument(name, action="store_true")
-            else:
-                parser.add_argument(name, type=type(field.default), default=field.default)
+            choices = ("shared_storage", "stream", "broadcast") if field.name == "way" else None
+            parser.add_argument(name, type=type(field.default), default=field.default, choices=choices)
     given = vars(parser.parse_args())
     run = Run(**{field.name: given[field.name] for field in fields(Run) if field.name != "gpus"})
     costs = UnitCosts(**{field.name: given[field.name] for field in fields(UnitCosts)})

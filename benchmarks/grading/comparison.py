@@ -52,6 +52,8 @@ class Comparison:
     """How many times as fast ours must be; None where nothing is asked."""
     differences: str = "none expected"
     """Every class of disagreement, in one line."""
+    takes_all_cores: bool = False
+    """Whether the peer has threads of its own for them."""
 
     def request(self) -> bytes:
         """Return the request for the core: one item for each run of equal references."""
