@@ -67,6 +67,7 @@ impl Instructions {
 
     /// Has this process work with those of a name, so that they can be measured one against another. An error where the
     /// processor lacks them, or where the process works already.
+    #[cfg(feature = "python")]
     pub(crate) fn choose(name: &str) -> Result<(), String> {
         let chosen = Self::available().find(|one| one.name() == name).ok_or_else(|| {
             let names: Vec<&str> = Self::available().map(Self::name).collect();
@@ -78,6 +79,7 @@ impl Instructions {
         }
     }
 
+    #[cfg(feature = "python")]
     fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
