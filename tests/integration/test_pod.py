@@ -213,6 +213,22 @@ def test_a_watcher_hears_of_the_stop_and_does_not_delay_it() -> None:
     assert heard == [SERVING, NOT_SERVING]
 
 
+def test_a_pod_bears_any_number_of_pings(serve: Serve) -> None:
+    # As they come to a process that was held up: faster, one after the other, than any caller sends them.
+    options = [("grpc.keepalive_time_ms", 100), ("grpc.http2.min_sent_ping_interval_without_data_ms", 50)]
+    with connect(serve([Echo().registered()]), options=(*options, ("grpc.http2.max_pings_without_data", 0))) as channel:
+        watch: grpc.UnaryStreamMultiCallable[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse]
+        watch = channel.unary_stream(
+            "/grpc.health.v1.Health/Watch",
+            health_pb2.HealthCheckRequest.SerializeToString,
+            health_pb2.HealthCheckResponse.FromString,
+        )
+        with pytest.raises(grpc.RpcError) as ended:
+            list(watch(health_pb2.HealthCheckRequest(), timeout=5))
+    # A connection that is ended for its pings ends the call as UNAVAILABLE, after the third.
+    assert ended.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
 def test_health_of_a_service_that_is_not_there_is_not_found(serve: Serve) -> None:
     with grpc.insecure_channel(serve([Echo().registered()])) as channel:
         error = failure(lambda: health(channel, "elsewhere"))

@@ -19,8 +19,6 @@ from pinetune.pod.settings import PodSettings
 STRAGGLER_SECONDS = 1.0
 # What the last bytes of answers may need on their way out.
 SENDING_SECONDS = 1.0
-# Keepalive pings of `channel.connect` come every 30 s; without this a server answers them with "too many pings".
-PING_INTERVAL_MS_MIN = 10_000
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,9 @@ def _options(settings: PodSettings) -> list[tuple[str, int]]:
         # With the default of 1 a second pod on the same port starts without a word and takes half of the calls.
         ("grpc.so_reuseport", 0),
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_INTERVAL_MS_MIN),
+        # Callers' keepalive pings are never "too many": a process that was held up reads several at once, and would end
+        # the connection of a worker that has waited for it.
+        ("grpc.http2.max_ping_strikes", 0),
     ]
 
 
