@@ -10,12 +10,15 @@ from pathlib import Path
 
 import grpc
 import pytest
+from prometheus_client import REGISTRY
 
 from pinetune.api.grading.v1 import grading_pb2 as wire
 from pinetune.api.grading.v1.grading_pb2_grpc import GradingServiceStub
+from pinetune.client.grading import GradingClient
 from pinetune.client.rollout import Grade
 from pinetune.grading.__main__ import build
 from pinetune.pod.channel import connect
+from pinetune.pod.errors import TimedOut
 from pinetune.pod.server import Pod, PodSettings, start
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Landlock and seccomp are Linux")
@@ -116,3 +119,21 @@ def test_callers_with_graders_of_their_own_all_get_their_grades(channel: grpc.Ch
 
     with ThreadPoolExecutor(4) as callers:
         assert list(callers.map(scores, range(4))) == [[float(n), float(n + 1)] for n in range(4)]
+
+
+def test_a_source_that_never_ends_is_told_once_and_in_time(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PINETUNE_GRADING_PYTHON_TEMPORARY_ROOT", str(folders))
+    monkeypatch.setenv("PINETUNE_GRADING_PYTHON_START_TIMEOUT_SECONDS", "0.5")
+    pod = start("grading", PodSettings(grace_seconds=1.0), build)
+    starts = REGISTRY.get_sample_value("pinetune_grading_sandbox_starts_total") or 0
+    try:
+        with (
+            connect(pod.grpc_address) as channel,
+            pytest.raises(TimedOut, match=r"PINETUNE_GRADING_PYTHON_START_TIMEOUT_SECONDS is 0\.5") as caught,
+        ):
+            GradingClient(channel).validate(json.dumps({"type": "python", "source": "while True: pass"}))
+    finally:
+        pod.close()
+    assert caught.value.reason == "SANDBOX_UNAVAILABLE"
+    # A channel would repeat what is Unavailable, until the caller's deadline is over.
+    assert (REGISTRY.get_sample_value("pinetune_grading_sandbox_starts_total") or 0) - starts == 1

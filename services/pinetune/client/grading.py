@@ -12,12 +12,17 @@ from pinetune.client.calls import call
 from pinetune.client.grade_requests import encode_grade_request
 from pinetune.client.grader_samples import Sample
 from pinetune.client.rollout import FINISH_REASON_TO_WIRE, FinishReason, Grade
+from pinetune.pod.errors import TimedOut
 
 # A batch is milliseconds in the core. Python may take two minutes a sample, and a judge model has its pace: what they
 # have not answered by then is an error of those samples, and the others' grades are kept.
 GRADE_DEADLINE_SECONDS = 1800.0
 # Longer than the service waits for a Python source to be read, so that it can say what is wrong.
 VALIDATE_DEADLINE_SECONDS = 90.0
+NOT_SAID = (
+    f"the grading service did not say within {VALIDATE_DEADLINE_SECONDS:g} s whether the grader is right; it is "
+    "busy, or reads Python sources for longer: PINETUNE_GRADING_PYTHON_START_TIMEOUT_SECONDS of the service"
+)
 GRADE_METHOD = f"/{wire.DESCRIPTOR.services_by_name['GradingService'].full_name}/Grade"
 CALL_SAMPLES, CALL_CHARACTERS = 1000, 16 << 20
 """Most samples, and about the most text, that `grade_samples` sends in one call: well below what a message may have."""
@@ -128,7 +133,12 @@ class GradingClient:
     def validate(self, grader_json: str, *, item_keys: Sequence[str] = ()) -> ValidGrader:
         """Check a grader against the keys that items have; raises InvalidInput that names field and reason."""
         request = wire.ValidateGraderRequest(grader=wire.GraderSpec(json=grader_json), item_keys=item_keys)
-        response = call(self._stub.ValidateGrader, request, deadline_seconds=VALIDATE_DEADLINE_SECONDS)
+        try:
+            response = call(self._stub.ValidateGrader, request, deadline_seconds=VALIDATE_DEADLINE_SECONDS)
+        except TimedOut as error:
+            if error.reason != grpc.StatusCode.DEADLINE_EXCEEDED.name:
+                raise
+            raise TimedOut(NOT_SAID, reason="GRADER_NOT_VALIDATED") from error
         return ValidGrader(json=response.json, fingerprint=response.fingerprint)
 
 

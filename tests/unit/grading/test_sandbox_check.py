@@ -22,7 +22,7 @@ from tests.fakes.python_graders import (
 )
 
 from pinetune.grading.sandbox.asker import PythonAsker
-from pinetune.pod.errors import Busy, InvalidInput, Unavailable
+from pinetune.pod.errors import Busy, InvalidInput, TimedOut, Unavailable
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Landlock and seccomp are Linux")
 
@@ -75,8 +75,9 @@ SLOW_TO_IMPORT = "open('running', 'w').close()\nimport time\ntime.sleep(60)\ndef
 def test_a_source_that_never_ends_is_not_refused_for_good(tmp_path: Path) -> None:
     # A machine that is busy looks the same.
     asker = PythonAsker(settings(tmp_path, python_start_timeout_seconds=1.0))
-    with pytest.raises(Unavailable, match="for at most 1 seconds"):
+    with pytest.raises(TimedOut, match=r"PINETUNE_GRADING_PYTHON_START_TIMEOUT_SECONDS is 1$") as caught:
         asker.check(of_class("while True: pass"))
+    assert (caught.value.reason, caught.value.metadata["field"]) == ("SANDBOX_UNAVAILABLE", "source")
     assert still_grades(asker)
     asker.close()
 
@@ -113,7 +114,23 @@ def test_a_process_that_is_killed_from_outside_refuses_nothing(tmp_path: Path, w
 def test_a_source_that_finds_no_memory_is_not_refused_for_good(asker: PythonAsker, prefix: str) -> None:
     with pytest.raises(Unavailable, match="MemoryError"):
         asker.check(of_class(prefix + "x = bytearray(1 << 40)\n" + EXACT))
-    assert error_of(ask(asker, prefix + "x = bytearray(1 << 40)\n" + EXACT))[0] == "PYTHON_RUNTIME"
+    error_class, detail = error_of(ask(asker, prefix + "x = bytearray(1 << 40)\n" + EXACT))
+    assert error_class == "PYTHON_RUNTIME"
+    assert detail.endswith("\n  PINETUNE_GRADING_PYTHON_MEMORY_BYTES is 268435456")
+
+
+def test_a_file_that_is_too_large_names_its_setting(asker: PythonAsker) -> None:
+    source = "open('f', 'wb').truncate(5 << 20)\n" + EXACT
+    with pytest.raises(InvalidInput, match="File too large") as caught:
+        asker.check(of_class(source))
+    assert caught.value.message.endswith("\n  PINETUNE_GRADING_PYTHON_DISK_BYTES is 4194304")
+    assert error_of(ask(asker, source))[1].endswith("\n  PINETUNE_GRADING_PYTHON_DISK_BYTES is 4194304")
+
+
+def test_a_library_that_finds_no_address_space_names_its_setting(asker: PythonAsker) -> None:
+    why = "ImportError: libtorch.so: failed to map segment from shared object"
+    with pytest.raises(InvalidInput, match="PINETUNE_GRADING_PYTHON_MEMORY_BYTES is 268435456"):
+        asker.check(of_class(f"raise ImportError({why!r})"))
 
 
 def test_a_check_that_finds_every_process_busy_can_be_repeated(tmp_path: Path) -> None:

@@ -20,9 +20,10 @@ from pinetune.grading.refusals import refusal
 from pinetune.grading.sandbox import wire
 from pinetune.grading.sandbox.batch import Batch, failed
 from pinetune.grading.sandbox.cores import core_count
+from pinetune.grading.sandbox.limits import hinted, named
 from pinetune.grading.sandbox.pool import ClosedError, NoneFreeError, SandboxPool
 from pinetune.grading.sandbox.process import BadSourceError, End, EndedError, Sandbox, UnlockedError
-from pinetune.pod.errors import Busy, InvalidInput, Unavailable
+from pinetune.pod.errors import Busy, InvalidInput, TimedOut, Unavailable
 
 SHUTS_DOWN = "the service shuts down"
 TURN_SECONDS = 0.5
@@ -44,28 +45,29 @@ class PythonAsker:
 
         Where this machine cannot lock processes up the kind is refused: nothing runs unlocked. Whatever the source is
         not known to be at fault for is worth another try: Busy where no process was free to look at it, Unavailable
-        where one could not be started, was killed, or did not come to an end in time.
+        where one could not be started or was killed, TimedOut where it did not come to an end in time. The last is no
+        Unavailable, which a channel repeats by itself: the caller's time would be over before the answer comes.
         """
         self._refuse_unlockable()
         seconds = self._settings.python_start_timeout_seconds
-        source = self._source(grader)
+        source, until = self._source(grader), time.monotonic() + seconds
         try:
-            sandbox = self._pool.lend(source, time.monotonic() + seconds)
+            sandbox = self._pool.lend(source, until)
             try:
-                answer = sandbox.exchange(wire.CHECK, time.monotonic() + seconds)
+                answer = sandbox.exchange(wire.CHECK, until)
             finally:
                 self._pool.give_back(sandbox)
         except BadSourceError as error:
-            raise refusal("source", str(error), reason="GRADER_FIELD_VALUE") from None
+            raise refusal("source", hinted(self._settings, str(error)), reason="GRADER_FIELD_VALUE") from None
         except UnlockedError as error:
             raise refusal("type", str(error), reason="GRADER_KIND_UNAVAILABLE") from None
         except NoneFreeError as error:
             raise Busy(str(error), reason="SANDBOX_BUSY", retry_after_seconds=seconds) from None
         except (ClosedError, EndedError, OSError) as error:
-            raise Unavailable(self._unlooked(error), reason="SANDBOX_UNAVAILABLE") from None
-        detail = answer[1:].decode("utf-8", "replace")
+            raise self._unlooked(error) from None
+        detail = hinted(self._settings, answer[1:].decode("utf-8", "replace"))
         if answer[:1] == wire.NO_MEMORY:
-            raise Unavailable(f"source: {detail}", reason="SANDBOX_UNAVAILABLE")
+            raise Unavailable(f"source: {detail}", reason="SANDBOX_UNAVAILABLE", field="source")
         if answer[:1] == wire.FAULT:
             raise refusal("source", detail, reason="GRADER_FIELD_VALUE")
 
@@ -102,13 +104,15 @@ class PythonAsker:
                 raise refusal("type", detail, reason="GRADER_KIND_UNAVAILABLE")
             self._lockable = True
 
-    def _unlooked(self, error: Exception) -> str:
-        """Say why a source could not be looked at."""
+    def _unlooked(self, error: Exception) -> Unavailable | TimedOut:
+        """Return why a source could not be looked at."""
         if self._pool.closed:
-            return SHUTS_DOWN
-        late = isinstance(error, EndedError) and error.reason is End.DEADLINE
-        limit = f", looking at it for at most {self._settings.python_start_timeout_seconds:g} seconds" if late else ""
-        return f"source: {error}{limit}"
+            return Unavailable(SHUTS_DOWN, reason="SANDBOX_UNAVAILABLE")
+        if isinstance(error, EndedError) and error.reason is End.DEADLINE:
+            limit = named(self._settings, "python_start_timeout_seconds")
+            detail = f"source: it was not read, and run up to its grade, in time; {limit}"
+            return TimedOut(detail, reason="SANDBOX_UNAVAILABLE", field="source")
+        return Unavailable(f"source: {error}", reason="SANDBOX_UNAVAILABLE", field="source")
 
     def _source(self, grader: Mapping[str, JsonValue]) -> bytes:
         """Return the source as bytes; raises InvalidInput where it is none or too long."""
@@ -159,7 +163,8 @@ class PythonAsker:
             batch.fail(place, failed("DEADLINE", str(error), retryable=True))
         except (EndedError, OSError) as error:
             late = isinstance(error, EndedError) and error.reason is End.DEADLINE
-            detail = f"the process could not be started: {error}"
+            hint = f"; {named(self._settings, 'python_start_timeout_seconds')}" if late else ""
+            detail = f"the process could not be started: {error}{hint}"
             batch.fail(place, failed("DEADLINE" if late else "PYTHON_SERVER", detail, retryable=True))
         return None
 
@@ -175,7 +180,7 @@ class PythonAsker:
             return failed("PYTHON_SERVER", f"the process could not be watched: {error}", retryable=True)
         if answer[:1] == wire.SCORE:
             return Grade(score=wire.DOUBLE.unpack(answer[1:])[0])
-        return failed("PYTHON_RUNTIME", answer[1:].decode("utf-8", "replace"))
+        return failed("PYTHON_RUNTIME", hinted(self._settings, answer[1:].decode("utf-8", "replace")))
 
     def _grade_of_end(self, error: EndedError, *, own: bool) -> Grade:
         if self._pool.closed:
@@ -185,7 +190,8 @@ class PythonAsker:
         if error.reason is End.DEADLINE:
             seconds = self._settings.python_call_timeout_seconds
             limit = f"{seconds:g} seconds" if own else "the time that the batch had left"
-            return failed("DEADLINE", f"the grader took longer than {limit}", retryable=not own)
+            hint = f"; {named(self._settings, 'python_call_timeout_seconds')}" if own else ""
+            return failed("DEADLINE", f"the grader took longer than {limit}{hint}", retryable=not own)
         if error.reason is End.PROTOCOL:
             return failed("PYTHON_SERVER", str(error), retryable=True)
         return failed("PYTHON_RUNTIME", str(error))

@@ -25,6 +25,7 @@ from pinetune.grading.config import GradingSettings
 from pinetune.grading.sandbox import folder as folders
 from pinetune.grading.sandbox import source as sources
 from pinetune.grading.sandbox import wire
+from pinetune.grading.sandbox.limits import named
 
 WATCH_SECONDS = 0.05
 """How often the private folder is looked at while an answer is waited for."""
@@ -234,7 +235,8 @@ class Sandbox:
         size = named_bytes + folders.nameless_bytes(self._process.pid, self._folder)
         if size > settings.python_disk_bytes or entries > settings.python_files_max:
             limits = f"{settings.python_disk_bytes} bytes in {settings.python_files_max} files"
-            raise self._end(End.DISK, f"the grader wrote more than {limits}")
+            of = " and ".join(named(settings, field) for field in ("python_disk_bytes", "python_files_max"))
+            raise self._end(End.DISK, f"the grader wrote more than {limits}; {of}")
 
     def _died(self) -> EndedError:
         code = self._reap()
