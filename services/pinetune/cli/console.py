@@ -22,7 +22,8 @@ from pinetune.api.jobs.v1 import jobs_pb2
 from pinetune.pod.errors import PinetuneError
 
 EXIT_MISSED, EXIT_REFUSED = 1, 2
-"""Exit codes of a command whose work went otherwise than asked, and of one that cannot be carried out."""
+"""Exit codes of a command whose work went otherwise than asked, and of one that cannot be carried out. Of the graders'
+commands the second says that what was given is wrong; where nobody could say, for an outage, it is the first."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print the messages as JSON.")]
 """The option of every command that prints."""
 PIPE_COLUMNS = 240

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from pinetune.api.rollout.v1 import rollout_pb2
 from pinetune.cli.connection import DEFAULT_SERVER, Server, grading_at, jobs_at
 from pinetune.cli.console import AsJson, err, out, pairs, say, table
+from pinetune.cli.grader_refusals import refusals
 from pinetune.cli.job_file import GraderFile, read_grader
 from pinetune.cli.rollouts import PURPOSES
 from pinetune.client.grader_replay import Change, Flip, Regrade, Replay, compare
@@ -39,15 +40,16 @@ def replay(
     A group flips where a completion changes sides of its group's mean, two completions change places, or all spread is
     gained or lost. The only completion of its group is compared with the mean of all such ones of its step.
     """
-    if purpose not in REPLAYED:
-        raise InvalidInput(f"--purpose: {purpose!r} is none of {', '.join(REPLAYED)}", reason="UNKNOWN_PURPOSE")
-    grader_json = read_grader(file)
-    with jobs_at(server) as jobs, grading_at(server) as grading:
-        grading.validate(grader_json)
-        steps = _steps(step, jobs.get_job(job_id).step)
-        found = compare(_regrades(jobs, grading, job_id, steps, purpose, grader_json))
-    if not found.completion_count:
-        raise NotFound(f"job {job_id} has no rollouts for {purpose} in steps {step}", reason="NO_ROLLOUTS")
+    with refusals(as_json):
+        if purpose not in REPLAYED:
+            raise InvalidInput(f"--purpose: {purpose!r} is none of {', '.join(REPLAYED)}", reason="UNKNOWN_PURPOSE")
+        grader_json = read_grader(file)
+        with jobs_at(server) as jobs, grading_at(server) as grading:
+            grading.validate(grader_json)
+            steps = _steps(step, jobs.get_job(job_id).step)
+            found = compare(_regrades(jobs, grading, job_id, steps, purpose, grader_json))
+        if not found.completion_count:
+            raise NotFound(f"job {job_id} has no rollouts for {purpose} in steps {step}", reason="NO_ROLLOUTS")
     if as_json:
         content = {
             "job_id": job_id,

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from pinetune.cli.connection import DEFAULT_SERVER, Local, Server, grading_at
 from pinetune.cli.console import EXIT_MISSED, AsJson, err, fail, out, say, table
 from pinetune.cli.grader_cases import numbered_lines
+from pinetune.cli.grader_refusals import refusals
 from pinetune.cli.job_file import GraderFile, read_grader
 from pinetune.client.grader_labels import Case, read_case
 from pinetune.client.grader_samples import BAD_ROW, Sample, read_row
@@ -41,11 +42,12 @@ def gate(
     Every case must hold in each repeat, and be graded the same in all of them. In the last repeat each sample is sent
     by itself: the longest time that the service takes for one is the worst latency.
     """
-    labelled = _cases(cases)
-    grader_json = read_grader(file)
-    limits = Limits(repeats, tolerance, min_agreement, max_seconds)
-    with grading_at(server, local=local) as client:
-        report = _report(client, client.validate(grader_json).json, labelled, limits)
+    with refusals(as_json):
+        labelled = _cases(cases)
+        grader_json = read_grader(file)
+        limits = Limits(repeats, tolerance, min_agreement, max_seconds)
+        with grading_at(server, local=local) as client:
+            report = _report(client, client.validate(grader_json).json, labelled, limits)
     if as_json:
         print(json.dumps(_content(report), indent=2, ensure_ascii=False))
     else:

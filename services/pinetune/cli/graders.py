@@ -1,8 +1,7 @@
 """`pinetune graders`: validate, run, test, replay."""
 
-import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,17 +14,15 @@ from pinetune.cli import grader_replays, grader_tests
 from pinetune.cli.connection import DEFAULT_SERVER, Local, Server, grading_at
 from pinetune.cli.console import (
     EXIT_MISSED,
-    EXIT_REFUSED,
     AsJson,
     as_dict,
-    error_table,
-    fail,
     out,
     print_json,
     say,
     table,
 )
 from pinetune.cli.grader_cases import answers, numbered_lines
+from pinetune.cli.grader_refusals import EXITS, refusals
 from pinetune.cli.job_file import GraderFile, read_grader
 from pinetune.cli.rollouts import grade
 from pinetune.client.grader_kinds import parts_of
@@ -35,14 +32,14 @@ from pinetune.client.grading import GradedBatch, GradingClient
 from pinetune.pod.errors import InvalidInput
 
 app = typer.Typer(no_args_is_help=True, help="Check graders, and try them on texts, before a job spends time on them.")
-app.command("test")(grader_tests.gate)
-app.command("replay")(grader_replays.replay)
+app.command("test", epilog=EXITS)(grader_tests.gate)
+app.command("replay", epilog=EXITS)(grader_replays.replay)
 FAULTS_SHOWN = 10
 NOTES_SHOWN = 10
 """Most reasons of failed grades that are told beside the responses, which have no place for them."""
 
 
-@app.command("validate")
+@app.command("validate", epilog=EXITS)
 def validate(
     file: GraderFile,
     dataset: Annotated[
@@ -53,7 +50,7 @@ def validate(
     as_json: AsJson = False,
 ) -> None:
     """Check a grader and print it with every default written out."""
-    with _refusals(as_json):
+    with refusals(as_json):
         grader_json = read_grader(file)
         keys = _common_keys(dataset) if dataset else []
         with grading_at(server, local=local) as client:
@@ -69,7 +66,7 @@ def validate(
         say("note: image_tag has no effect; Python graders run with the libraries installed beside the service")
 
 
-@app.command("run")
+@app.command("run", epilog=EXITS)
 def run(
     file: Annotated[Path | None, typer.Argument(metavar="[GRADER]", help="The same as --grader.")] = None,
     grader: Annotated[
@@ -92,19 +89,21 @@ def run(
     One text with --json, and each of --cases, is answered with a response of the openai graders API; its reward is null
     where there is no grade. A case that is wrong is answered with its error, and the exit code is 1.
     """
-    if sum(given is not None for given in (sample, samples, cases)) != 1:
-        raise InvalidInput("give exactly one of --sample, --samples and --cases", reason="NOTHING_TO_GRADE")
-    given = [each for each in (file, grader) if each is not None]
-    if cases is not None:
-        if given:
-            raise InvalidInput("--cases: each row has a grader of its own; give no other", reason="GRADER_GIVEN_TWICE")
-        with grading_at(server, local=local) as client:
-            _run_cases(cases, client)
-        return
-    if len(given) != 1:
-        raise InvalidInput("give one grader, as --grader FILE", reason="GRADER_GIVEN_TWICE" if given else "NO_GRADER")
-    rows = _rows(samples) if samples is not None else [sample_of({"sample": sample, "item": _item("--item", item)})]
-    with _refusals(as_json):
+    with refusals(as_json):
+        if sum(given is not None for given in (sample, samples, cases)) != 1:
+            raise InvalidInput("give exactly one of --sample, --samples and --cases", reason="NOTHING_TO_GRADE")
+        given = [each for each in (file, grader) if each is not None]
+        if cases is not None:
+            if given:
+                sentence = "--cases: each row has a grader of its own; give no other"
+                raise InvalidInput(sentence, reason="GRADER_GIVEN_TWICE")
+            with grading_at(server, local=local) as client:
+                _run_cases(cases, client)
+            return
+        if len(given) != 1:
+            reason = "GRADER_GIVEN_TWICE" if given else "NO_GRADER"
+            raise InvalidInput("give one grader, as --grader FILE", reason=reason)
+        rows = _rows(samples) if samples is not None else [sample_of({"sample": sample, "item": _item("--item", item)})]
         grader_json = read_grader(given[0])
         with grading_at(server, local=local) as client:
             # Refuses what grading would only find out sample by sample: a source that cannot be compiled.
@@ -144,20 +143,6 @@ def _run_cases(path: Path, client: GradingClient) -> None:
     if wrong := sum(each.wrong for each in found):
         say(f"{wrong} of {len(found)} cases are wrong")
         raise typer.Exit(EXIT_MISSED)
-
-
-@contextlib.contextmanager
-def _refusals(as_json: bool) -> Iterator[None]:
-    """Say why a grader is refused, with reason and field, and end with the exit code of a refusal."""
-    try:
-        yield
-    except InvalidInput as error:
-        fail(error.message)
-        told = error_table(error)
-        say(f"reason {told['reason']}" + (f", field {told['field']}" if told["field"] else ""))
-        if as_json:
-            print(json.dumps({"error": told}, ensure_ascii=False))
-        raise typer.Exit(EXIT_REFUSED) from error
 
 
 def _show(rows: Sequence[Sample], graded: GradedBatch) -> None:

@@ -4,7 +4,7 @@ Exit codes:
 
     0     done; a watch ended by Ctrl-C, whose job goes on; `up` stopped by Ctrl-C or SIGTERM
     1     a watched job or an awaited evaluation did not succeed, `up` lost a service, a case of `graders run --cases`
-          could not be graded as it stands, or a grader failed its `graders test`
+          could not be graded as it stands, a grader failed its `graders test`, or a command of `graders` met an outage
     2     the command cannot be carried out, with one sentence per fault on stderr
     130   any other command ended by Ctrl-C
 """

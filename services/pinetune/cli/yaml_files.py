@@ -55,13 +55,18 @@ for _tag, _pattern, _first in (
 ):
     CoreLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), _first)
 CoreLoader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
+CoreLoader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: strict_json.number_of(node.value))
 
 
 def read_object(path: Path) -> dict[str, Json]:
     """Read a file whose top is a mapping; raises InvalidInput that names file, line and fault."""
     text = read_text(path)
     try:
-        content = strict_json.parse(text) if path.suffix == ".json" else yaml.load(text, Loader=CoreLoader)
+        if path.suffix == ".json":
+            content = strict_json.parse(text)
+        else:
+            content = yaml.load(text, Loader=CoreLoader)
+            strict_json.refuse_unfit(content)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
@@ -72,6 +77,8 @@ def read_object(path: Path) -> dict[str, Json]:
         raise _unreadable(f"{path}:{error.lineno}:{error.colno}", error.msg) from error
     except RecursionError as error:
         raise _unreadable(str(path), "nested too deeply") from error
+    except strict_json.UnfitError as error:
+        raise InvalidInput(f"{path}: {error}", reason="FILE_MALFORMED", field=error.path) from error
     except ValueError as error:
         raise _unreadable(str(path), f"not JSON: {error}") from error
     if not isinstance(content, dict):

@@ -6,15 +6,15 @@
 {"better": "NF1, BRCA1", "worse": "BRCA1, NF1", "item": {"answer": "NF1"}}
 """
 
-import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
 from pydantic import JsonValue
 
-from pinetune.client.grader_samples import BAD_ROW, Sample, sample_of
+from pinetune.client.grader_samples import BAD_ROW, Sample, sample_of, shown
 from pinetune.client.rollout import ERROR_CLASSES, Grade
 from pinetune.pod.errors import InvalidInput
 
@@ -122,11 +122,14 @@ def _bounds(score: JsonValue) -> tuple[float, float]:
         if _is_number(low) and _is_number(high) and low <= high:
             return float(low), float(high)
     raise InvalidInput(
-        f"score: must be a number, or an object with min, max or both, min not above max; it is {json.dumps(score)}",
+        f"score: must be a number, or an object with min, max or both, min not above max; it is {shown(score)}",
         reason=BAD_ROW,
         field="score",
     )
 
 
 def _is_number(value: JsonValue) -> TypeGuard[int | float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """Say whether a value is a number that a score can be; a whole number may be above every double."""
+    if isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    return isinstance(value, float)

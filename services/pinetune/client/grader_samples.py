@@ -44,9 +44,8 @@ def read_row(text: str) -> dict[str, JsonValue]:
     """Read one line; raises InvalidInput BAD_ROW where it is no JSON object that a message can carry."""
     try:
         row = strict_json.parse(text)
-        json.dumps(row, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        raise InvalidInput("has half a character, which no text can carry", reason=BAD_ROW, field="") from None
+    except strict_json.UnfitError as error:
+        raise InvalidInput(str(error), reason=BAD_ROW, field=error.path) from None
     except json.JSONDecodeError as error:
         raise InvalidInput(f"not JSON: {error.msg} at character {error.pos + 1}", reason=BAD_ROW, field="") from None
     except (ValueError, RecursionError) as error:
@@ -60,7 +59,7 @@ def sample_of(row: Mapping[str, JsonValue], key: str = "sample") -> Sample:
     """Return the row's sample; raises InvalidInput BAD_ROW that names the field."""
     item = row.get("item", {})
     if not isinstance(item, dict):
-        raise InvalidInput(f"item: must be a JSON object; it is {_shown(item)}", reason=BAD_ROW, field="item")
+        raise InvalidInput(f"item: must be a JSON object; it is {shown(item)}", reason=BAD_ROW, field="item")
     fields_json = json.dumps(item, ensure_ascii=False)
     given = row.get(key)
     if isinstance(given, str):
@@ -68,14 +67,14 @@ def sample_of(row: Mapping[str, JsonValue], key: str = "sample") -> Sample:
     if not isinstance(given, dict) or not given:
         raise InvalidInput(
             f"{key}: must be a text, or an object with output_text, output_json, output_tools or choices; "
-            f"it is {_shown(given) if key in row else 'missing'}",
+            f"it is {shown(given) if key in row else 'missing'}",
             reason=BAD_ROW,
             field=key,
         )
     text = given.get("output_text")
     if text is not None and not isinstance(text, str):
         field = f"{key}.output_text"
-        raise InvalidInput(f"{field}: must be a text; it is {_shown(text)}", reason=BAD_ROW, field=field)
+        raise InvalidInput(f"{field}: must be a text; it is {shown(text)}", reason=BAD_ROW, field=field)
     values = {name: value for name, value in given.items() if name != "output_text" and value is not None}
     if text is None and not {"output_json", "output_tools"} & values.keys():
         raise InvalidInput(
@@ -96,6 +95,7 @@ def _text(field: str, text: str) -> str:
     return text
 
 
-def _shown(value: JsonValue) -> str:
+def shown(value: JsonValue) -> str:
+    """Return a value as JSON writes it, not longer than an excerpt."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= EXCERPT_CHARACTERS else f"{text[: EXCERPT_CHARACTERS - 1]}…"

@@ -6,7 +6,6 @@ A row has the reserved keys `messages` and `tools`, as the openai API has them, 
 
 import gzip
 import io
-import json
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -117,10 +116,10 @@ def _parse(line: int, content: bytes) -> Row:
         return _bad(line, "the line is blank; take it out")
     try:
         table = strict_json.parse(content.decode("utf-8"))
-        # A lone surrogate (`\ud800`) is a text that no message can carry.
-        json.dumps(table, ensure_ascii=False).encode("utf-8")
-    except UnicodeError as error:
-        return _bad(line, f"not UTF-8: {error.reason}" if isinstance(error, UnicodeDecodeError) else "half a character")
+    except UnicodeDecodeError as error:
+        return _bad(line, f"not UTF-8: {error.reason}")
+    except strict_json.UnfitError as error:
+        return Row(line, faults=(Finding(line, error.path, error.detail),))
     except (ValueError, RecursionError) as error:
         return _bad(line, f"not JSON: {error}")
     if not isinstance(table, dict):

@@ -74,6 +74,52 @@ def test_a_file_that_is_no_grader_is_refused_alike(graders: Run, tmp_path: Path)
     assert (outcome.code, json.loads(outcome.out)["error"]["reason"]) == (2, "FILE_MALFORMED")
 
 
+HALVES = [
+    ("g.json", '{"type": "string_check", "input": "a\\ud800", "reference": "a", "operation": "eq"}', "input"),
+    ("g.yaml", 'type: string_check\ninput: "a\\ud800"\nreference: a\noperation: eq\n', "input"),
+    ("g.json", '{"type": "number", "a\\ud800": 1}', "a\\ud800"),
+    ("g.yaml", '"a\\ud800": 1\n', "a\\ud800"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "field"), HALVES, ids=["json", "yaml", "key in json", "key in yaml"])
+def test_half_a_character_in_a_grader_is_refused_by_every_command(
+    graders: Run, tmp_path: Path, name: str, text: str, field: str
+) -> None:
+    path, cases = written(tmp_path / name, text), written(tmp_path / "cases.jsonl", *CASES)
+    for command in (
+        ("validate", path),
+        ("run", "--grader", path, "--sample", "4"),
+        ("test", path, "--cases", cases),
+        ("replay", path, "--job", "ftjob-1"),
+    ):
+        outcome = graders(*command, "--json")
+        error = json.loads(outcome.out)["error"]
+        assert (outcome.code, error["reason"], error["field"]) == (2, "FILE_MALFORMED", field)
+        assert "has half a character" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("g.json", '{"type": "number", "reference": "4", "partial_score": 1e400}'),
+        ("g.yaml", "type: number\nreference: '4'\npartial_score: 1e400\n"),
+    ],
+)
+def test_a_number_beyond_all_numbers_is_refused_by_its_key(graders: Run, tmp_path: Path, name: str, text: str) -> None:
+    outcome = graders("validate", written(tmp_path / name, text), "--json")
+    error = json.loads(outcome.out)["error"]
+    assert (outcome.code, error["field"]) == (2, "partial_score")
+    assert "partial_score: 1e400 is beyond" in error["message"]
+
+
+@pytest.mark.parametrize("score", ["1e400", "1" + "0" * 400], ids=["decimal", "whole"])
+def test_a_label_beyond_all_numbers_is_refused(graders: Run, tmp_path: Path, number: Path, score: str) -> None:
+    cases = written(tmp_path / "cases.jsonl", f'{{"sample": "4", "item": {{"answer": "4"}}, "score": {score}}}')
+    outcome = graders("test", number, "--cases", cases)
+    assert (outcome.code, f"{cases}:1: score: " in outcome.err) == (2, True)
+
+
 # run
 
 
@@ -206,7 +252,9 @@ def test_rows_that_are_no_cases_are_named_by_line(graders: Run, tmp_path: Path) 
     path = written(tmp_path / "cases.jsonl", CASES[0], {"sample": "x"}, "{")
     outcome = graders("test", written(tmp_path / "g.json", RANKED), "--cases", path)
     assert outcome.code == 2
-    assert [line.split(": ")[1] for line in outcome.err.splitlines()] == [f"{path}:2", f"{path}:3"]
+    *faults, reason = outcome.err.splitlines()
+    assert [line.split(": ")[1] for line in faults] == [f"{path}:2", f"{path}:3"]
+    assert reason == "reason BAD_ROW"
 
 
 def test_an_empty_set_tests_nothing(graders: Run, tmp_path: Path, number: Path) -> None:
@@ -219,8 +267,27 @@ def test_an_empty_set_tests_nothing(graders: Run, tmp_path: Path, number: Path) 
 
 def test_where_nobody_serves_a_way_without_a_server_is_named(run: Run, number: Path) -> None:
     outcome = run("graders", "validate", number, "--server", "127.0.0.1:1")
-    assert outcome.code == 2
+    assert outcome.code == 1
     assert "add --local" in outcome.err
+
+
+def test_an_outage_is_no_refusal_and_told_as_json_by_every_command(run: Run, tmp_path: Path, number: Path) -> None:
+    cases = written(tmp_path / "cases.jsonl", {"sample": "4", "item": FOUR, "score": 1})
+    for command in (
+        ("validate", number),
+        ("run", "--grader", number, "--sample", "4"),
+        ("run", "--cases", written(tmp_path / "rows.jsonl", {"grader": NUMBER, "sample": "4", "item": FOUR})),
+        ("test", number, "--cases", cases),
+        ("replay", number, "--job", "ftjob-1"),
+    ):
+        outcome = run("graders", *command, "--server", "127.0.0.1:1", "--json")
+        error = json.loads(outcome.out)["error"]
+        assert (outcome.code, error["reason"], error["field"]) == (1, "NOBODY_THERE", "")
+
+
+def test_every_command_says_its_exit_codes(run: Run) -> None:
+    for command in ("validate", "run", "test", "replay"):
+        assert "Exit codes: 0 done; 1 a case" in " ".join(run("graders", command, "--help").out.split())
 
 
 # what only a look at the grader finds
@@ -240,7 +307,8 @@ def test_a_grader_that_can_grade_nothing_is_refused_and_not_tried_sample_by_samp
     answered = graders("run", "--cases", str(cases))
     assert (answered.code, lines(answered.out)[0]["error"]["field"]) == (1, field)
     labelled = written(tmp_path / "labelled.jsonl", {"sample": "4", "item": {}, "score": 1})
-    assert graders("test", str(file), "--cases", str(labelled)).code == 2
+    tested = graders("test", str(file), "--cases", str(labelled), "--json")
+    assert (tested.code, json.loads(tested.out)["error"]["field"]) == (2, field)
 
 
 def test_a_grader_without_a_name_is_called_by_its_kind(graders: Run, tmp_path: Path) -> None:

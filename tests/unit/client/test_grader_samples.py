@@ -51,6 +51,29 @@ def test_a_line_that_is_no_json_object_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "field", "words"),
+    [
+        ('{"item": {"a": ["b", "\\udc00"]}}', "item.a[1]", "has half a character"),
+        ('{"item": {"a": 1e400}}', "item.a", "1e400 is beyond what a number may be"),
+        ('{"score": -1E999}', "score", "-1E999 is beyond what a number may be"),
+        ('{"a\\ud800": 1}', "a\\ud800", "the key has half a character"),
+        ('{"a": 1' + "0" * 400 + ".5}", "a", "1" + "0" * 38 + "… is beyond"),
+        ('{"a": "\udce9"}', "a", "has half a character"),
+    ],
+    ids=["half", "number", "negative", "key", "long", "shell"],
+)
+def test_what_no_message_can_carry_is_named_by_its_path(text: str, field: str, words: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        read_row(text)
+    assert (caught.value.reason, caught.value.metadata["field"]) == ("BAD_ROW", field)
+    assert caught.value.message.startswith(f"{field}: {words}")
+
+
+def test_a_whole_character_that_is_written_as_two_halves_is_one() -> None:
+    assert read_row('{"a": "\\ud83d\\ude00"}') == {"a": "\U0001f600"}
+
+
+@pytest.mark.parametrize(
     "sample", [{"ouput_text": "4"}, {"choices": []}, {"output_text": None, "choices": []}], ids=json.dumps
 )
 def test_a_sample_without_anything_to_grade_is_no_empty_text(sample: dict[str, JsonValue]) -> None:

@@ -79,6 +79,8 @@ def parse_json(text: str, what: str) -> object:
     """Parse JSON as the standard has it: no NaN, no key twice; raises InvalidInput INVALID_SPEC that says where."""
     try:
         return strict_json.parse(text)
+    except strict_json.UnfitError as error:
+        raise InvalidInput(f"{what}: {error}", reason="INVALID_SPEC", field=error.path) from None
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"{what} is not JSON: {error}", reason="INVALID_SPEC", field="") from None
 
