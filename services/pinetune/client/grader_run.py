@@ -6,7 +6,8 @@
                   "sampled_model_name": None, "errors": {"formula_parse_error": False, …}}}
 
 The `reward` of a failed grade is null: the API's type says float, but a number there could not be told from a score.
-The openai package reads such a response like any other and gives None.
+The openai package reads such a response like any other and gives None. Such a response has a
+`detail`, too, which the API lacks: why there is no grade. The package keeps it as a further key.
 """
 
 from collections.abc import Mapping
@@ -60,6 +61,7 @@ def run_response(
     }
     return {
         "reward": grade.score,
+        **({"detail": grade.error.detail} if grade.error else {}),
         "sub_rewards": part_scores,
         "model_grader_token_usage_per_model": usage,
         "metadata": {

@@ -52,6 +52,7 @@ def test_a_failed_grade_has_no_number_and_the_openai_package_reads_it(error_clas
     # The package makes its responses so, without validation: a null is None there.
     read = GraderRunResponse.construct(**json.loads(json.dumps(response)))
     assert read.to_dict()["reward"] is None
+    assert read.to_dict()["detail"] == "because"
     assert read.metadata.errors.to_dict()[FLAG_OF_CLASS[error_class]] is True
     assert sum(value is True for value in read.metadata.errors.to_dict().values()) == 1
 
