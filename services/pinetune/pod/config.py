@@ -14,6 +14,7 @@ misspelt limit that silently does nothing is found only after the damage.
 """
 
 import difflib
+import json
 import os
 import re
 import sys
@@ -42,6 +43,7 @@ TOKEN, CONFIG_FILE = "PINETUNE_TOKEN", "PINETUNE_CONFIG_FILE"
 SHARED_NAMES = frozenset({TOKEN, CONFIG_FILE, "PINETUNE_SERVER", "PINETUNE_HTTP", "PINETUNE_SHARED_DATA"})
 """Variables of no single room: the token that pods show each other, the file of settings, where the command line finds
 its server and the pages, the data that tests read."""
+VALUE_CHARACTERS = 200
 EXIT_CODE = 2
 """What a process ends with when its settings are wrong, as for wrong command line arguments."""
 # Kubernetes sets PINETUNE_GRADING_SERVICE_HOST and the like in every pod beside a Service called pinetune-grading.
@@ -161,17 +163,22 @@ def _unknown_sentence(kind: type[RoomSettings], name: str) -> str:
 
 
 def _sentence(kind: type[RoomSettings], fault: ErrorDetails) -> str:
-    """Return one line for a person: the variable, what is wrong, and the value where it cannot be a secret."""
+    """Return one line for a person: variable or key of the file, what is wrong, and the value unless it is secret."""
     first, *rest = fault["loc"] or ("settings",)
     field = _field_of(kind, str(first))
     name = variable_of(kind, field) if field else f"{PREFIX}{_room(kind)}_{first}".upper()
     place = "".join(f"[{part!r}]" for part in rest)
+    if field and name not in os.environ and field in _file_tables().get(_room(kind), {}):
+        name = f"{os.environ[CONFIG_FILE]}: {_room(kind)}.{field}"
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{_toml_key(part)}" for part in rest)
     if fault["type"] == "extra_forbidden":
         # Not the value: whoever writes a key where its place belongs must not find it in the log as well.
         return f"{name}{place}: no setting of that name." if rest else _unknown_sentence(kind, name)
     message = fault["msg"].removeprefix("Value error, ")
     if field and not rest and _may_be_shown(kind.model_fields[field], fault["input"]):
         return f"{name}: {message}; given {fault['input']!r}."
+    if rest and (shown := _shown_in_a_table(str(rest[-1]), fault["input"])):
+        return f"{name}{place}: {message}; given {shown}."
     return f"{name}{place}: {message}."
 
 
@@ -195,6 +202,23 @@ def _may_be_shown(field: FieldInfo, value: object) -> bool:
     if not isinstance(value, str | int | float) or "Secret" in str(field.annotation) or _is_table(field.annotation):
         return False
     return not (isinstance(value, str) and "://" in value and "@" in value)
+
+
+def _shown_in_a_table(key: str, value: object) -> str:
+    """Return a wrong value inside a table as it may stand in a log: a number, or an address; of other texts the length.
+
+    A text may be a key that was written where its place belongs.
+    """
+    if isinstance(value, int | float):
+        return repr(value)
+    if not isinstance(value, str):
+        return ""
+    is_address = key.endswith("url") and ("/" in value or ":" in value) and not set("@?#") & set(value)
+    return repr(value[:VALUE_CHARACTERS]) if is_address else f"a text of {len(value)} characters"
+
+
+def _toml_key(part: str) -> str:
+    return part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else json.dumps(part)
 
 
 def _is_table(annotation: object) -> bool:

@@ -3,16 +3,23 @@
 from pathlib import Path
 
 import pytest
-from pydantic import Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr
 
 from pinetune.pod.channel import ChannelSettings
 from pinetune.pod.config import RoomSettings, load, read
 from pinetune.pod.errors import InvalidInput
 
 
+class Model(BaseModel, extra="forbid"):
+    url: str = Field(pattern="^https?://")
+    key_env: str = Field(default="KEY", pattern="^[A-Z_]+$")
+    limit: int = Field(default=1, ge=1)
+
+
 class GradingSettings(RoomSettings, env_prefix="PINETUNE_GRADING_"):
     threads: int = Field(default=4, ge=1)
     languages: tuple[str, ...] = ()
+    models: dict[str, Model] = Field(default_factory=dict)
     password: SecretStr = Field(default=SecretStr("none"), max_length=4)
 
 
@@ -134,6 +141,39 @@ def test_a_fault_in_the_file_is_named(
     monkeypatch.setenv("PINETUNE_CONFIG_FILE", str(path))
     (line,) = sentences()
     assert sentence in line
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "given"),
+    [
+        ('[grading.models."m.1"]\nurl = "htp://host/v1"\n', 'grading.models."m.1".url', "; given 'htp://host/v1'."),
+        (
+            '[grading.models.j]\nurl = "htp://me:hunter2@host"\n',
+            "grading.models.j.url",
+            "; given a text of 21 characters.",
+        ),
+        ('[grading.models.j]\nurl = "hunter2"\n', "grading.models.j.url", "; given a text of 7 characters."),
+        ('[grading.models.j]\nurl = "http://h"\nkey_env = "hunter2"\n', "grading.models.j.key_env", "7 characters."),
+        ('[grading.models.j]\nurl = "http://h"\nlimit = 0\n', "grading.models.j.limit", "; given 0."),
+        (
+            '[grading.models.j]\nurl = "http://h"\nkey = "hunter2"\n',
+            "grading.models.j.key",
+            ": no setting of that name.",
+        ),
+        ("[grading]\nthreads = 0\n", "grading.threads", "; given 0."),
+    ],
+    ids=["url", "password", "no url", "secret", "number", "unknown", "top"],
+)
+def test_a_wrong_value_of_the_file_is_named_by_file_and_key(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, key: str, given: str
+) -> None:
+    path = tmp_path / "pinetune.toml"
+    path.write_text(text)
+    monkeypatch.setenv("PINETUNE_CONFIG_FILE", str(path))
+    (line,) = sentences()
+    assert line.startswith(f"{path}: {key}: ")
+    assert line.endswith(given)
+    assert "hunter2" not in line
 
 
 def test_a_missing_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
