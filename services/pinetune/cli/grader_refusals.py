@@ -1,4 +1,4 @@
-"""How commands of `graders` end where there is no answer: wrong input is told from an outage, to people and programs."""
+"""How commands of `graders` end without an answer: wrong input is told from an outage, to people and programs."""
 
 import contextlib
 import json

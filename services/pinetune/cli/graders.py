@@ -25,7 +25,7 @@ from pinetune.cli.grader_cases import answers, numbered_lines
 from pinetune.cli.grader_refusals import EXITS, refusals
 from pinetune.cli.job_file import GraderFile, read_grader
 from pinetune.cli.rollouts import grade
-from pinetune.client.grader_kinds import parts_of
+from pinetune.client.grader_kinds import idle_parts, parts_of
 from pinetune.client.grader_run import run_response
 from pinetune.client.grader_samples import BAD_ROW, Sample, read_row, sample_of
 from pinetune.client.grading import GradedBatch, GradingClient
@@ -62,6 +62,8 @@ def validate(
         return
     print(json.dumps(normalised, indent=2, ensure_ascii=False))
     say(f"valid; fingerprint {valid.fingerprint}")
+    for name in idle_parts(normalised):
+        say(f"note: graders.{name} is in neither calculate_output, gate nor shadow; only its errors count")
     if any(part.get("image_tag") for _, part in parts_of(normalised)):
         say("note: image_tag has no effect; Python graders run with the libraries installed beside the service")
 

@@ -104,6 +104,9 @@ def read_grader(path: Path) -> str:
     content = read_object(path)
     method = content.get("method")
     if not isinstance(method, dict):
+        if isinstance(content.get("grader"), dict) and "type" not in content:
+            sentence = f"{path}: the grader stands inside `grader`; a grader file has its keys at the top, `type` first"
+            raise InvalidInput(sentence, reason="GRADER_NOT_FOUND", field="grader")
         return json.dumps(content, ensure_ascii=False)
     settings = method.get(str(method.get("type")))
     grader = settings.get("grader") if isinstance(settings, dict) else None

@@ -5,8 +5,10 @@ rates and a grader's choices may well be Yes and No, so this reader knows the ty
 key that is there twice is a fault; PyYAML would take the last without a word.
 """
 
+import gzip
 import json
 import re
+import zlib
 from collections.abc import Hashable
 from pathlib import Path
 
@@ -19,6 +21,7 @@ Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 """What a file may hold."""
 
 
+GZIP_MAGIC = b"\x1f\x8b"
 NO_TEXT = 'a key must be a plain text; a template stands in quotes: "{{item.answer}}"'
 
 
@@ -87,9 +90,14 @@ def read_object(path: Path) -> dict[str, Json]:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file; raises InvalidInput where it is not there or is no UTF-8."""
+    """Read a text file, unpacked where it is gzipped; raises InvalidInput where it is not there or is no UTF-8."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            is_packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+        with gzip.open(path, "rt", encoding="utf-8-sig") if is_packed else path.open(encoding="utf-8-sig") as text:
+            return text.read()
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InvalidInput(f"{path}: is no whole gzip file: {error}", reason="FILE_UNREADABLE") from error
     except OSError as error:
         raise InvalidInput(f"{path}: {(error.strerror or str(error)).lower()}", reason="FILE_UNREADABLE") from error
     except UnicodeDecodeError as error:

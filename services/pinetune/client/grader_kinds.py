@@ -1,5 +1,6 @@
 """Which graders the core grades alone, and which ask somebody outside. Read from a checked grader's JSON."""
 
+import re
 from collections.abc import Iterator, Mapping
 
 from pydantic import JsonValue
@@ -7,6 +8,8 @@ from pydantic import JsonValue
 COSINE = "cosine"
 KINDS_THAT_ASK = ("python", "score_model", "label_model", "remote", COSINE)
 """The kinds that ask; text similarity does by its metric `cosine` alone, which stands for it here."""
+
+NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 def kind_of(grader: Mapping[str, JsonValue]) -> str:
@@ -35,3 +38,12 @@ def graders_without_asking(grader: Mapping[str, JsonValue]) -> list[Mapping[str,
     if not asks(grader):
         return [grader]
     return [part for _, part in parts_of(grader) if not asks(part)]
+
+
+def idle_parts(grader: Mapping[str, JsonValue]) -> list[str]:
+    """Return the parts of a multi grader that decide nothing and are not watched: in no formula, gate or shadow."""
+    parts, shadow = grader.get("graders"), grader.get("shadow")
+    if not isinstance(parts, Mapping):
+        return []
+    read = {*NAME.findall(str(grader.get("calculate_output"))), grader.get("gate")}
+    return [name for name in parts if name not in read and name not in (shadow if isinstance(shadow, list) else ())]

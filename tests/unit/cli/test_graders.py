@@ -1,5 +1,6 @@
 """`pinetune graders` against the real grading service."""
 
+import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,6 +121,36 @@ def test_a_label_beyond_all_numbers_is_refused(graders: Run, tmp_path: Path, num
     assert (outcome.code, f"{cases}:1: score: " in outcome.err) == (2, True)
 
 
+def test_a_grader_inside_another_key_is_told_to_be_taken_out(graders: Run, tmp_path: Path) -> None:
+    outcome = graders("validate", written(tmp_path / "g.json", {"grader": NUMBER}), "--json")
+    error = json.loads(outcome.out)["error"]
+    assert (outcome.code, error["reason"], error["field"]) == (2, "GRADER_NOT_FOUND", "grader")
+    assert "stands inside `grader`" in error["message"]
+
+
+def test_a_part_that_decides_nothing_is_told(graders: Run, tmp_path: Path) -> None:
+    parts = dict.fromkeys(("used", "idle", "watched", "gate"), NUMBER)
+    multi = {
+        "type": "multi",
+        "graders": parts,
+        "calculate_output": "2*used",
+        "gate": "gate",
+        "shadow": ["watched"],
+    }
+    outcome = graders("validate", written(tmp_path / "g.json", multi))
+    (note,) = [line for line in outcome.err.splitlines() if line.startswith("note: ")]
+    assert (outcome.code, note.split(" is in neither")[0]) == (0, "note: graders.idle")
+
+
+def test_a_gzipped_data_set_is_read(graders: Run, tmp_path: Path, number: Path) -> None:
+    path = tmp_path / "rows.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"answer": "4"}\n{"answer": "5"}\n'))
+    assert graders("validate", number, "--dataset", path).code == 0
+    path.write_bytes(path.read_bytes()[:-9])
+    outcome = graders("validate", number, "--dataset", path)
+    assert (outcome.code, "is no whole gzip file" in outcome.err) == (2, True)
+
+
 # run
 
 
@@ -193,6 +224,13 @@ def test_a_wrong_case_is_answered_in_its_place_and_the_exit_code_says_so(graders
     ]
     assert outcome.code == 1
     assert [line.split(":")[0] for line in outcome.err.splitlines()] == ["line 7", "4 of 6 cases are wrong"]
+
+
+def test_every_case_without_a_grade_says_why_in_its_response(graders: Run, tmp_path: Path) -> None:
+    rows = [{"grader": NUMBER, "sample": "4", "item": {"answer": f"none {n}"}} for n in range(14)]
+    outcome = graders("run", "--cases", written(tmp_path / "cases.jsonl", *rows))
+    assert [f"`none {n}`" in answer["detail"] for n, answer in enumerate(lines(outcome.out))] == [True] * 14
+    assert "and 4 more without a grade" in outcome.err
 
 
 def test_cases_of_tool_calls_and_of_read_json_can_be_tried(graders: Run, tmp_path: Path) -> None:

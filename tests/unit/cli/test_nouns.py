@@ -105,7 +105,9 @@ def test_bad_samples_are_named_by_line(pinetune: Run, grader_file: Path, tmp_pat
     samples.write_text('{"model_sample": "x"}\n{"sample": "x"}\nnot json\n')
     outcome = pinetune("graders", "run", grader_file, "--samples", samples)
     assert outcome.code == 2
-    assert [line.split(": ")[1] for line in outcome.err.splitlines()] == [f"{samples}:2", f"{samples}:3"]
+    *faults, reason = outcome.err.splitlines()
+    assert [line.split(": ")[1] for line in faults] == [f"{samples}:2", f"{samples}:3"]
+    assert reason == "reason BAD_ROW"
 
 
 def test_evaluations_are_compared_with_intervals_and_differences(pinetune: Run) -> None:

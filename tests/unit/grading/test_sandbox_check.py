@@ -36,6 +36,8 @@ BAD = {
     "one argument": ("def grade(sample): return 1.0", "must take two arguments"),
     "three arguments": ("def grade(sample, item, more): return 1.0", "must take two arguments"),
     "a needed keyword": ("def grade(sample, item, *, more): return 1.0", "must take two arguments"),
+    "an asynchronous grade": ("async def grade(sample, item): return 1.0", "must be a plain function"),
+    "a grade that yields": ("def grade(sample, item):\n    yield 1.0", "must be a plain function"),
     "a missing module": ("import nothing_of_this_name", "No module named 'nothing_of_this_name'"),
     "a failing line": ("x = 1\ny = x / 0", "ZeroDivisionError: division by zero\n  line 2, in <module>: y = x / 0"),
 }

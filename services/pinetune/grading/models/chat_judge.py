@@ -30,7 +30,7 @@ class ChatJudge:
         reply = self._server.post(PATH, self.request(question), seconds)
         usage = read_usage(reply)
         try:
-            return Answered(read_answer(self._content(reply, usage), question.verdict), usage)
+            return Answered(read_answer(self._content(reply, usage, question), question.verdict), usage)
         except ValueError as error:
             raise self._unusable(str(error), usage) from error
 
@@ -55,7 +55,7 @@ class ChatJudge:
             **sampling,
         }
 
-    def _content(self, reply: Mapping[str, JsonValue], usage: Usage) -> str:
+    def _content(self, reply: Mapping[str, JsonValue], usage: Usage, question: JudgeQuestion) -> str:
         """Return the text of a reply that is whole; raises AttemptError for a refusal and for one that was cut."""
         match reply:
             case {"choices": [{"message": {"refusal": str(refusal)}}, *_]} if refusal:
@@ -63,7 +63,9 @@ class ChatJudge:
             case {"choices": [{"finish_reason": "content_filter"}, *_]}:
                 raise self._refusal("a filter cut its answer off", usage)
             case {"choices": [{"finish_reason": "length"}, *_]}:
-                raise self._unusable("its answer was cut off by the token limit; max_completions_tokens", usage)
+                limit = question.sampling.get("max_completions_tokens", "not set, so the server's own")
+                detail = f"its answer was cut off by the token limit; max_completions_tokens is {limit}"
+                raise self._unusable(detail, usage)
             case {"choices": [{"message": {"content": str(content)}}, *_]}:
                 return content
         raise self._unusable("the reply holds no answer", usage)

@@ -58,7 +58,8 @@ class GenerationJudge:
 
     def _read(self, completion: Completion, question: JudgeQuestion) -> float | str:
         if completion.finish_reason is not FinishReason.STOP:
-            raise ValueError(f"its answer was cut off ({completion.finish_reason}); max_completions_tokens")
+            limit = _sampling(question.sampling).max_tokens
+            raise ValueError(f"its answer was cut off ({completion.finish_reason}); max_completions_tokens is {limit}")
         return read_answer(last_answer(completion.final_answer), question.verdict)
 
     def _failure(self, error: PinetuneError) -> AttemptError:

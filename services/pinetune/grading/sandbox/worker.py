@@ -32,6 +32,8 @@ STACK_BYTES = 8 * 1024**2
 MODULE = "grader"
 """The name of the module that the source becomes."""
 SEED = 0
+NO_VALUE = 0x20 | 0x80 | 0x200
+"""Flags of code whose call returns a generator, a coroutine or an asynchronous generator, whatever it says."""
 
 
 def load(name: str, path: str) -> Any:
@@ -78,6 +80,8 @@ class Source:
     def _checked(self, grade: object) -> bytes:
         code = getattr(grade, "__code__", None)
         if isinstance(code, CodeType):
+            if code.co_flags & NO_VALUE:
+                return wire.FAULT + b"grade must be a plain function that returns a float, not async and without yield"
             needed = code.co_argcount - len(getattr(grade, "__defaults__", None) or ())
             most = code.co_argcount if not code.co_flags & 0x04 else 2
             if needed > 2 or most < 2 or code.co_kwonlyargcount > len(getattr(grade, "__kwdefaults__", None) or ()):
