@@ -4,6 +4,7 @@ A batch of prompts goes out in calls of bounded size. What comes back is held ag
 prompts in the same order, each with all its samples. A completion in the wrong group would teach the wrong thing.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ from pinetune.api.generation.v1.generation_pb2_grpc import GenerationServiceStub
 from pinetune.api.rollout.v1 import rollout_pb2
 from pinetune.client.calls import call, call_patient, is_serving
 from pinetune.client.prompts import Example, Prompt, Sampling, TokenSequence
-from pinetune.client.rollout import Completion
+from pinetune.client.rollout import Completion, Sampled
 from pinetune.pod.errors import Broken, Cancelled, from_rpc_error
 
 DESCRIBE_DEADLINE_SECONDS = 10.0
@@ -60,6 +61,8 @@ class GenerateCall:
         self._future = future
         self._prompts = prompts
         self._sample_count = sample_count
+        self._sent_time, self._answered_time = time.time(), 0.0
+        self.when_ended(self._note_end)
 
     def when_ended(self, tell: Callable[[], None]) -> None:
         """Have `tell` called once the call has ended, well or not, in a thread of gRPC's."""
@@ -69,10 +72,11 @@ class GenerateCall:
         """Take the call back; the service stops sampling for it."""
         self._future.cancel()
 
-    def groups(self) -> list[list[Completion]]:
+    def groups(self, replica: str = "") -> list[list[Completion]]:
         """Wait for the end; return the completions of each prompt, in the order of the prompts.
 
-        Raises Broken GROUPS_MISMATCH where the answer does not have each prompt with each sample once.
+        They say that `replica` has sampled them. Raises Broken GROUPS_MISMATCH where the answer does not have each
+        prompt with each sample once.
         """
         try:
             response = self._future.result()
@@ -81,7 +85,14 @@ class GenerateCall:
         except grpc.RpcError as error:
             raise from_rpc_error(error) from error
         _check_groups(response, self._prompts, self._sample_count)
-        return [[_completion(answer, message) for message in answer.completions] for answer in response.prompts]
+        # The future may be done a moment before its callbacks are told.
+        sampled = Sampled(replica, self._sent_time, self._answered_time or time.time())
+        return [
+            [_completion(answer, message, sampled) for message in answer.completions] for answer in response.prompts
+        ]
+
+    def _note_end(self) -> None:
+        self._answered_time = time.time()
 
 
 class GenerationClient:
@@ -126,7 +137,7 @@ class GenerationClient:
         found: list[list[Completion]] = []
         for part in in_calls(prompts, prompts_per_call(sampling)):
             begun = self.begin(part, sampling, min_policy_version=min_policy_version, deadline_seconds=deadline_seconds)
-            found += begun.groups()
+            found += begun.groups(self.address)
         return found
 
     def begin(
@@ -219,10 +230,11 @@ def _sampling_to_wire(sampling: Sampling) -> wire.SamplingParams:
     )
 
 
-def _completion(answer: wire.PromptCompletions, message: rollout_pb2.Completion) -> Completion:
+def _completion(answer: wire.PromptCompletions, message: rollout_pb2.Completion, sampled: Sampled) -> Completion:
     """Read a completion; its id becomes unique by the prompt's, and the prompt's ids are put back in."""
     return replace(
         Completion.from_wire(message),
         completion_id=f"{answer.prompt_id}-{message.index}",
         prompt_token_ids=tuple(answer.prompt_token_ids),
+        sampled=sampled,
     )

@@ -14,6 +14,7 @@ from pinetune.client.prompts import Example, Prompt, Sampling, TokenSequence
 from pinetune.client.replica_set import Replica, ReplicaSet, Tell
 from pinetune.client.rollout import Completion
 from pinetune.client.spread import Spread
+from pinetune.pod import trace
 from pinetune.pod.errors import Conflict, Unavailable
 
 RETURN_SECONDS = 1200.0
@@ -147,7 +148,7 @@ class GenerationReplicas:
                 return []
 
         with ThreadPoolExecutor(max_workers=len(self._members.replicas)) as pool:
-            return [answer for answers in pool.map(ask, self._members.present()) for answer in answers]
+            return [answer for answers in pool.map(trace.carried(ask), self._members.present()) for answer in answers]
 
 
 def _bring(replica: Replica, bring: Callable[[GenerationClient], PolicyState]) -> PolicyState:

@@ -49,6 +49,8 @@ class Trajectory:
     """The sampled tokens."""
     reward: float
     """Given at the last token."""
+    traceparent: str = ""
+    """W3C trace context of the rollout, where it has a trace of its own."""
 
     def to_wire(self) -> wire.Trajectory:
         """Spell as a message."""
@@ -65,6 +67,7 @@ class Trajectory:
             ],
             reward=self.reward,
             finish_reason=FINISH_REASON_TO_WIRE[completion.finish_reason],
+            traceparent=self.traceparent,
         )
 
 

@@ -67,6 +67,18 @@ class PolicySpan:
 
 
 @dataclass(frozen=True)
+class Sampled:
+    """Where and when a completion was sampled; for traces, kept nowhere."""
+
+    replica: str
+    """Name of the sampler."""
+    sent_time: float
+    """When the call went out, in seconds since the epoch."""
+    answered_time: float
+    """When its answer was there."""
+
+
+@dataclass(frozen=True)
 class Completion:
     """One sampled answer, with all that learning needs."""
 
@@ -94,6 +106,8 @@ class Completion:
     """The final answer; None where that is the whole text."""
     parts_format: str = ""
     """The format by which the answer was taken apart; see `Completion` in `rollout.proto`."""
+    sampled: Sampled | None = field(default=None, compare=False)
+    """Where it comes from; None where it was read from a file."""
 
     @property
     def final_answer(self) -> str:

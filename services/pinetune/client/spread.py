@@ -169,7 +169,7 @@ class Spread:
         if flight.unit.groups is not None:
             return  # The other call of the unit was first.
         try:
-            flight.unit.groups = flight.call.groups()
+            flight.unit.groups = flight.call.groups(flight.replica.name)
         except Busy as error:
             self._paused_until[flight.replica] = time.monotonic() + busy_pause(error)
             self._put_back(flight, "busy")

@@ -1,6 +1,6 @@
 """What the loop drives. None of these knows the loop, and hardly one knows another."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pinetune.client.learning import LearningClient
 from pinetune.jobs.clock import Clock
@@ -8,6 +8,7 @@ from pinetune.jobs.evaluator import Evaluator
 from pinetune.jobs.journal import Journal
 from pinetune.jobs.keeper import Keeper
 from pinetune.jobs.policies import Policies
+from pinetune.jobs.rollout_traces import RolloutTraces
 from pinetune.jobs.sampler import Sampler
 
 
@@ -29,3 +30,5 @@ class Components:
     """Reports to the jobs service."""
     clock: Clock
     """Knows where the time goes."""
+    rollout_traces: RolloutTraces = field(default_factory=RolloutTraces)
+    """Follows a few rollouts from prompt to gradient."""

@@ -11,6 +11,7 @@ from pinetune.jobs.journal import Journal, Measurement
 from pinetune.jobs.rewards import count_grades
 from pinetune.jobs.rollout_files import Rollout, write_rollouts
 from pinetune.jobs.sampler import Sampler
+from pinetune.pod import spans
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,19 @@ class Evaluator:
 
     def validate(self, items: Sequence[Item], *, name: str, step: int, policy_version: int) -> Measurement:
         """Measure one completion an item, while a job trains."""
-        rollouts = self._collect(items, self.sampling, name, Purpose.VALIDATION, step, policy_version)
-        return self._measurement(rollouts, name)
+        with spans.span("validate", items=len(items), policy_version=policy_version):
+            rollouts = self._collect(items, self.sampling, name, Purpose.VALIDATION, step, policy_version)
+            return self._measurement(rollouts, name)
 
     def evaluate(self, items: Sequence[Item], *, name: str, step: int, policy_version: int) -> Measurement:
         """Measure one completion an item, and the vote where there is one."""
-        rollouts = self._collect(items, self.sampling, name, Purpose.EVALUATION, step, policy_version)
-        if self.vote is not None:
-            rollouts += self._collect(items, self.vote, name, Purpose.EVALUATION, step, policy_version, first_index=1)
-        return self._measurement(rollouts, name)
+        with spans.span("evaluate", items=len(items), policy_version=policy_version):
+            rollouts = self._collect(items, self.sampling, name, Purpose.EVALUATION, step, policy_version)
+            if self.vote is not None:
+                rollouts += self._collect(
+                    items, self.vote, name, Purpose.EVALUATION, step, policy_version, first_index=1
+                )
+            return self._measurement(rollouts, name)
 
     def _collect(
         self,

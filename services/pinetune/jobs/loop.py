@@ -20,9 +20,12 @@ What it waits for stands in the job (`Job.waiting_for`). An error or a missed de
 on from its last checkpoint with a new one. A step counts once it is committed; killed before, it is done again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
+from pinetune.api.learning.v1.learning_pb2 import UpdateMetrics
+from pinetune.client.learning import Trajectory
 from pinetune.client.rollout import Purpose
 from pinetune.jobs.budget import Budget
 from pinetune.jobs.components import Components
@@ -33,7 +36,7 @@ from pinetune.jobs.preparation import Prepared
 from pinetune.jobs.rewards import count_grades, refuse_too_many_ungraded, too_many_ungraded, ungraded_sentence
 from pinetune.jobs.rollout_files import Rollout, write_rollouts
 from pinetune.jobs.sampler import trajectories_of
-from pinetune.pod import trace
+from pinetune.pod import spans, trace
 
 
 class Loop:
@@ -44,6 +47,7 @@ class Loop:
         self.learning, self.sampler, self.policies = components.learning, components.sampler, components.policies
         self.evaluator, self.keeper = components.evaluator, components.keeper
         self.journal, self.clock = components.journal, components.clock
+        self.rollout_traces = components.rollout_traces
         self.warm_up_steps_done = prepared.learner.warm_up_step
         self.steps_done = prepared.learner.update_step
         self.policy = Policy(prepared.learner.policy_version, plan.model_uri, prepared.base_content_hash)
@@ -60,7 +64,8 @@ class Loop:
         self.take_steps(self.warm_up_step, self.warm_up_steps_done, self.prepared.warm_up_steps)
         if not self.plan.supervised_only:
             self.journal.phase = wire.JOB_PHASE_TRAINING
-            self.begin_training()
+            with self.within_step(0):
+                self.begin_training()
             self.take_steps(self.training_step, self.steps_done, self.plan.training_steps)
         self.journal.phase = wire.JOB_PHASE_COMPARING
         return self.give_back_the_best()
@@ -70,7 +75,7 @@ class Loop:
         if self.budget.ends_at(done, planned):
             return
         for step in range(done + 1, planned + 1):
-            with trace.within(step=step):
+            with self.within_step(step):
                 take(step)
             # Asked inside the step, whose policy is then measured; not again here, where it would go unmeasured.
             if self.budget.spent:
@@ -79,7 +84,7 @@ class Loop:
     def warm_up_step(self, step: int) -> None:
         """Imitate one batch of chains of thought."""
         batch = self.plan.warm_up_batch(self.prepared.sequences, step)
-        with self.journal.waiting("learning to warm up"), self.clock.part("learning"):
+        with self.journal.waiting("learning to warm up"), self.clock.part("learning"), spans.span("update"):
             metrics = self.learning.warm_up(step, batch)
         self.sampler.usage.add_warm_up(metrics.token_count, self.prepared.learner.parameter_count)
         self.warm_up_steps_done, self.weights_changed = step, True
@@ -113,8 +118,8 @@ class Loop:
         sha256 = write_rollouts(uri, rollouts)
         grades = count_grades([rollout.grade for rollout in rollouts], self.plan.rewards)
         refuse_too_many_ungraded(grades, self.plan.rewards, rollouts_uri=uri)
-        with self.journal.waiting("learning to update the policy"), self.clock.part("learning"):
-            metrics = self.learning.update(step, trajectories_of(rollouts))
+        with self.rollout_traces.following(rollouts) as traceparents:
+            metrics = self.learn(step, trajectories_of(rollouts, traceparents))
         epochs = self.plan.spec.pinetune.algorithm.ppo_epochs
         self.sampler.usage.add_update(metrics.token_count, epochs, self.prepared.learner.parameter_count)
         self.steps_done, self.weights_changed = step, True
@@ -154,10 +159,30 @@ class Loop:
 
     # What the steps share.
 
+    @contextmanager
+    def within_step(self, step: int) -> Iterator[None]:
+        """Let log lines, calls and spans of the block say that they are of this step."""
+        phase = wire.JobPhase.Name(self.journal.phase).removeprefix("JOB_PHASE_").lower()
+        with trace.within(step=step), spans.span("step", phase=phase):
+            yield
+
+    def learn(self, step: int, trajectories: Sequence[Trajectory]) -> UpdateMetrics:
+        """Have the learner update the policy."""
+        with (
+            self.journal.waiting("learning to update the policy"),
+            self.clock.part("learning"),
+            spans.span("update", trajectories=len(trajectories)),
+        ):
+            return self.learning.update(step, trajectories)
+
     def publish(self) -> None:
         """Carry the learner's policy to every sampler, as the next version where it changed; attest that it arrived."""
         version = self.policy.version + self.weights_changed
-        with self.journal.waiting(f"generation to load policy {version}"), self.clock.part("weights"):
+        with (
+            self.journal.waiting(f"generation to load policy {version}"),
+            self.clock.part("weights"),
+            spans.span("weights", policy_version=version),
+        ):
             self.policy = self.policies.publish(version, self.prepared.canary)
         self.weights_changed = False
 
@@ -192,7 +217,8 @@ class Loop:
 
     def commit(self, record: StepRecord) -> None:
         """Report the step; it counts from here on."""
-        self.journal.commit_step(record, self.clock.lap())
+        with spans.span("commit"):
+            self.journal.commit_step(record, self.clock.lap())
 
     def keep(self, validation: Measurement | None, *, state: bool) -> None:
         """Keep the policy where it was measured, the state where it is due, and stop where the user asked for it."""

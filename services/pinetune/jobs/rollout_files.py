@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import fsspec
@@ -45,6 +45,8 @@ class Rollout:
     """Where the reward came from; None where the rollout only measured."""
     tools: tuple[Tool, ...] = ()
     """Tools that the model might call."""
+    graded_between: tuple[float, float] | None = field(default=None, compare=False)
+    """When its batch was graded, begin and end in seconds since the epoch; for traces, kept nowhere."""
 
 
 REQUIRED, OPTIONAL = False, True

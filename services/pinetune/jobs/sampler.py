@@ -5,6 +5,7 @@ learner will see the reward.
 """
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,6 +20,7 @@ from pinetune.jobs.dataset import Item
 from pinetune.jobs.rewards import RewardPolicy, reward_of
 from pinetune.jobs.rollout_files import Rollout
 from pinetune.jobs.usage import Usage
+from pinetune.pod import spans
 
 
 @dataclass(frozen=True)
@@ -58,17 +60,18 @@ class Sampler:
         """
         part = "sampling" if purpose is Purpose.TRAINING else "validation"
         prompts = [Prompt(f"{name}-{item.item_id}", item.messages, item.tools) for item in items]
-        with self.clock.part(part):
+        with self.clock.part(part), spans.span("sample", prompts=len(prompts), policy_version=policy_version):
             groups = self.generation.generate(prompts, sampling, min_policy_version=policy_version)
         self.usage.add_sampling(groups, self.parameter_count)
         groups = [[_renumbered(one, first_index) for one in group] for group in groups]
-        with self.clock.part("grading" if purpose is Purpose.TRAINING else part):
+        with self.clock.part("grading" if purpose is Purpose.TRAINING else part), spans.span("grade"):
             return self._grade(items, groups, purpose, step)
 
     def _grade(
         self, items: Sequence[Item], groups: Sequence[list[Completion]], purpose: Purpose, step: int
     ) -> list[Rollout]:
         rows = [(index, completion) for index, group in enumerate(groups) for completion in group]
+        began = time.time()
         batch = self.grading.grade(
             json.dumps(self.grader),
             items_json=[item.fields_json for item in items],
@@ -77,13 +80,22 @@ class Sampler:
             finish_reasons=[completion.finish_reason for _, completion in rows],
             samples_json=samples_json(self.grader, [completion for _, completion in rows]),
         )
+        between = (began, time.time())
         self.usage.judge_tokens += sum(batch.judge_tokens.values())
         return [
-            self._rollout(items[index], completion, grade, purpose, step)
+            self._rollout(items[index], completion, grade, purpose, step, between)
             for (index, completion), grade in zip(rows, batch.grades, strict=True)
         ]
 
-    def _rollout(self, item: Item, completion: Completion, grade: Grade, purpose: Purpose, step: int) -> Rollout:
+    def _rollout(
+        self,
+        item: Item,
+        completion: Completion,
+        grade: Grade,
+        purpose: Purpose,
+        step: int,
+        graded_between: tuple[float, float],
+    ) -> Rollout:
         reward = reward_of(grade, self.rewards) if purpose is Purpose.TRAINING else None
         return Rollout(
             item_id=item.item_id,
@@ -96,6 +108,7 @@ class Sampler:
             reward=reward.value if reward else None,
             reward_source=reward.source if reward else None,
             tools=item.tools,
+            graded_between=graded_between,
         )
 
 
@@ -105,10 +118,18 @@ def _renumbered(completion: Completion, first_index: int) -> Completion:
     return replace(completion, index=index, completion_id=f"{prompt_id}-{index}")
 
 
-def trajectories_of(rollouts: Sequence[Rollout]) -> list[Trajectory]:
-    """Return what the learner sees: the completions that have a reward, grouped by their items."""
+def trajectories_of(rollouts: Sequence[Rollout], traceparents: Mapping[str, str]) -> list[Trajectory]:
+    """Return what the learner sees: the completions that have a reward, grouped by their items.
+
+    `traceparents` has, by completion, those that have a trace of their own.
+    """
     return [
-        Trajectory(group_id=rollout.item_id, completion=rollout.completion, reward=rollout.reward)
+        Trajectory(
+            group_id=rollout.item_id,
+            completion=rollout.completion,
+            reward=rollout.reward,
+            traceparent=traceparents.get(rollout.completion.completion_id, ""),
+        )
         for rollout in rollouts
         if rollout.reward is not None
     ]

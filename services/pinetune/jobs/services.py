@@ -22,6 +22,8 @@ class Services:
 
     def __init__(self, settings: WorkerSettings, journal: Journal) -> None:
         self._settings, self._journal = settings, journal
+        self.traced_rollouts = settings.traced_rollouts
+        """Rollouts of a step that have a trace of their own."""
 
     def learning(self) -> LearningClient:
         """Return the learner once it serves."""

@@ -14,6 +14,7 @@ from pinetune.jobs.loop import Loop
 from pinetune.jobs.plan import Plan
 from pinetune.jobs.policies import Policies
 from pinetune.jobs.preparation import make_base_model, prepare
+from pinetune.jobs.rollout_traces import RolloutTraces
 from pinetune.jobs.sampler import Sampler
 from pinetune.jobs.services import Services
 from pinetune.jobs.spec import spec_from_message
@@ -64,6 +65,7 @@ def train(claim: worker_pb2.ClaimWorkResponse, services: Services, journal: Jour
         keeper=keeper,
         journal=journal,
         clock=clock,
+        rollout_traces=RolloutTraces(services.traced_rollouts, str((plan.grader or {}).get("type", ""))),
     )
     model_uri = Loop(plan, prepared, components).run()
     journal.finish(wire.JOB_STATE_SUCCEEDED, model_uri=model_uri, best=keeper.best_id())

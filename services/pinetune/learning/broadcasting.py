@@ -20,6 +20,7 @@ from pinetune.api.generation.v1.generation_pb2_grpc import GenerationServiceStub
 from pinetune.client.calls import call
 from pinetune.client.policy_stream import CHANNEL_OPTIONS, DESCRIBE_DEADLINE_SECONDS, StreamedPolicy
 from pinetune.learning.pushing import PolicySource
+from pinetune.pod import trace
 from pinetune.pod.channel import connect
 from pinetune.pod.errors import PinetuneError, Unavailable
 from pinetune.pod.manifest import TensorEntry
@@ -62,10 +63,12 @@ def broadcast(
             for address in addresses
         ]
         pool = stack.enter_context(ThreadPoolExecutor(len(stubs)))
-        tensors = _lacking(source, list(pool.map(_held, stubs)))
+        tensors = _lacking(source, list(pool.map(trace.carried(_held), stubs)))
         group = _Group(len(stubs) + 1, backend, timedelta(seconds=min(deadline_seconds, TIMEOUT_SECONDS)))
         answers = [
-            pool.submit(_receive, stub, _request(source, tensors, group, rank), address, deadline_seconds)
+            pool.submit(
+                trace.carried(_receive), stub, _request(source, tensors, group, rank), address, deadline_seconds
+            )
             for rank, (stub, address) in enumerate(zip(stubs, addresses, strict=True), 1)
         ]
         fault: Exception | None = None

@@ -24,7 +24,7 @@ from pinetune.learning.measurements import UpdateMetrics
 from pinetune.learning.optimizer import learning_rate, make_optimizer
 from pinetune.learning.policy import Policy, make_value_head
 from pinetune.learning.policy_files import policy_tensors, write_policy
-from pinetune.learning.ppo import Trajectory, update
+from pinetune.learning.ppo import Trajectory, Watch, update
 from pinetune.learning.pretrained import load_pretrained
 from pinetune.learning.pushing import Send, held_policy, push, saved_policy
 from pinetune.learning.settings import (
@@ -162,8 +162,13 @@ class Learner:
         if self.reference is None:
             self.reference = self.copy_of_policy()
 
-    def update(self, step: int, trajectories: Sequence[Trajectory], *, request_hash: str) -> UpdateMetrics:
-        """Take update step `step`, or give its answer again where it is the last one done."""
+    def update(
+        self, step: int, trajectories: Sequence[Trajectory], *, request_hash: str, watch: Watch | None = None
+    ) -> UpdateMetrics:
+        """Take update step `step`, or give its answer again where it is the last one done.
+
+        `watch` is told the advantages where it is taken.
+        """
         stored = self.update_steps.repeated(step, request_hash)
         if stored is not None:
             return stored
@@ -189,6 +194,7 @@ class Learner:
                 max_tokens_per_pass=max_tokens,
                 # Drawn from the step and not from a running state, so that a restored run cannot draw otherwise.
                 order=random.Random(f"{self.order.seed}/update/{step}"),
+                watch=watch,
             )
 
         metrics = self._whole(f"update step {step}", first_fit_then_update)

@@ -27,7 +27,7 @@ Shapes: B completions of the step, T tokens of the longest, N tokens of a micro-
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -46,6 +46,9 @@ from pinetune.learning.measurements import (
 from pinetune.learning.optimizer import take_step
 from pinetune.learning.policy import Policy, TokenOutputs
 from pinetune.learning.settings import UpdateSettings
+
+Watch = Callable[[Sequence[float]], None]
+"""Told each trajectory's mean advantage over its learnt tokens, before anything is learnt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +140,20 @@ def update(
     learning_rate: float,
     max_tokens_per_pass: int,
     order: random.Random,
+    watch: Watch | None = None,
 ) -> UpdateMetrics:
     """Update the policy in place from one step's trajectories (ReFT, algorithm 1; Schulman et al. 2017).
 
-    `order` draws which completions share a mini-batch. Raises FloatingPointError where a gradient is not finite; the
-    optimiser steps before that one have been taken.
+    `order` draws which completions share a mini-batch. `watch` is told the advantages first. Raises
+    FloatingPointError where a gradient is not finite; the optimiser steps before that one have been taken.
     """
     started = time.perf_counter()
     tensors = TrajectoryTensors.of(trajectories, policy.device)
     before = _measure(policy, reference, tensors, max_tokens_per_pass)
     evidence = _evidence(tensors, before)
     targets = Targets(tensors, before, estimate(evidence, settings))
+    if watch is not None:
+        watch(_advantages(targets))
     tally = Tally()
     for epoch in range(settings.epoch_count):
         last_pass = epoch == settings.epoch_count - 1
@@ -155,6 +161,14 @@ def update(
             _accumulate(policy, targets, rows, settings, max_tokens_per_pass, tally, last_pass=last_pass)
             tally.gradient_norms.append(take_step(optimizer, learning_rate, settings.optimizer.max_gradient_norm))
     return _metrics(targets, evidence, settings, tally, learning_rate, time.perf_counter() - started)
+
+
+def _advantages(targets: Targets) -> list[float]:
+    """Return each trajectory's mean advantage over its learnt tokens; 0 where none is learnt."""
+    learnt_BT = targets.tensors.learnt_BT
+    sums_B = (targets.found.advantages_BT * learnt_BT).sum(dim=1)
+    means: list[float] = (sums_B / learnt_BT.sum(dim=1).clamp(min=1)).tolist()
+    return means
 
 
 def _measure(policy: Policy, reference: Policy, tensors: TrajectoryTensors, max_tokens: int) -> Before:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pinetune.client.policy_stream import CHANNEL_OPTIONS, StreamedPolicy, stream_policy
 from pinetune.learning.policy_files import WEIGHTS_FILE, bytes_of, entries_of, manifest_of
+from pinetune.pod import trace
 from pinetune.pod.channel import connect
 from pinetune.pod.errors import PinetuneError
 from pinetune.pod.manifest import Manifest, TensorEntry, read_manifest
@@ -71,4 +72,4 @@ def push(source: PolicySource, addresses: Sequence[str], *, deadline_seconds: fl
             raise
 
     with ThreadPoolExecutor(len(addresses) or 1) as pool:
-        return list(pool.map(send, addresses))
+        return list(pool.map(trace.carried(send), addresses))

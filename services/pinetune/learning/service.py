@@ -28,6 +28,7 @@ from pinetune.learning.learner import Learner, LearnerState, Order, request_hash
 from pinetune.learning.nano import make_nano_model
 from pinetune.learning.ppo import Trajectory
 from pinetune.learning.pushing import push
+from pinetune.learning.rollout_traces import LearnedTraces
 from pinetune.learning.settings import (
     AdvantageEstimator,
     ComputeSettings,
@@ -133,10 +134,12 @@ class LearningService(LearningServiceServicer):
         """Take one policy update."""
         with self._open_learner(context) as learner:
             done = learner.update_steps.last_step
+            traces = LearnedTraces(request)
             trajectories = [_trajectory(message) for message in request.trajectories]
-            measured = learner.update(request.step, trajectories, request_hash=_hash(request))
+            measured = learner.update(request.step, trajectories, request_hash=_hash(request), watch=traces.watch)
             if learner.update_steps.last_step > done:
                 metrics.show_update(request.step, measured)
+                traces.tell(trajectories, request.step)
             return wire.UpdateResponse(metrics=wire.UpdateMetrics(**asdict(measured)), state=self._refreshed_state())
 
     def Score(self, request: wire.ScoreRequest, context: grpc.ServicerContext) -> wire.ScoreResponse:

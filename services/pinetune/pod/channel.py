@@ -3,8 +3,9 @@
     with connect("localhost:50051") as channel:
         stub = GradingServiceStub(channel)
 
-Every call has a deadline, carries the job and step it works for and the token, is repeated where it is safe to and the
-pod was unreachable, and goes round all pods behind a name. A pod that says NOT_SERVING is left out until it serves.
+Every call has a deadline, carries the job, step and trace it works for and the token, is repeated where it is safe to
+and the pod was unreachable, and goes round all pods behind a name. A pod that says NOT_SERVING is left out until it
+serves.
 Token, TLS files and limits come from the settings (`PINETUNE_TOKEN`, `PINETUNE_CLIENT_…`) unless given.
 """
 
@@ -13,12 +14,12 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar, cast
 
 import grpc
 from pydantic import Field, SecretStr, model_validator
 
-from pinetune.pod import tokens, trace
+from pinetune.pod import spans, tokens, trace
 from pinetune.pod.config import TOKEN, RoomSettings, read
 from pinetune.pod.errors import TRAILER_BYTES_MAX
 from pinetune.pod.tls import ClientTls
@@ -46,6 +47,7 @@ RESOLVE_MS = 1_000
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 Answer = TypeVar("Answer")
+Made = TypeVar("Made")
 Options = Sequence[tuple[str, str | int]]
 
 
@@ -161,23 +163,31 @@ class _Details(grpc.ClientCallDetails):
     compression: grpc.Compression | None
 
 
+class _Ending(Protocol):
+    """What every call of gRPC's has, and its stubs say of none."""
+
+    def add_done_callback(self, callback: "Callable[[grpc.Call], object]") -> None: ...
+
+
 class _Caller(
     grpc.UnaryUnaryClientInterceptor,
     grpc.UnaryStreamClientInterceptor,
     grpc.StreamUnaryClientInterceptor,
     grpc.StreamStreamClientInterceptor,
 ):
-    """Gives every call a deadline, the trace of the running code, and the token."""
+    """Gives every call a deadline, the trace of the running code with a span of its own, and the token."""
 
     def __init__(self, token: str | None, deadline_seconds: float) -> None:
         self._token = token
         self._deadline_seconds = deadline_seconds
 
-    def _completed(self, details: grpc.ClientCallDetails) -> grpc.ClientCallDetails:
+    def _completed(self, details: grpc.ClientCallDetails, span: spans.Span) -> grpc.ClientCallDetails:
         now = trace.current()
         if not now.call:
             now = dataclasses.replace(now, call=trace.new_call_id())
         metadata = [*(details.metadata or ()), *now.to_metadata()]
+        if span.traceparent:
+            metadata.append(("traceparent", span.traceparent))
         if self._token is not None:
             metadata.append(tokens.shown(self._token))
         timeout = self._deadline_seconds if details.timeout is None else details.timeout
@@ -192,7 +202,8 @@ class _Caller(
         request: Request,
     ) -> "grpc._CallFuture[Response]":
         """Complete a call with one request and one response."""
-        return continuation(self._completed(client_call_details), request)
+        span = spans.called(client_call_details.method)
+        return _ending(span, continuation(self._completed(client_call_details, span), request))
 
     def intercept_unary_stream(
         self,
@@ -201,7 +212,8 @@ class _Caller(
         request: Request,
     ) -> "grpc._CallIterator[Response]":
         """Complete a call with one request and many responses."""
-        return continuation(self._completed(client_call_details), request)
+        span = spans.called(client_call_details.method)
+        return _ending(span, continuation(self._completed(client_call_details, span), request))
 
     def intercept_stream_unary(
         self,
@@ -210,7 +222,8 @@ class _Caller(
         request_iterator: Iterator[Request],
     ) -> "grpc._CallFuture[Response]":
         """Complete a call with many requests and one response."""
-        return continuation(self._completed(client_call_details), request_iterator)
+        span = spans.called(client_call_details.method)
+        return _ending(span, continuation(self._completed(client_call_details, span), request_iterator))
 
     def intercept_stream_stream(
         self,
@@ -219,4 +232,12 @@ class _Caller(
         request_iterator: Iterator[Request],
     ) -> "grpc._CallIterator[Response]":
         """Complete a call with many requests and many responses."""
-        return continuation(self._completed(client_call_details), request_iterator)
+        span = spans.called(client_call_details.method)
+        return _ending(span, continuation(self._completed(client_call_details, span), request_iterator))
+
+
+def _ending(span: spans.Span, call: Made) -> Made:
+    """Have the call end its span."""
+    if span is not spans.NONE:
+        cast(_Ending, call).add_done_callback(lambda ended: span.answered(ended.code().name))
+    return call

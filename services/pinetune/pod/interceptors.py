@@ -1,8 +1,8 @@
 """What happens around every call, whatever the room: token, trace, readiness, errors, counts.
 
-In order: the trace of the caller becomes current, the token is checked, a pod that starts or stops says so, the
-handler runs, and what it raised becomes a status. Health and reflection pass untouched: probes and `grpcurl` carry no
-token, and a probe's open `Watch` would count as a call in flight for ever.
+In order: the trace of the caller becomes current and a span begins, the token is checked, a pod that starts or stops
+says so, the handler runs, and what it raised becomes a status. Health and reflection pass untouched: probes and
+`grpcurl` carry no token, and a probe's open `Watch` would count as a call in flight for ever.
 """
 
 from __future__ import annotations  # gRPC's handler type takes parameters in its stubs only.
@@ -16,7 +16,7 @@ from typing import NoReturn, Protocol, TypeAlias, TypeVar, cast
 
 import grpc
 
-from pinetune.pod import metrics, tokens, trace
+from pinetune.pod import metrics, spans, tokens, trace
 from pinetune.pod.errors import Broken, PinetuneError, Unavailable, to_status
 
 log = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ class _Call:
         def handle(request: Asked, context: grpc.ServicerContext) -> Response:
             with _Observed(self._pod.calls, self._method, context) as observed:
                 try:
-                    self._begin()
+                    self._begin(observed)
                     return behaviour(request, context)
                 except BaseException as error:
                     observed.fail(error)
@@ -154,7 +154,7 @@ class _Call:
         def handle(request: Asked, context: grpc.ServicerContext) -> Iterator[Response]:
             with _Observed(self._pod.calls, self._method, context) as observed:
                 try:
-                    self._begin()
+                    self._begin(observed)
                     yield from behaviour(request, context)
                 except GeneratorExit:
                     raise  # The caller left in the middle of the stream.
@@ -163,9 +163,10 @@ class _Call:
 
         return handle
 
-    def _begin(self) -> None:
+    def _begin(self, observed: _Observed) -> None:
         # gRPC runs each call in a context of its own, so nothing is put back afterwards.
         trace.enter(trace.from_metadata(self._metadata))
+        observed.span = spans.serving(self._method, self._metadata)
         self._pod.admit(self._metadata)
 
 
@@ -177,6 +178,8 @@ class _Observed:
         self._method = method
         self._context = context
         self._start = 0.0
+        self.span = spans.NONE
+        """The call's span, ended with it."""
 
     def __enter__(self) -> _Observed:
         self._calls.__enter__()
@@ -185,7 +188,9 @@ class _Observed:
 
     def __exit__(self, *_: object) -> None:
         metrics.CALL_TIME.labels(self._method).observe(time.perf_counter() - self._start)
-        metrics.CALLS.labels(self._method, self._code().name).inc()
+        code = self._code().name
+        metrics.CALLS.labels(self._method, code).inc()
+        self.span.answered(code)
         self._calls.__exit__()
 
     # BaseException, since a panic in Rust is one: gRPC would let it end the thread and the caller wait for ever.

@@ -1,4 +1,4 @@
-"""Log lines of a pod: one JSON object a line on stderr, with the job, step and call they belong to.
+"""Log lines of a pod: one JSON object a line on stderr, with the job, step, call and trace they belong to.
 
     log = logging.getLogger(__name__)
     log.info("weights loaded", extra={"policy_version": 7, "seconds": 1.4})
@@ -12,7 +12,7 @@ import logging
 import sys
 from typing import Literal
 
-from pinetune.pod import trace
+from pinetune.pod import spans, trace
 
 LogFormat = Literal["json", "text"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -73,7 +73,8 @@ def _time(record: logging.LogRecord) -> str:
 
 def _trace_fields() -> dict[str, object]:
     now = trace.current()
-    return {key: value for key, value in (("job", now.job), ("step", now.step), ("call", now.call)) if value}
+    pairs = (("job", now.job), ("step", now.step), ("call", now.call), *spans.ids().items())
+    return {key: value for key, value in pairs if value}
 
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:

@@ -21,4 +21,10 @@ CALLS_IN_FLIGHT = Gauge("pinetune_pod_calls_in_flight", "Calls that are being ha
 UNEXPECTED_ERRORS = Counter(
     "pinetune_pod_unexpected_errors_total", "Exceptions that no handler foresaw; each is a fault of ours.", ["method"]
 )
+SENT_SPANS = Counter("pinetune_pod_spans_sent_total", "Spans that the collector of traces took.")
+DROPPED_SPANS = Counter(
+    "pinetune_pod_spans_dropped_total",
+    "Spans that were lost: the queue was full, the collector did not take them, or the pod had stopped.",
+    ["reason"],
+)
 SERVING = Gauge("pinetune_pod_serving", "1 while the pod takes calls, 0 while it starts or stops.")

@@ -29,6 +29,7 @@ from pathlib import Path
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from pinetune.pod import logging as pod_logging
+from pinetune.pod import spans
 from pinetune.pod.errors import InvalidInput
 from pinetune.pod.listener import Listener, RegisteredService
 from pinetune.pod.settings import PodSettings
@@ -60,6 +61,7 @@ class Pod:
         self.failed = False
         """Whether the pod ends because it cannot go on."""
         self._listener: Listener | None = None
+        self._tracing = spans.OFF
         self._startups: list[Callable[[], None]] = []
         self._shutdowns: list[Callable[[], None]] = []
 
@@ -86,6 +88,7 @@ class Pod:
 
     def open(self, build: "Build") -> None:
         """Build the services, open the ports, run the startup callbacks, take calls."""
+        self._tracing = spans.open_tracing(self.room, self.settings.traces_endpoint)
         services = build(self)
         self._listener = Listener(self.room, self.settings, services, self.registry)
         self.grpc_address = self._listener.grpc_address
@@ -108,6 +111,7 @@ class Pod:
                 log.exception("a shutdown callback failed; the others still run")
         if self._listener is not None:
             self._listener.close()
+        self._tracing.close(spans.CLOSE_SECONDS)
         return all_ended
 
 

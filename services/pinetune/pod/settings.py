@@ -45,6 +45,11 @@ class PodSettings(RoomSettings, env_prefix="PINETUNE_POD_"):
     """Lines below this level are not written."""
     log_format: LogFormat = "json"
     """`json` for machines, `text` for people."""
+    traces_endpoint: str | None = Field(default=None, pattern=r"^https?://[^/\s@]+$")
+    """`http://host:port` of an OpenTelemetry collector (OTLP over gRPC) that is told of the work; `https://` with TLS.
+
+    None makes no traces. Needs `pinetune[traces]`.
+    """
     address_file: Path | None = None
     """Where to write `{"grpc": "host:port", "metrics": "host:port", "pid": 1}` once the pod serves."""
     stop_on_stdin_eof: bool = False

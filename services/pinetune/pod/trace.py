@@ -1,16 +1,20 @@
 """Which job, step and call the running code works for; carried in call metadata and shown in every log line.
 
 A caller says `with within(job=..., step=...)`; the channel sends it along, the interceptor of the called pod takes it
-up, and the log lines of both carry the same words. Lives in context variables: a thread started by hand begins without.
+up, and the log lines of both carry the same words. Lives in context variables: a thread started by hand begins
+without, unless what it calls is `carried`.
 """
 
 import contextlib
 import contextvars
 import dataclasses
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 
+P = ParamSpec("P")
+R = TypeVar("R")
 JOB_KEY, STEP_KEY, CALL_KEY = "x-pinetune-job", "x-pinetune-step", "x-pinetune-call"
 # Metadata comes from outside; a longer value would only bloat the log.
 VALUE_CHARACTERS_MAX = 80
@@ -70,3 +74,14 @@ def within(*, job: str | None = None, step: int | None = None) -> Iterator[Trace
         yield trace
     finally:
         _current.reset(token)
+
+
+def carried(function: Callable[P, R]) -> Callable[P, R]:
+    """Return `function` such that threads of a pool call it within the trace that is current now."""
+    context = contextvars.copy_context()
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        # A copy each: several threads may be at it, and a context is entered by one at a time.
+        return context.copy().run(function, *args, **kwargs)
+
+    return call

@@ -245,7 +245,7 @@ class FreezeReferenceResponse(_message.Message):
     def __init__(self, state: _Optional[_Union[LearnerState, _Mapping]] = ...) -> None: ...
 
 class Trajectory(_message.Message):
-    __slots__ = ("completion_id", "group_id", "prompt_token_ids", "token_ids", "logprobs", "policy_spans", "reward", "finish_reason")
+    __slots__ = ("completion_id", "group_id", "prompt_token_ids", "token_ids", "logprobs", "policy_spans", "reward", "finish_reason", "traceparent")
     COMPLETION_ID_FIELD_NUMBER: _ClassVar[int]
     GROUP_ID_FIELD_NUMBER: _ClassVar[int]
     PROMPT_TOKEN_IDS_FIELD_NUMBER: _ClassVar[int]
@@ -254,6 +254,7 @@ class Trajectory(_message.Message):
     POLICY_SPANS_FIELD_NUMBER: _ClassVar[int]
     REWARD_FIELD_NUMBER: _ClassVar[int]
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     completion_id: str
     group_id: str
     prompt_token_ids: _containers.RepeatedScalarFieldContainer[int]
@@ -262,7 +263,8 @@ class Trajectory(_message.Message):
     policy_spans: _containers.RepeatedCompositeFieldContainer[_rollout_pb2.PolicySpan]
     reward: float
     finish_reason: _rollout_pb2.FinishReason
-    def __init__(self, completion_id: _Optional[str] = ..., group_id: _Optional[str] = ..., prompt_token_ids: _Optional[_Iterable[int]] = ..., token_ids: _Optional[_Iterable[int]] = ..., logprobs: _Optional[_Iterable[float]] = ..., policy_spans: _Optional[_Iterable[_Union[_rollout_pb2.PolicySpan, _Mapping]]] = ..., reward: _Optional[float] = ..., finish_reason: _Optional[_Union[_rollout_pb2.FinishReason, str]] = ...) -> None: ...
+    traceparent: str
+    def __init__(self, completion_id: _Optional[str] = ..., group_id: _Optional[str] = ..., prompt_token_ids: _Optional[_Iterable[int]] = ..., token_ids: _Optional[_Iterable[int]] = ..., logprobs: _Optional[_Iterable[float]] = ..., policy_spans: _Optional[_Iterable[_Union[_rollout_pb2.PolicySpan, _Mapping]]] = ..., reward: _Optional[float] = ..., finish_reason: _Optional[_Union[_rollout_pb2.FinishReason, str]] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class UpdateRequest(_message.Message):
     __slots__ = ("step", "trajectories")
