@@ -1,5 +1,6 @@
 """Services of one job in memory: they speak the clients' interface and remember what they were asked."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from pinetune.client.generation_replicas import GenerationReplicas
 from pinetune.client.grading import GradedBatch, GradingClient
 from pinetune.client.learning import LearnerState, LearningClient, SavedPolicy, Trajectory
 from pinetune.client.prompts import Example, Prompt, Sampling, TokenSequence
-from pinetune.client.rollout import Completion, FinishReason, Grade, GradeError, PolicySpan
+from pinetune.client.rollout import Completion, FinishReason, Grade, GradeError, PolicySpan, Sampled
 from pinetune.client.worker import WorkerClient
 from pinetune.pod.errors import Conflict
 
@@ -159,6 +160,7 @@ class FakeGeneration(GenerationReplicas):
                     (-0.5, -0.5),
                     FinishReason.STOP,
                     span,
+                    sampled=Sampled("generation-0", time.time(), time.time()),
                 )
                 for index in range(sampling.sample_count)
             ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from google.protobuf.message import Message
+from tests.fakes.collector import remembered
 from transformers import AutoModelForCausalLM
 
 from pinetune.api.generation.v1 import generation_pb2
@@ -25,6 +26,7 @@ from pinetune.learning.measurements import UpdateMetrics
 from pinetune.learning.metrics import UPDATE_GAUGES
 from pinetune.learning.service import ESTIMATORS, SCHEDULES, SERVICE_NAME, LearningService
 from pinetune.learning.warm_up import WarmUpMetrics
+from pinetune.pod import spans, trace
 from pinetune.pod.channel import connect
 from pinetune.pod.errors import Conflict, InvalidInput, NotFound, PinetuneError, Unsupported
 from pinetune.pod.server import Pod, PodSettings, RegisteredService, start
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 DEADLINE_SECONDS = 60.0
+OTHER_TRACE = f"00-{'1' * 32}-{'2' * 16}-01"
 NANO = wire.NanoSettings(layer_count=1, width=16, head_count=2, vocabulary_size=270, max_tokens=32)
 
 
@@ -184,6 +187,34 @@ def test_a_repeated_step_is_answered_and_not_learnt_again(stub: LearningServiceS
     assert call(stub.Score, wire.ScoreRequest(sequences=SEQUENCES), deadline_seconds=DEADLINE_SECONDS) == scored
     assert scraped(pod)['pinetune_learning_tokens_total{phase="update"}'] == before + 12
     assert (scored.policy_version, [len(row.logprobs) for row in scored.sequences]) == (1, [3, 1])
+
+
+def test_what_was_learnt_is_told_once_in_the_rollouts_own_trace(stub: LearningServiceStub, base: Path) -> None:
+    frozen(stub, base)
+
+    def traced(first: str) -> wire.UpdateRequest:
+        request = update_request(1)
+        for trajectory, traceparent in zip(request.trajectories, (first, "", OTHER_TRACE), strict=True):
+            trajectory.traceparent = traceparent
+        return request
+
+    with remembered() as memory:
+        with trace.within(job="job-1"), spans.span("update"):
+            answer = update(stub, traced(f"00-{'a' * 32}-{'b' * 16}-01"))
+        # Another worker, who follows the rollouts in traces of its own, asks again.
+        assert update(stub, traced(f"00-{'c' * 32}-{'d' * 16}-01")) == answer
+        # And one that follows none.
+        assert update(stub, update_request(1)) == answer
+        found = memory.all()
+    learned = [one for one in found if one.name == "learned"]
+    assert [(one.trace_id, one.parent_id) for one in learned] == [("a" * 32, "b" * 16), ("1" * 32, "2" * 16)]
+    (call_trace,) = {one.trace_id for one in found if one.name == "update"}
+    assert [one.linked_traces for one in learned] == [(call_trace,)] * 2
+    said = [one.attributes for one in learned]
+    assert [(one["pinetune.completion_id"], one["pinetune.reward"]) for one in said] == [("c0", 0.0), ("c2", 1.0)]
+    assert all((one["pinetune.step"], one["pinetune.job_id"]) == (1, "job-1") for one in said)
+    # Whitened over all learnt tokens, the best reward is above the mean and the worst below.
+    assert said[0]["pinetune.advantage"] < 0 < said[1]["pinetune.advantage"]
 
 
 def test_a_step_in_flight_answers_the_caller_who_asks_again(stub: LearningServiceStub, base: Path) -> None:

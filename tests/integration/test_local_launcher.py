@@ -22,6 +22,20 @@ PATIENT = "import json, os, sys; print(json.dumps(dict(os.environ)), flush=True)
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
 )
+# As a pod does: the first signal lets it end in order, a second one ends it at once.
+ORDERLY = """
+import os, signal, time
+def on_signal(number, frame):
+    signal.signal(number, signal.SIG_DFL)
+    print("stopping", flush=True)
+signal.signal(signal.SIGTERM, on_signal)
+print("up", flush=True)
+log = os.readlink("/proc/self/fd/1")
+folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(log))))
+while not os.path.exists(folder + "/go on"):
+    time.sleep(0.02)
+print("done", flush=True)
+"""
 ENGINE = Engine(name="transformers", device="cpu", dtype="float32", replicas=2, threads=1)
 ORDER = WorkOrder("ftjob-1", 1, learns=True, model_uri="/models/base", makes_model=True, engine=ENGINE)
 PATIENCE_SECONDS = 20.0
@@ -213,6 +227,18 @@ def test_what_does_not_stop_is_killed_after_the_grace(launcher: Launch, tmp_path
         log_of(tmp_path, name, "up")
     started.stop("ftjob-1", grace_seconds=0.1)
     assert exit_of(started).work_id == "ftjob-1"
+
+
+def test_what_is_stopping_is_not_cut_off_by_a_second_order_to_stop(launcher: Launch, tmp_path: Path) -> None:
+    started = launcher(learning=ORDERLY)
+    started.launch(ORDER)
+    log_of(tmp_path, "learning", "up")
+    started.stop("ftjob-1", grace_seconds=PATIENCE_SECONDS)
+    log_of(tmp_path, "learning", "stopping")
+    started.stop("ftjob-1", grace_seconds=PATIENCE_SECONDS)
+    (tmp_path / "go on").touch()
+    exit_of(started)
+    assert "done" in log_of(tmp_path, "learning", "stopping")
 
 
 def test_a_program_that_is_not_there_leaves_no_process_behind(tmp_path: Path) -> None:

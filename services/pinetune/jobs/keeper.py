@@ -6,6 +6,7 @@ from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.client.learning import LearningClient
 from pinetune.jobs.journal import Journal, Measurement
 from pinetune.jobs.policies import Policies, Policy, copy_folder, delete_folder
+from pinetune.pod import spans
 
 NO_POLICY = Policy(0, "", "")
 
@@ -38,10 +39,11 @@ class Keeper:
         validation: Measurement | None = None,
     ) -> None:
         """Offer the policy as a checkpoint; what the service no longer keeps is deleted."""
-        self._policies.save(policy)
-        checkpoint, deletable = self._journal.commit_checkpoint(
-            kind, step=step, warm_up_step=warm_up_step, policy=policy, validation=validation
-        )
+        with spans.span("checkpoint", kind=_word(kind)):
+            self._policies.save(policy)
+            checkpoint, deletable = self._journal.commit_checkpoint(
+                kind, step=step, warm_up_step=warm_up_step, policy=policy, validation=validation
+            )
         self._remember(checkpoint)
         for uri in deletable:
             self._best.pop(uri, None)
@@ -53,14 +55,15 @@ class Keeper:
         training = self._journal.phase == wire.JOB_PHASE_TRAINING
         name = f"step-{step:06d}" if training else f"warm-up-{warm_up_step:06d}"
         uri = f"{self._artifacts_uri}/states/{name}"
-        with self._journal.waiting("learning to write a checkpoint"):
-            # The order of the data is a function of the step, so the steps are the whole data position.
-            position = f'{{"warm_up_step": {warm_up_step}, "step": {step}}}'
-            self._learning.save_checkpoint(uri, data_position_json=position)
-        policy = self._policies.current or NO_POLICY
-        _, deletable = self._journal.commit_checkpoint(
-            kind, step=step, warm_up_step=warm_up_step, policy=policy, state_uri=uri
-        )
+        with spans.span("checkpoint", kind=_word(kind)):
+            with self._journal.waiting("learning to write a checkpoint"):
+                # The order of the data is a function of the step, so the steps are the whole data position.
+                position = f'{{"warm_up_step": {warm_up_step}, "step": {step}}}'
+                self._learning.save_checkpoint(uri, data_position_json=position)
+            policy = self._policies.current or NO_POLICY
+            _, deletable = self._journal.commit_checkpoint(
+                kind, step=step, warm_up_step=warm_up_step, policy=policy, state_uri=uri
+            )
         for old in deletable:
             delete_folder(old)
 
@@ -95,3 +98,7 @@ class Keeper:
             return (checkpoint.validation.reward_mean, *step)
 
         return max(self._best.values(), key=rank, default=None)
+
+
+def _word(kind: wire.CheckpointKind) -> str:
+    return wire.CheckpointKind.Name(kind).removeprefix("CHECKPOINT_KIND_").lower()

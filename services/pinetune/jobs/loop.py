@@ -163,8 +163,14 @@ class Loop:
     def within_step(self, step: int) -> Iterator[None]:
         """Let log lines, calls and spans of the block say that they are of this step."""
         phase = wire.JobPhase.Name(self.journal.phase).removeprefix("JOB_PHASE_").lower()
+        stopped = None
         with trace.within(step=step), spans.span("step", phase=phase):
-            yield
+            try:
+                yield
+            except StopAsked as stop:
+                stopped = stop  # No failure of the step, which is committed.
+        if stopped is not None:
+            raise stopped
 
     def learn(self, step: int, trajectories: Sequence[Trajectory]) -> UpdateMetrics:
         """Have the learner update the policy."""

@@ -11,10 +11,13 @@ A step's rollouts share their calls, so the first two are told afterwards, by th
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pinetune.jobs.rollout_files import Rollout
 from pinetune.pod import spans
 from pinetune.pod.errors import PinetuneError
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class RolloutTraces:
         return trace
 
 
-def evenly(rollouts: Sequence[Rollout], count: int) -> list[Rollout]:
+def evenly(rollouts: Sequence[R], count: int) -> list[R]:
     """Return at most `count` rollouts, spread evenly over a step's, so that they are of different prompts."""
     count = min(count, len(rollouts))
     return [rollouts[place * len(rollouts) // count] for place in range(count)]

@@ -189,6 +189,8 @@ class SpanQueue(BatchSpanProcessor):
         self._exporter.shutdown()
         flush.join(JOIN_SECONDS)
         self._exporter.drop_rest()
+        if not flush.is_alive():
+            self.shutdown()
 
 
 class _Counting(SpanExporter):

@@ -111,7 +111,7 @@ class Pod:
                 log.exception("a shutdown callback failed; the others still run")
         if self._listener is not None:
             self._listener.close()
-        self._tracing.close(spans.CLOSE_SECONDS)
+        spans.close_tracing(self._tracing)
         return all_ended
 
 

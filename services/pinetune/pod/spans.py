@@ -15,8 +15,9 @@ from collections.abc import Iterable, Iterator
 from pinetune.pod.errors import InvalidInput
 
 Value = str | int | float | bool
-CLOSE_SECONDS = 5.0
-"""How long a stopping pod may take to send the spans that it has; the rest is dropped and counted."""
+CLOSE_SECONDS = 3.0
+"""How long a stopping pod may take to send the spans that it has; the rest is dropped and counted. With the grace that
+calls get it has to stay below the 30 s after which Kubernetes kills."""
 
 
 class Span:
@@ -81,12 +82,12 @@ _tracing = OFF
 
 
 def open_tracing(room: str, endpoint: str | None) -> Tracing:
-    """Return the tracing of a pod of `room`, and make it that of this process.
+    """Return the tracing of a pod of `room`; where it has an endpoint, make it that of this process.
 
     Raises InvalidInput TRACES_NOT_INSTALLED where there is an endpoint and no OpenTelemetry.
     """
     if endpoint is None:
-        return use(OFF)
+        return OFF
     try:
         from pinetune.pod import otel
     except ModuleNotFoundError as error:
@@ -98,6 +99,13 @@ def open_tracing(room: str, endpoint: str | None) -> Tracing:
             reason="TRACES_NOT_INSTALLED",
         ) from None
     return use(otel.exporting(room, endpoint))
+
+
+def close_tracing(tracing: Tracing) -> None:
+    """Send what is left, within `CLOSE_SECONDS`, and tell nothing more."""
+    tracing.close(CLOSE_SECONDS)
+    if tracing is _tracing:
+        use(OFF)
 
 
 def use(tracing: Tracing) -> Tracing:

@@ -96,7 +96,11 @@ class ProcessGroup:
     def stop(self, *, grace_seconds: float) -> None:
         """Ask all to end; `poll` kills those that have not after the grace. A second call may only shorten it."""
         kill_time = time.monotonic() + grace_seconds
-        self._kill_time = kill_time if self._kill_time is None else min(kill_time, self._kill_time)
+        if self._kill_time is not None:
+            # Not told twice: a pod that is stopping takes a second signal for an order to break that off.
+            self._kill_time = min(kill_time, self._kill_time)
+            return
+        self._kill_time = kill_time
         for process in self._alive():
             _close_stdin(process)
             process.popen.send_signal(signal.SIGTERM)

@@ -20,6 +20,8 @@ from pinetune.pod.errors import Broken
 CLOSE_POLL_SECONDS = 0.05
 OWN_VARIABLES = ("HOST", "GRPC_PORT", "METRICS_PORT", "ADDRESS_FILE", "STOP_ON_STDIN_EOF", "THREADS")
 """Settings of this pod that its children must not inherit."""
+WORKER_VARIABLES = frozenset({"PINETUNE_WORKER_TRACED_ROLLOUTS"})
+"""The worker's settings that are the user's to choose; the others are the launcher's."""
 
 Command = Callable[[str], Sequence[str]]
 """Program and arguments of a room's process: `learning`, `generation` or `worker`."""
@@ -149,7 +151,8 @@ def _environment(grpc_port: int, metrics_port: int, threads: int | None) -> dict
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if name not in {f"PINETUNE_POD_{own}" for own in OWN_VARIABLES} and not name.startswith("PINETUNE_WORKER_")
+        if name not in {f"PINETUNE_POD_{own}" for own in OWN_VARIABLES}
+        and (name in WORKER_VARIABLES or not name.startswith("PINETUNE_WORKER_"))
     }
     ours = {
         "PINETUNE_POD_HOST": LOOPBACK,
