@@ -11,11 +11,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "deploy" / "images" / "requirements"
 EXTRAS = {
-    "grading": ("grading",),
-    "gateway": ("gateway",),
-    "jobs": ("jobs", "kubernetes", "postgres"),
-    "torch": ("learning", "generation"),
-    "vllm": ("generation",),
+    "grading": ("grading", "traces"),
+    "gateway": ("gateway", "traces"),
+    "jobs": ("jobs", "kubernetes", "postgres", "traces"),
+    "torch": ("learning", "generation", "traces"),
+    "vllm": ("generation", "traces"),
 }
 """By lock, the extras of pyproject.toml that it pins; the file NAME.in, where there is one, has what stands in none."""
 
