@@ -190,7 +190,7 @@ class SpanQueue(BatchSpanProcessor):
         flush.join(JOIN_SECONDS)
         self._exporter.drop_rest()
         if not flush.is_alive():
-            self.shutdown()
+            self.shutdown()  # type: ignore[no-untyped-call]  # the library leaves its return type out
 
 
 class _Counting(SpanExporter):

@@ -83,10 +83,15 @@ def test_followed_rollouts_have_a_trace_each_that_links_to_their_step(tmp_path: 
         "reward": 0.25,
         "reward_source": "grade",
     }
-    sampled, graded = map(values, children(found, first))
+    told_of_sampling, told_of_grading = map(values, children(found, first))
     where = {"job_id": "ftjob-1", "step": 1}
-    assert sampled == where | {"replica": "generation-0", "prompt_tokens": 2, "tokens": 2, "finish_reason": "stop"}
-    assert graded == where | {"grader": "string_check", "score": 0.25}
+    assert told_of_sampling == where | {
+        "replica": "generation-0",
+        "prompt_tokens": 2,
+        "tokens": 2,
+        "finish_reason": "stop",
+    }
+    assert told_of_grading == where | {"grader": "string_check", "score": 0.25}
 
 
 def test_a_rollout_without_a_grade_says_the_class_of_the_error_and_no_text_is_told(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -64,9 +65,9 @@ def test_calls_of_all_four_kinds_have_their_spans(serve: Serve) -> None:
     with remembered() as memory:
         with connect(serve([Echo().registered()])) as channel, spans.span("work"):
             assert list(counting(channel)(b"3")) == [b"0", b"1", b"2"]
-            join = channel.stream_unary(f"/{SERVICE}/Join")
+            join: grpc.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(f"/{SERVICE}/Join")
             assert join(iter([b"a", b"b"])) == b"a b"
-            mirror = channel.stream_stream(f"/{SERVICE}/Mirror")
+            mirror: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(f"/{SERVICE}/Mirror")
             assert list(mirror(iter([b"a"]))) == [b"a"]
             assert method(channel, "Echo").future(b"x").result() == b"x"
         found = memory.all()
