@@ -148,7 +148,7 @@ def bringing(run: Run, costs: UnitCosts, policy_gb: float, replicas: int) -> tup
     if run.way == "shared_storage":
         transfer = policy_gb * replicas / run.storage_gb_per_second
         return policy_gb * costs.write_seconds_per_gb + max(transfer, policy_gb * costs.load_seconds_per_gb), transfer
-    # A stream for each leaves the learner's machine; a broadcast once, and then each machine passes it on as a tree.
+    # A stream for each leaves the learner's machine; of a broadcast, which goes on as a tree, log2 of so many.
     copies = replicas if run.way == "stream" else math.ceil(math.log2(replicas + 1))
     transfer = policy_gb * copies / run.network_gb_per_second
     return max(transfer, policy_gb * costs.send_seconds_per_gb), transfer

@@ -1,5 +1,6 @@
 """Policies that are broadcast to samplers at once: all get them, and a fault of one is named and holds nobody up."""
 
+import threading
 from collections.abc import Callable, Generator
 from datetime import timedelta
 from pathlib import Path
@@ -178,6 +179,38 @@ def test_a_sampler_that_is_lost_on_the_way_breaks_the_broadcast_for_all(
     write_policy(tmp_path, tensors_of("llama", seed=1), version=1)
     with pytest.raises(Unavailable, match="it has ended"):
         send(tmp_path, bad, good, seconds=30.0)
+    assert held(good) == 0
+
+
+class HangingSampler(GenerationService):
+    """Comes, and then says nothing any more, as a process that is frozen."""
+
+    frozen = threading.Event()
+
+    def ReceivePolicy(
+        self, request: wire.ReceivePolicyRequest, context: grpc.ServicerContext
+    ) -> wire.ReceivePolicyResponse:
+        told = request.group
+        group = Group(host_of_peer(context.peer()), told.port, told.rank, told.size, "gloo", timedelta(seconds=20))
+        members = join(group)
+        context.add_callback(self.frozen.set)
+        self.frozen.wait(60)
+        del members
+        raise Unavailable("it has ended", reason="SERVICE_ENDED")
+
+
+def test_a_sampler_that_hangs_is_not_waited_for(
+    start: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pinetune.learning.broadcasting.TIMEOUT_SECONDS", 2.0)
+    monkeypatch.setattr("pinetune.learning.broadcasting.ENDING_SECONDS", 1.0)
+    hung, good = start(HangingSampler), start()
+    # More than a connection buffers, so that sending waits for the one that does not read.
+    write_policy(tmp_path, tensors_of("llama", seed=1) | {"large": torch.zeros(8_000_000)}, version=1)
+    # Were it waited for, the call's deadline would pass: TimedOut.
+    with pytest.raises(Unavailable) as caught:
+        send(tmp_path, hung, good, seconds=50.0)
+    assert caught.value.reason == "BROADCAST_BROKEN"
     assert held(good) == 0
 
 

@@ -52,7 +52,7 @@ from pinetune.jobs.usage import Usage
 from pinetune.learning.service import SERVICE_NAME as LEARNING
 from pinetune.learning.service import LearningService
 from pinetune.pod.channel import connect
-from pinetune.pod.errors import Busy, Conflict, Corrupt, PinetuneError
+from pinetune.pod.errors import Busy, Conflict, Corrupt, PinetuneError, TimedOut
 from pinetune.pod.manifest import content_hash_of, read_manifest
 from pinetune.pod.manifest_messages import manifest_of_message
 from pinetune.pod.server import RegisteredService
@@ -385,19 +385,36 @@ def test_a_spoilt_broadcast_is_refused(deliver: Callable[..., Delivery]) -> None
 class NoBroadcasts(GenerationService):
     """Takes streams only."""
 
+    refusal: PinetuneError
+
     def ReceivePolicy(
         self, request: generation_pb2.ReceivePolicyRequest, context: grpc.ServicerContext
     ) -> generation_pb2.ReceivePolicyResponse:
-        raise Busy("not now", reason="STREAM_ACTIVE", retry_after_seconds=0.1)
+        raise self.refusal
+
+
+class BusyWithOthers(NoBroadcasts):
+    refusal = Busy("not now", reason="STREAM_ACTIVE", retry_after_seconds=0.1)
+
+
+class StartedAgain(NoBroadcasts):
+    refusal = Conflict("2 of 9 tensors are neither held nor sent", reason="TENSORS_NOT_SENT")
+
+
+class TooSlow(NoBroadcasts):
+    refusal = TimedOut("not in time", reason="DEADLINE")
 
 
 def broken_broadcasts() -> float:
     return REGISTRY.get_sample_value("pinetune_worker_broken_broadcasts_total") or 0.0
 
 
-def test_a_broadcast_that_fails_is_counted_and_made_good_by_streams(deliver: Callable[..., Delivery]) -> None:
+@pytest.mark.parametrize("service", [BusyWithOthers, StartedAgain, TooSlow])
+def test_a_broadcast_that_fails_is_counted_and_made_good_by_streams(
+    service: type[GenerationService], deliver: Callable[..., Delivery]
+) -> None:
     before = broken_broadcasts()
-    job = deliver("broadcast", service=lambda model: sampler_of(model, service=NoBroadcasts))
+    job = deliver("broadcast", service=lambda model: sampler_of(model, service=service))
     job.loop.run()
     assert job.learning.updates == [1, 2]
     # The warmed-up policy and one for each update.

@@ -15,7 +15,7 @@ from pinetune.client.replica_set import Replica, ReplicaSet, Tell
 from pinetune.client.rollout import Completion
 from pinetune.client.spread import Spread
 from pinetune.pod import trace
-from pinetune.pod.errors import Conflict, Unavailable
+from pinetune.pod.errors import Conflict, TimedOut, Unavailable
 
 RETURN_SECONDS = 1200.0
 """How long is waited, with no replica left, for one to come back: a large model is read in that time, and a policy."""
@@ -138,12 +138,12 @@ class GenerationReplicas:
         return found
 
     def _try_each(self, use: Callable[[Replica], T]) -> list[T]:
-        """Return what each present replica answers; one that cannot be reached is lost."""
+        """Return what each present replica answers; one that cannot be reached, or does not answer in time, is lost."""
 
         def ask(replica: Replica) -> list[T]:
             try:
                 return [use(replica)]
-            except Unavailable as error:
+            except (Unavailable, TimedOut) as error:
                 self._members.lose(replica, error)
                 return []
 

@@ -189,8 +189,6 @@ class LoadedPolicy:
     """Tensors that had to be read."""
     seconds: float
     """Time to read, check and place them, without waiting."""
-    folders: frozenset[str] = frozenset()
-    """Folders of policies that the engine may read again while it holds this one; they must stay."""
 
 
 @dataclass(frozen=True)
@@ -219,6 +217,8 @@ class EngineDescription:
     """The held policy."""
     parts_format: str
     """How its answers are taken apart."""
+    folders: frozenset[str] = frozenset()
+    """Folders of policies that the engine may read again while it holds this one; they must stay."""
 
 
 @dataclass(frozen=True)

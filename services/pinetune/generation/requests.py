@@ -8,7 +8,7 @@ from pinetune.api.rollout.v1 import rollout_pb2
 from pinetune.generation.answer_parts import Reading
 from pinetune.generation.conversation import Example, Message, Role, Tool, ToolCall
 from pinetune.generation.engine import Engine, InFlight, Prompt, SamplingParams, TokenSequence
-from pinetune.generation.parts_format import PARTS_FORMATS
+from pinetune.generation.parts_format import PARTS_FORMATS, THINK_CLOSING
 from pinetune.generation.selection import Rule
 from pinetune.pod.errors import InvalidInput
 
@@ -92,9 +92,10 @@ def read_prompt(engine: Engine, prompt: wire.Prompt, sampling: SamplingParams, *
             limit=limit,
             given=len(token_ids) + sampling.max_tokens,
         )
-    reading = Reading(
-        PARTS_FORMATS[engine.describe().parts_format], engine.opens_reasoning(token_ids), tools=bool(prompt.tools)
-    )
+    # A shape is that of the whole answer: it has no room for reasoning that the prompt opened, unless it ends it.
+    shape = sampling.answer_format
+    opened = engine.opens_reasoning(token_ids) and (shape is None or THINK_CLOSING in shape.text)
+    reading = Reading(PARTS_FORMATS[engine.describe().parts_format], opened, tools=bool(prompt.tools))
     return Prompt(prompt.prompt_id, token_ids, reading)
 
 

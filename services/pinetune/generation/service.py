@@ -115,15 +115,18 @@ class GenerationService(GenerationServiceServicer):
         """Replace the held policy."""
         if not request.policy_uri:
             raise InvalidInput("policy_uri is required", reason="FIELD_REQUIRED", field="policy_uri")
-        loaded = self._held.load_policy(
-            request.policy_uri,
-            request.policy_version,
-            request.content_hash,
-            read_in_flight(request.in_flight),
-            Caller(context.is_active),
-        )
+        engine = self._held
+        try:
+            loaded = engine.load_policy(
+                request.policy_uri,
+                request.policy_version,
+                request.content_hash,
+                read_in_flight(request.in_flight),
+                Caller(context.is_active),
+            )
+        finally:
+            self._note_policy(engine)
         metrics.LOAD_TIME.observe(loaded.seconds)
-        metrics.POLICY_VERSION.set(loaded.state.policy_version)
         return wire.LoadPolicyResponse(
             policy=policy_message(loaded.state),
             load_seconds=loaded.seconds,
@@ -198,14 +201,22 @@ class GenerationService(GenerationServiceServicer):
             closing(chunks),
             self._receiver.receive(manifest, engine.tensor_hashes(), chunks, bytes_max=bytes_max) as folder,
         ):
-            loaded = engine.load_policy(
-                str(folder), manifest.policy_version, manifest.content_hash, in_flight, Caller(context.is_active)
-            )
-            self._receiver.keep(loaded.folders)
+            try:
+                loaded = engine.load_policy(
+                    str(folder), manifest.policy_version, manifest.content_hash, in_flight, Caller(context.is_active)
+                )
+            finally:
+                # Asked whatever happened: a caller who left may have left a policy that is held.
+                self._note_policy(engine)
         seconds = time.monotonic() - began
         metrics.LOAD_TIME.observe(seconds)
-        metrics.POLICY_VERSION.set(loaded.state.policy_version)
         return loaded, seconds
+
+    def _note_policy(self, engine: Engine) -> None:
+        """Show which policy is held, and keep the folders that it may be read from again."""
+        described = engine.describe()
+        metrics.POLICY_VERSION.set(described.policy.policy_version)
+        self._receiver.keep(described.folders)
 
     def DescribePolicy(
         self, request: wire.DescribePolicyRequest, context: grpc.ServicerContext

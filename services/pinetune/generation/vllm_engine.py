@@ -127,7 +127,7 @@ class VllmEngine:
 
     def describe(self) -> EngineDescription:
         """Return what the engine is and holds."""
-        return replace(self._description, policy=self._policy.state)
+        return replace(self._description, policy=self._policy.state, folders=self._policy.folders)
 
     def load(self) -> EngineLoad:
         """Return how busy it is."""
@@ -225,7 +225,7 @@ class VllmEngine:
         async with self._loading:
             held = self._policy.state
             if (held.policy_version, held.content_hash) == (manifest.policy_version, manifest.content_hash):
-                return LoadedPolicy(held, 0, time.monotonic() - began, self._policy.folders)
+                return LoadedPolicy(held, changed_tensor_count=0, seconds=time.monotonic() - began)
             change = await asyncio.to_thread(self._policy.check, policy_uri, manifest)
             async with self._admission.closed():
                 if in_flight == "abort":
@@ -239,7 +239,7 @@ class VllmEngine:
                     await asyncio.shield(placing)
                 finally:
                     await asyncio.wait([placing])
-            return LoadedPolicy(self._policy.state, change.tensor_count, time.monotonic() - began, self._policy.folders)
+            return LoadedPolicy(self._policy.state, change.tensor_count, time.monotonic() - began)
 
     async def _place(self, manifest: Manifest, change: Change, in_flight: InFlight) -> None:
         """Let the workers take the policy while nothing is being sampled, and forget what was cached of the old one."""

@@ -22,7 +22,7 @@ from pinetune.client.generation_replicas import GenerationReplicas
 from pinetune.client.learning import LearningClient
 from pinetune.client.prompts import TokenSequence
 from pinetune.jobs import worker_metrics
-from pinetune.pod.errors import Conflict, Transient, Unavailable
+from pinetune.pod.errors import Conflict, TimedOut, Transient, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +166,10 @@ class Policies:
                 policy_uri=saved_uri,
                 broadcast=True,
             )
-        except Transient as error:
+        except (Transient, TimedOut, Conflict) as error:
+            # A sampler that was started again holds less than it said a moment before.
+            if isinstance(error, Conflict) and error.reason != "TENSORS_NOT_SENT":
+                raise
             worker_metrics.BROKEN_BROADCASTS.inc()
             log.warning(
                 "the broadcast of policy %d failed, each sampler gets a stream: %s", policy.policy_version, error

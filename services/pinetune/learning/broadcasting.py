@@ -1,7 +1,7 @@
-"""Sends a policy to all generation services at once, each byte once through the learner's network.
+"""Sends a policy to all generation services at once.
 
-What some service lacks is broadcast to all, over torch's own connections (gloo, NCCL); each takes what it lacks, checks
-it, and answers with what it then holds. The group lives for one policy: a service that comes or goes between two needs
+What some service lacks is broadcast to all, over torch's own connections; each takes what it lacks, checks it, and
+answers with what it then holds. The group lives for one policy: a service that comes or goes between two needs
 no care. One that fails on the way fails the broadcast for all, and whoever ordered it sends what is missing by streams.
 """
 
@@ -22,7 +22,7 @@ from pinetune.client.policy_stream import CHANNEL_OPTIONS, DESCRIBE_DEADLINE_SEC
 from pinetune.learning.pushing import PolicySource
 from pinetune.pod import trace
 from pinetune.pod.channel import connect
-from pinetune.pod.errors import PinetuneError, Unavailable
+from pinetune.pod.errors import Cancelled, PinetuneError, Unavailable
 from pinetune.pod.manifest import TensorEntry
 from pinetune.pod.manifest_messages import manifest_message
 from pinetune.pod.tensor_files import size_bytes
@@ -31,8 +31,10 @@ BroadcastBackend = Literal["gloo", "nccl"]
 CHUNK_BYTES = 64 << 20
 """Bytes of one broadcast: enough to fill a network, little beside a model."""
 LOOK_SECONDS = 0.02
-TIMEOUT_SECONDS = 120.0
+TIMEOUT_SECONDS = 30.0
 """How long a member may take to come, and one broadcast to arrive."""
+ENDING_SECONDS = 5.0
+"""How long services may take to say what is wrong once the broadcast is broken; then they are not asked any more."""
 FOLLOWING = ("BROADCAST_BROKEN", "BROADCAST_CALLED_OFF")
 """Reasons of services that did nothing wrong."""
 BACKENDS: dict[BroadcastBackend, wire.BroadcastBackend] = {
@@ -58,10 +60,8 @@ def broadcast(
     Unavailable BROADCAST_BROKEN where the group broke.
     """
     with ExitStack() as stack:
-        stubs = [
-            GenerationServiceStub(stack.enter_context(connect(address, options=CHANNEL_OPTIONS)))
-            for address in addresses
-        ]
+        channels = [stack.enter_context(connect(address, options=CHANNEL_OPTIONS)) for address in addresses]
+        stubs = [GenerationServiceStub(channel) for channel in channels]
         pool = stack.enter_context(ThreadPoolExecutor(len(stubs)))
         tensors = _lacking(source, list(pool.map(trace.carried(_held), stubs)))
         group = _Group(len(stubs) + 1, backend, timedelta(seconds=min(deadline_seconds, TIMEOUT_SECONDS)))
@@ -77,6 +77,11 @@ def broadcast(
                 group.send(data for entry in tensors for data in source.read(entry, CHUNK_BYTES))
         except Exception as error:
             fault = error
+        if fault is not None:
+            wait(answers, ENDING_SECONDS)
+            for channel, answer in zip(channels, answers, strict=True):
+                if not answer.done():  # It hangs, and would until the deadline of its call.
+                    channel.close()
         wait(answers)
         _raise_first(answers, fault)
         sent = sum(size_bytes(entry.dtype, entry.shape) for entry in tensors)
@@ -172,8 +177,8 @@ def _raise_first(answers: Sequence["Future[wire.PolicyState]"], fault: Exception
     if fault is not None and not isinstance(fault, RuntimeError):
         raise fault
     errors = [error for answer in answers if (error := answer.exception()) is not None]
-    errors.sort(key=lambda error: getattr(error, "reason", "") in FOLLOWING)
-    if errors:
+    errors.sort(key=lambda error: isinstance(error, Cancelled) or getattr(error, "reason", "") in FOLLOWING)
+    if errors and not isinstance(errors[0], Cancelled):
         raise errors[0]
     if fault is not None:
         raise Unavailable(f"the broadcast broke: {fault}", reason="BROADCAST_BROKEN") from fault

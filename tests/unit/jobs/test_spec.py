@@ -266,11 +266,30 @@ def test_what_is_no_json_object_is_refused(text: str, part: str) -> None:
     assert part in refusal_of(text).message
 
 
-@pytest.mark.parametrize("form", ["wrapped", "flat", "text"])
+@pytest.mark.parametrize(
+    ("form", "part"),
+    [
+        ({"type": "json_object"}, "type must be one of text, json_schema, regex; it is 'json_object'"),
+        ({"type": "regexx", "regex": "a"}, "it is 'regexx'"),
+        ({"type": "json_schema"}, "json_schema is required where type is json_schema"),
+        ({"type": "regex"}, "regex is required where type is regex"),
+        ({"json_schema": {"name": "answer", "strict": True}}, "json_schema.schema is required"),
+        (
+            {"type": "json_schema", "json_schema": {"name": "answer", "schema": "text"}},
+            "json_schema.schema is required",
+        ),
+    ],
+)
+def test_a_response_format_that_gives_no_shape_is_refused(form: dict[str, object], part: str) -> None:
+    assert part in refusal_of(order(method__reinforcement__response_format=form)).message
+
+
+@pytest.mark.parametrize("form", ["wrapped", "without a name", "flat", "text"])
 def test_a_schema_is_read_in_each_form_that_openai_clients_send(form: str) -> None:
     schema = {"type": "object", "properties": {"answer": {"type": "string"}}}
     forms = {
         "wrapped": {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}},
+        "without a name": {"json_schema": {"strict": True, "schema": schema}},
         "flat": {"type": "json_schema", "name": "answer", "strict": True, "schema": schema},
         "text": {"json_schema": json.dumps(schema, sort_keys=True)},
     }

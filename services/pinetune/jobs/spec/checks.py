@@ -42,7 +42,7 @@ def _response_format_faults(given: "ResponseFormat", stop: Sequence[str]) -> Ite
         except ValueError as error:
             yield Fault(f"{field}.json_schema", f"is no JSON: {error}")
         else:
-            if not isinstance(schema, dict | bool):
+            if not isinstance(schema, dict):
                 yield Fault(f"{field}.json_schema", f"must be a JSON Schema, an object; it is {shown(schema)}")
     if stop and (given.json_schema or given.regex):
         yield Fault(

@@ -63,6 +63,12 @@ class Hyperparameters(SpecModel):
         return raw
 
 
+KINDS = ("", "text", "json_schema", "regex")
+"""What `response_format.type` may be; `json_object`, any JSON at all, is none of them."""
+WRAPPER = ("name", "description", "strict")
+"""What stands beside the schema in the openai form, and says nothing here."""
+
+
 class ResponseFormat(SpecModel):
     """What shape answers must have: a JSON Schema or a regular expression, or neither."""
 
@@ -74,14 +80,25 @@ class ResponseFormat(SpecModel):
     @model_validator(mode="before")
     @classmethod
     def read_openai_form(cls, raw: object) -> object:
-        """Read `{"type": "json_schema", "json_schema": {"name": …, "schema": {…}}}` too, and the flat form of it."""
+        """Read the openai form too: `{"type": "json_schema", "json_schema": {"name": …, "schema": {…}}}`.
+
+        The outer `json_schema` may be left out of it, and of the wrapper all but the schema.
+        """
         if not isinstance(raw, dict):
             return raw
-        form = {key: value for key, value in raw.items() if key not in ("type", "name", "strict", "schema")}
+        kind = raw.get("type", "")
+        if kind not in KINDS:
+            raise ValueError(f"type must be one of {', '.join(KINDS[1:])}; it is {kind!r}")
+        form = {key: value for key, value in raw.items() if key not in (*WRAPPER, "type", "schema")}
         schema = raw.get("schema", form.get("json_schema"))
         if isinstance(schema, dict):
-            inner = schema.get("schema") if {"name", "schema"} <= schema.keys() else schema
-            form["json_schema"] = json.dumps(inner, sort_keys=True, ensure_ascii=False)
+            if schema.keys() <= {*WRAPPER, "schema"} and schema:
+                if not isinstance(schema.get("schema"), dict):
+                    raise ValueError("json_schema.schema is required: the JSON Schema, an object")
+                schema = schema["schema"]
+            form["json_schema"] = json.dumps(schema, sort_keys=True, ensure_ascii=False)
+        if kind in ("json_schema", "regex") and not form.get(kind):
+            raise ValueError(f"{kind} is required where type is {kind}")
         return form
 
 
