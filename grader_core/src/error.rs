@@ -31,10 +31,12 @@ pub enum GraderError {
         detail: String,
     },
     /// A key that the kind of grader does not have.
-    #[error("{field}: unknown field; known here: {known}")]
+    #[error("{field}: unknown field{near}; known here: {known}")]
     UnknownField {
         /// Path of the key.
         field: String,
+        /// The key that was probably meant, as a question behind a comma; empty where none is near.
+        near: String,
         /// The keys that exist, separated by commas.
         known: String,
     },
@@ -51,8 +53,8 @@ pub enum GraderError {
         field: String,
         /// The type asked for.
         expected: &'static str,
-        /// The type given.
-        given: &'static str,
+        /// The value given, or its beginning.
+        given: String,
     },
     /// A value outside what the field allows.
     #[error("{field}: {detail}")]

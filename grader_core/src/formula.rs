@@ -53,17 +53,29 @@ impl Formula {
         self.steps.iter().any(|step| matches!(step, Step::Binary(_)))
     }
 
+    /// Which step has no finite value whatever the scores are, as one of numbers alone; none where scores decide.
+    pub(crate) fn certain_fault(&self) -> Option<String> {
+        let mut stack: Vec<Option<f64>> = Vec::new();
+        for step in &self.steps {
+            let operands = stack.split_off(stack.len().saturating_sub(step.operand_count()));
+            let known: Option<Vec<f64>> = operands.into_iter().collect();
+            let value = match (step, known) {
+                (Step::Score(_), _) | (_, None) => None,
+                (step, Some(operands)) => match step.value(&operands, &[]) {
+                    value if value.is_finite() => Some(value),
+                    _ => return Some(format!("{} has no finite value", step.shown(&operands))),
+                },
+            };
+            stack.push(value);
+        }
+        None
+    }
+
     /// The value under `scores`, which stand in the order of `names`. The error says which step has no finite value.
     pub(crate) fn value(&self, scores: &[f64]) -> Result<f64, String> {
         let mut stack: Vec<f64> = Vec::with_capacity(8);
         for step in &self.steps {
-            let count = match step {
-                Step::Constant(_) | Step::Score(_) => 0,
-                Step::Negate => 1,
-                Step::Binary(_) => 2,
-                Step::Call(_, count) => *count,
-            };
-            let operands = stack.split_off(stack.len().saturating_sub(count));
+            let operands = stack.split_off(stack.len().saturating_sub(step.operand_count()));
             let value = step.value(&operands, scores);
             if !value.is_finite() {
                 return Err(format!("{} has no finite value", step.shown(&operands)));
@@ -75,6 +87,15 @@ impl Formula {
 }
 
 impl Step {
+    fn operand_count(self) -> usize {
+        match self {
+            Step::Constant(_) | Step::Score(_) => 0,
+            Step::Negate => 1,
+            Step::Binary(_) => 2,
+            Step::Call(_, count) => count,
+        }
+    }
+
     fn value(self, operands: &[f64], scores: &[f64]) -> f64 {
         match (self, operands) {
             (Step::Constant(value), _) => value,

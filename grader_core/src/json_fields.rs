@@ -46,6 +46,10 @@ impl JsonFields {
     pub(crate) fn read(fields: &wire::JsonFieldsGrader, path: &Path) -> Result<Self, GraderError> {
         let inside = path.enter("weights");
         for (key, weight) in &fields.weights {
+            if !is_path(key) {
+                let detail = "is no path of a field; write it as `name`, `name.inner` or `names[0]`";
+                return Err(inside.refuse(key, detail));
+            }
             if !(weight.is_finite() && *weight >= 0.0) {
                 return Err(inside.refuse(key, format!("must be a finite number of at least 0, got {weight}")));
             }
@@ -154,6 +158,18 @@ fn mean<'v, K>(parts: &[Part<K>], surplus: usize, given: impl Fn(&K) -> Option<&
     let whole = parts.iter().map(|part| part.weight).sum::<f64>() + count(surplus);
     let right: f64 = parts.iter().map(|part| part.weight * part.field.share(given(&part.key))).sum();
     if whole == 0.0 { 1.0 } else { right / whole }
+}
+
+/// Whether a text reads as the path of a field: keys between dots, each with places in brackets behind it.
+fn is_path(text: &str) -> bool {
+    text.split('.').all(|step| {
+        let (key, places) = step.split_at(step.find('[').unwrap_or(step.len()));
+        let inside = places.strip_prefix('[').map(|rest| rest.strip_suffix(']'));
+        let are_places = |inside: &str| {
+            inside.split("][").all(|place| !place.is_empty() && place.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        !key.is_empty() && inside.is_none_or(|inside| inside.is_some_and(are_places))
+    })
 }
 
 /// The text inside the fence (three backticks and perhaps a word) that stands around all of it; else the text.

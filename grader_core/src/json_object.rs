@@ -1,21 +1,27 @@
-//! A JSON object read field by field, with errors that name the path. A key that nobody asked for is an error.
+//! A JSON object read field by field, with errors that name the path. A key that nobody asked for is an error, and goes
+//! before one that is missing: it is mostly the missing one, misspelt.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
 use crate::error::{GraderError, Path};
+use crate::nearness::nearest;
+
+/// Most characters of a value that an error shows.
+const SHOWN_CHARACTERS: usize = 60;
 
 /// An object, the place where it stands and the keys that were asked for.
 pub(crate) struct JsonObject<'v> {
     map: &'v Map<String, Value>,
     path: Path,
     known: Vec<&'static str>,
+    missing: Option<&'static str>,
 }
 
 impl<'v> JsonObject<'v> {
     pub(crate) fn new(map: &'v Map<String, Value>, path: Path) -> Self {
-        Self { map, path, known: Vec::new() }
+        Self { map, path, known: Vec::new(), missing: None }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -35,16 +41,25 @@ impl<'v> JsonObject<'v> {
         convert: impl FnOnce(&'v Value) -> Option<T>,
     ) -> Result<Option<T>, GraderError> {
         let Some(value) = self.peek(key) else { return Ok(None) };
-        let refused = || GraderError::FieldType { field: self.path.field(key), expected, given: type_name(value) };
-        convert(value).map(Some).ok_or_else(refused)
+        convert(value).map(Some).ok_or_else(|| wrong_type(self.path.field(key), expected, value))
     }
 
     pub(crate) fn text(&mut self, key: &'static str) -> Result<Option<String>, GraderError> {
         self.read(key, "a text", |value| value.as_str().map(str::to_owned))
     }
 
+    /// A text; where it is missing the object is refused once all of its keys are known, and it is empty until then.
     pub(crate) fn required_text(&mut self, key: &'static str) -> Result<String, GraderError> {
-        self.text(key)?.ok_or_else(|| GraderError::MissingField { field: self.path.field(key) })
+        let text = self.text(key)?;
+        if text.is_none() {
+            self.note_missing(key);
+        }
+        Ok(text.unwrap_or_default())
+    }
+
+    /// Has `finish` refuse the object for want of this key.
+    pub(crate) fn note_missing(&mut self, key: &'static str) {
+        self.missing.get_or_insert(key);
     }
 
     pub(crate) fn number(&mut self, key: &'static str) -> Result<Option<f64>, GraderError> {
@@ -52,10 +67,14 @@ impl<'v> JsonObject<'v> {
     }
 
     pub(crate) fn integer(&mut self, key: &'static str) -> Result<i32, GraderError> {
-        let read = self.read(key, "a whole number below 2^31", |value| {
+        Ok(self.given_integer(key)?.unwrap_or_default())
+    }
+
+    /// A whole number where there is one, 0 included.
+    pub(crate) fn given_integer(&mut self, key: &'static str) -> Result<Option<i32>, GraderError> {
+        self.read(key, "a whole number below 2^31", |value| {
             value.as_i64().and_then(|number| i32::try_from(number).ok())
-        })?;
-        Ok(read.unwrap_or_default())
+        })
     }
 
     pub(crate) fn whole_number(&mut self, key: &'static str) -> Result<Option<i64>, GraderError> {
@@ -67,25 +86,34 @@ impl<'v> JsonObject<'v> {
     }
 
     pub(crate) fn texts(&mut self, key: &'static str) -> Result<Vec<String>, GraderError> {
-        let each = |values: &'v Vec<Value>| values.iter().map(|value| value.as_str().map(str::to_owned)).collect();
-        Ok(self.read(key, "a list of texts", |value| value.as_array().and_then(each))?.unwrap_or_default())
+        self.list(key, ["a list of texts", "a text"], |value| value.as_str().map(str::to_owned))
     }
 
     pub(crate) fn numbers(&mut self, key: &'static str) -> Result<Vec<f64>, GraderError> {
-        let each = |values: &'v Vec<Value>| values.iter().map(Value::as_f64).collect();
-        Ok(self.read(key, "a list of numbers", |value| value.as_array().and_then(each))?.unwrap_or_default())
+        self.list(key, ["a list of numbers", "a number"], Value::as_f64)
+    }
+
+    /// A list of what `convert` takes; `expected` says what the list must be, and what each of its values.
+    fn list<T>(
+        &mut self,
+        key: &'static str,
+        expected: [&'static str; 2],
+        convert: impl Fn(&'v Value) -> Option<T>,
+    ) -> Result<Vec<T>, GraderError> {
+        let [of_list, of_value] = expected;
+        let values = self.read(key, of_list, Value::as_array)?;
+        let each = |(place, value): (usize, &'v Value)| {
+            convert(value).ok_or_else(|| wrong_type(self.path.field(&format!("{key}[{place}]")), of_value, value))
+        };
+        values.into_iter().flatten().enumerate().map(each).collect()
     }
 
     /// A number for each of the object's keys.
     pub(crate) fn number_map(&mut self, key: &'static str) -> Result<BTreeMap<String, f64>, GraderError> {
         let Some(object) = self.object(key)? else { return Ok(BTreeMap::new()) };
         let each = object.map.iter().map(|(key, value)| {
-            let refused = || GraderError::FieldType {
-                field: object.path.field(key),
-                expected: "a number",
-                given: type_name(value),
-            };
-            value.as_f64().map(|number| (key.clone(), number)).ok_or_else(refused)
+            let number = value.as_f64().ok_or_else(|| wrong_type(object.path.field(key), "a number", value))?;
+            Ok((key.clone(), number))
         });
         each.collect()
     }
@@ -119,12 +147,7 @@ impl<'v> JsonObject<'v> {
         let list = self.read(key, "a list of objects", Value::as_array)?;
         let place = |(place, value): (usize, &'v Value)| {
             let place = format!("{key}[{place}]");
-            let refused = || GraderError::FieldType {
-                field: self.path.field(&place),
-                expected: "an object",
-                given: type_name(value),
-            };
-            let map = value.as_object().ok_or_else(refused)?;
+            let map = value.as_object().ok_or_else(|| wrong_type(self.path.field(&place), "an object", value))?;
             Ok(JsonObject::new(map, self.path.enter(&place)))
         };
         list.into_iter().flatten().enumerate().map(place).collect()
@@ -134,34 +157,33 @@ impl<'v> JsonObject<'v> {
     pub(crate) fn objects(self) -> Result<Vec<(String, JsonObject<'v>)>, GraderError> {
         let each = self.map.iter().map(|(key, value)| match value {
             Value::Object(map) => Ok((key.clone(), JsonObject::new(map, self.path.enter(key)))),
-            other => Err(GraderError::FieldType {
-                field: self.path.field(key),
-                expected: "an object",
-                given: type_name(other),
-            }),
+            other => Err(wrong_type(self.path.field(key), "an object", other)),
         });
         each.collect()
     }
 
-    /// Refuses keys that nobody asked for; one that is null says nothing, as the openai package writes unset fields.
+    /// Refuses keys that nobody asked for, and then the first that is missing. A key that is null says nothing, as the
+    /// openai package writes unset fields.
     pub(crate) fn finish(self) -> Result<(), GraderError> {
         let mut given = self.map.iter().filter(|(_, value)| !value.is_null());
-        match given.find(|(key, _)| !self.known.contains(&key.as_str())) {
-            None => Ok(()),
-            Some((key, _)) => {
-                Err(GraderError::UnknownField { field: self.path.field(key), known: self.known.join(", ") })
+        match (given.find(|(key, _)| !self.known.contains(&key.as_str())), self.missing) {
+            (Some((key, _)), _) => {
+                let absent = self.known.iter().copied().filter(|known| self.map.get(*known).is_none());
+                let near = nearest(key, absent).map_or_else(String::new, |near| format!(", did you mean `{near}`?"));
+                let (field, known) = (self.path.field(key), self.known.join(", "));
+                Err(GraderError::UnknownField { field, near, known })
             }
+            (None, Some(missing)) => Err(GraderError::MissingField { field: self.path.field(missing) }),
+            (None, None) => Ok(()),
         }
     }
 }
 
-fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
+fn wrong_type(field: String, expected: &'static str, value: &Value) -> GraderError {
+    let mut given = value.to_string();
+    if let Some((end, _)) = given.char_indices().nth(SHOWN_CHARACTERS) {
+        given.truncate(end);
+        given.push('…');
     }
+    GraderError::FieldType { field, expected, given }
 }

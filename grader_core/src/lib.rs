@@ -97,6 +97,7 @@ mod maths_value;
 mod meteor;
 mod multi;
 mod multiple_choice;
+mod nearness;
 mod ngrams;
 mod number;
 mod numeral;

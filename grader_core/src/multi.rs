@@ -38,6 +38,9 @@ impl Multi {
         }
         let refuse = |detail| GraderError::Formula { field: path.field("calculate_output"), detail };
         let formula = Formula::parse(&multi.calculate_output).map_err(refuse)?;
+        if let Some(fault) = formula.certain_fault() {
+            return Err(refuse(fault));
+        }
         let gate = Some(multi.gate.clone()).filter(|gate| !gate.is_empty());
         let read = Self { parts, formula, gate, shadow: multi.shadow.clone() };
         read.check_names(path)?;

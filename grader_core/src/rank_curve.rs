@@ -34,10 +34,14 @@ impl RankCurve {
             0 | 1 if curve.table.is_empty() => Ok(Self::Table(DEFAULT_TABLE.to_vec())),
             0 | 1 => Self::read_table(curve.table, path),
             2 => Ok(Self::Reciprocal),
-            3 => match usize::try_from(curve.zero_rank) {
-                Ok(zero_rank) if zero_rank >= 2 => Ok(Self::Linear(zero_rank)),
-                _ => Err(path.refuse("zero_rank", format!("must be at least 2, got {}", curve.zero_rank))),
-            },
+            3 => {
+                match usize::try_from(curve.zero_rank) {
+                    Ok(zero_rank) if zero_rank >= 2 => Ok(Self::Linear(zero_rank)),
+                    Ok(0) => Err(path
+                        .refuse("zero_rank", "kind linear needs the rank from which there is no credit, at least 2")),
+                    _ => Err(path.refuse("zero_rank", format!("must be at least 2, got {}", curve.zero_rank))),
+                }
+            }
             4 => Ok(Self::Dcg),
             other => Err(path.refuse("kind", format!("must be one of {} (1 to 4), got {other}", CURVES.join(", ")))),
         }
@@ -48,10 +52,13 @@ impl RankCurve {
             let detail = format!("must be 0 to 1, got {}", table.get(place).copied().unwrap_or_default());
             return Err(path.refuse(&format!("table[{place}]"), detail));
         }
-        if let Some(place) = table.windows(2).position(|pair| pair.first() < pair.last()) {
-            return Err(
-                path.refuse(&format!("table[{}]", place + 1), "must not be above the credit of the rank before")
-            );
+        for (place, pair) in table.windows(2).enumerate() {
+            if let [before, credit] = pair
+                && credit > before
+            {
+                let detail = format!("must not be above the credit of the rank before, {before}; got {credit}");
+                return Err(path.refuse(&format!("table[{}]", place + 1), detail));
+            }
         }
         Ok(Self::Table(table))
     }

@@ -7,6 +7,7 @@ use crate::asking::Asking;
 use crate::canonical;
 use crate::cosine::{COSINE, Cosine};
 use crate::error::{GraderError, Path};
+use crate::grade::ErrorClass;
 use crate::json_fields::JsonFields;
 use crate::label_model::LabelModel;
 use crate::location::Location;
@@ -19,6 +20,7 @@ use crate::python_source::PythonSource;
 use crate::ranked_list::RankedList;
 use crate::regex_match::RegexMatch;
 use crate::remote::Remote;
+use crate::scope::{Item, Sample, Scope};
 use crate::score_model::ScoreModel;
 use crate::shape::Shape;
 use crate::spelling;
@@ -108,18 +110,20 @@ impl Grader {
             return Err(GraderError::MissingField { field: path.field("kind") });
         };
         let rule = match kind {
-            Kind::StringCheck(check) => Rule::StringCheck(StringCheck::read(check, path)?),
+            Kind::StringCheck(check) => Rule::StringCheck(usable(StringCheck::read(check, path)?, path)?),
             Kind::TextSimilarity(similarity) if similarity.evaluation_metric == COSINE => {
                 Rule::Asking(Asking::Cosine(Cosine::read(similarity, path)?))
             }
-            Kind::TextSimilarity(similarity) => Rule::TextSimilarity(TextSimilarity::read(similarity, path)?),
-            Kind::Number(number) => Rule::Number(Number::read(number, path)?),
-            Kind::MultipleChoice(choice) => Rule::MultipleChoice(MultipleChoice::read(choice, path)?),
-            Kind::RankedList(ranked) => Rule::RankedList(RankedList::read(ranked, path)?),
-            Kind::Math(maths) => Rule::Math(Maths::read(maths, path)?),
-            Kind::JsonFields(fields) => Rule::JsonFields(JsonFields::read(fields, path)?),
-            Kind::ToolCalls(calls) => Rule::ToolCalls(ToolCalls::read(calls, path)?),
-            Kind::Regex(regex) => Rule::Regex(RegexMatch::read(regex, path)?),
+            Kind::TextSimilarity(similarity) => {
+                Rule::TextSimilarity(usable(TextSimilarity::read(similarity, path)?, path)?)
+            }
+            Kind::Number(number) => Rule::Number(usable(Number::read(number, path)?, path)?),
+            Kind::MultipleChoice(choice) => Rule::MultipleChoice(usable(MultipleChoice::read(choice, path)?, path)?),
+            Kind::RankedList(ranked) => Rule::RankedList(usable(RankedList::read(ranked, path)?, path)?),
+            Kind::Math(maths) => Rule::Math(usable(Maths::read(maths, path)?, path)?),
+            Kind::JsonFields(fields) => Rule::JsonFields(usable(JsonFields::read(fields, path)?, path)?),
+            Kind::ToolCalls(calls) => Rule::ToolCalls(usable(ToolCalls::read(calls, path)?, path)?),
+            Kind::Regex(regex) => Rule::Regex(usable(RegexMatch::read(regex, path)?, path)?),
             Kind::Shape(shape) => Rule::Shape(Shape::read(shape, path)?),
             Kind::Multi(multi) => Rule::Multi(Multi::read(multi, path)?),
             Kind::ScoreModel(judge) => Rule::Asking(Asking::ScoreModel(ScoreModel::read(judge, path)?)),
@@ -221,6 +225,19 @@ impl Grader {
         }
         Ok(())
     }
+}
+
+/// The kind as it was read; refused where its reference is the same for every row and can be compared with nothing.
+fn usable<K: PlainKind>(kind: K, path: &Path) -> Result<K, GraderError> {
+    if kind.references().iter().all(|(_, template)| template.is_fixed()) {
+        let (item, sample) = (Item::new("{}", &[]), Sample::new("", ""));
+        if let Err(error) = kind.expect(Scope { item: &item, sample: &sample })
+            && error.class == ErrorClass::InvalidReference
+        {
+            return Err(path.refuse("reference", error.detail));
+        }
+    }
+    Ok(kind)
 }
 
 /// The template of the examined text: the sampled text where nothing is given.

@@ -26,7 +26,8 @@ pub(crate) fn from_json(text: &str) -> Result<wire::Grader, GraderError> {
 
 fn read_grader(mut fields: JsonObject<'_>) -> Result<wire::Grader, GraderError> {
     let name = fields.text("name")?.unwrap_or_default();
-    let kind = fields.required_text("type")?;
+    // Which keys there may be hangs on the kind.
+    let kind = fields.text("type")?.ok_or_else(|| GraderError::MissingField { field: fields.path().field("type") })?;
     let kind = match kind.as_str() {
         "string_check" => Kind::StringCheck(read_string_check(&mut fields)?),
         "text_similarity" => Kind::TextSimilarity(read_text_similarity(&mut fields)?),
@@ -57,8 +58,10 @@ fn read_string_check(fields: &mut JsonObject<'_>) -> Result<wire::StringCheckGra
     // An empty reference is a text like any other here.
     let reference = fields.required_text("reference")?;
     let operation = fields.word("operation", &OPERATIONS)?;
-    let operation = operation.ok_or_else(|| GraderError::MissingField { field: fields.path().field("operation") })?;
-    Ok(wire::StringCheckGrader { input, reference, operation })
+    if operation.is_none() {
+        fields.note_missing("operation");
+    }
+    Ok(wire::StringCheckGrader { input, reference, operation: operation.unwrap_or_default() })
 }
 
 fn read_text_similarity(fields: &mut JsonObject<'_>) -> Result<wire::TextSimilarityGrader, GraderError> {
@@ -201,7 +204,7 @@ fn read_sampling(fields: &mut JsonObject<'_>) -> Result<Option<wire::JudgeSampli
         seed: sampling.whole_number("seed")?,
         top_p: sampling.number("top_p")?,
         temperature: sampling.number("temperature")?,
-        max_completions_tokens: Some(sampling.integer("max_completions_tokens")?).filter(|tokens| *tokens != 0),
+        max_completions_tokens: sampling.given_integer("max_completions_tokens")?,
         reasoning_effort: sampling.text("reasoning_effort")?,
     };
     sampling.finish()?;
@@ -242,7 +245,7 @@ fn read_contents(parts: &[Value], path: &Path) -> Result<String, GraderError> {
 
 /// A part of a message: only texts, since the judges that are asked here read nothing else.
 fn read_content(mut part: JsonObject<'_>) -> Result<String, GraderError> {
-    let kind = part.required_text("type")?;
+    let kind = part.text("type")?.ok_or_else(|| GraderError::MissingField { field: part.path().field("type") })?;
     if kind != "input_text" && kind != "output_text" {
         let detail = format!("must be input_text or output_text, got `{kind}`; images and audio are not graded");
         return Err(part.path().refuse("type", detail));
@@ -295,14 +298,14 @@ fn read_parts(fields: &mut JsonObject<'_>) -> Result<BTreeMap<String, wire::Grad
         Some(Value::Object(map)) if map.get("type").is_some_and(Value::is_string) => {
             add_named_part(&mut parts, map, &path.enter("graders"))?;
         }
-        _ => {
-            let Some(map) = fields.object("graders")? else {
-                return Err(GraderError::MissingField { field: path.field("graders") });
-            };
-            for (name, part) in map.objects()? {
-                parts.insert(name, read_grader(part)?);
+        _ => match fields.object("graders")? {
+            None => fields.note_missing("graders"),
+            Some(map) => {
+                for (name, part) in map.objects()? {
+                    parts.insert(name, read_grader(part)?);
+                }
             }
-        }
+        },
     }
     Ok(parts)
 }

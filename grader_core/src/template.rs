@@ -13,6 +13,9 @@ use crate::scope::Scope;
 /// The template that reads the sampled text as it is.
 pub(crate) const OUTPUT_TEXT: &str = "{{sample.output_text}}";
 
+/// What a sample has: the first four as the openai graders API names them, the others of this service alone.
+const SAMPLE_KEYS: [&str; 6] = ["output_text", "output_json", "output_tools", "choices", "reasoning_text", "raw_text"];
+
 /// A parsed template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
@@ -76,6 +79,11 @@ impl Template {
         self.variables().any(|variable| variable.namespace == Namespace::Sample)
     }
 
+    /// Whether the text is the same for every row and sample.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.variables().next().is_none()
+    }
+
     /// The top-level keys of the item that the template reads.
     pub(crate) fn item_keys(&self) -> impl Iterator<Item = &str> {
         self.variables().filter(|variable| variable.namespace == Namespace::Item).map(|variable| variable.key.as_str())
@@ -119,6 +127,9 @@ impl Variable {
             _ => return Err(refused("is neither `item.` nor `sample.` with a key")),
         };
         let key = take_key(&mut rest).ok_or_else(|| refused("lacks a key after the dot"))?.to_owned();
+        if namespace == Namespace::Sample && !SAMPLE_KEYS.contains(&key.as_str()) {
+            return Err(format!("`{{{{{hole}}}}}` is nothing that a sample has; it has {}", SAMPLE_KEYS.join(", ")));
+        }
         let mut steps = Vec::new();
         while !rest.is_empty() {
             if let Some(after) = rest.strip_prefix('.') {

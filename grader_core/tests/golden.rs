@@ -165,6 +165,8 @@ fn every_faulty_grader_is_refused_with_reason_and_field() {
                     "{}: message without its field: {error}",
                     case["name"]
                 );
+                let words = case["says"].as_str().unwrap_or_default();
+                assert!(error.to_string().contains(words), "{}: it does not say so: {error}", case["name"]);
             }
             Some(error) => failures.push(format!("{}: {} at {}: {error}", case["name"], error.reason(), error.field())),
             None => failures.push(format!("{}: accepted", case["name"])),

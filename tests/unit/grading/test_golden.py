@@ -106,6 +106,7 @@ def test_a_faulty_grader_is_refused_as_the_case_says(case: Case) -> None:
         graders.validate(request.SerializeToString())
     assert {"reason": caught.value.reason, "field": caught.value.metadata["field"]} == case["refuse"]
     assert str(caught.value) == f"{caught.value.metadata['field']}: {caught.value.metadata['detail']}"
+    assert case.get("says", "") in str(caught.value)
 
 
 @pytest.mark.parametrize("case", GRADED, ids=name_of)
