@@ -63,29 +63,29 @@ class Run:
 class UnitCosts:
     """What was measured: `python -m benchmarks.steps`, `python -m benchmarks.weights`."""
 
-    worker_us: float = 460.0
+    worker_us: float = 400.0
     """Processor time of a job's worker for a completion, in µs."""
-    grading_us: float = 160.0
+    grading_us: float = 140.0
     """Processor time of the grading service for a completion with a number grader, messages included, in µs."""
-    jobs_ms: float = 67.0
+    jobs_ms: float = 54.0
     """Processor time of the jobs service for a step of a job, in ms."""
     calls: float = 9.0
     """Calls of a step, of one job with one sampler: three go to each sampler."""
     sampler_calls: float = 3.0
     """Calls of a step to each sampler."""
-    writes: float = 4.5
+    writes: float = 3.6
     """Writing transactions of a step."""
-    write_ms: float = 5.0
+    write_ms: float = 3.5
     """Time of a writing transaction, in ms; they wait for each other."""
     rollout_bytes_per_token: float = 15.0
     """Bytes of a rollout file a token."""
     message_bytes_per_token: float = 9.0
     """Bytes of an answer's token between sampler and worker, and of a trajectory's between worker and learner."""
-    write_seconds_per_gb: float = 1.45
+    write_seconds_per_gb: float = 1.3
     """Writing a policy with its hashes."""
-    load_seconds_per_gb: float = 0.75
+    load_seconds_per_gb: float = 0.67
     """Reading and checking a policy at one sampler, from memory."""
-    send_seconds_per_gb: float = 3.0
+    send_seconds_per_gb: float = 3.5
     """Sending a policy to one sampler, which receives, checks and loads it; by a stream or a broadcast."""
 
 
