@@ -2,6 +2,8 @@
 
 from tools.dashboards.panel import NAMESPACE, Board, Panel, Query, lines, number, share
 
+WRITES = "pinetune_jobs_database_write_seconds"
+
 N = NAMESPACE
 BOARD = Board(
     "fleet",
@@ -168,6 +170,25 @@ BOARD = Board(
             (f"sum(pinetune_jobs_database_bytes{{{N}}})", "size"),
             minimum=0,
             alerts=["PinetuneDatabaseErrors"],
+        ),
+        lines(
+            "Time of a database write",
+            "The median and the 99th percentile of writing transactions, their wait for each other included.",
+            "s",
+            *(
+                (f"histogram_quantile({quantile}, sum by (le) (rate({WRITES}_bucket{{{N}}}[5m])))", name)
+                for quantile, name in ((0.5, "median"), (0.99, "99th percentile"))
+            ),
+            minimum=0,
+            alerts=["PinetuneDatabaseErrors"],
+        ),
+        lines(
+            "Spans of traces",
+            "Spans a second that the collector took, and that were lost. 0 where no collector is named.",
+            "short",
+            (f"sum(rate(pinetune_pod_spans_sent_total{{{N}}}[5m])) or vector(0)", "sent"),
+            (f"sum(rate(pinetune_pod_spans_dropped_total{{{N}}}[5m])) or vector(0)", "lost"),
+            minimum=0,
         ),
     ],
     by_job=False,

@@ -99,11 +99,13 @@ BOARD = Board(
         ),
         lines(
             "Replicas",
-            "Replicas that hold the current policy; lost ones within 15 minutes, and prompts a second sampled again.",
+            "Replicas that hold the current policy; lost ones and broken broadcasts within 15 minutes, and prompts a second "
+            "sampled again.",
             "short",
             (f"max by (job_id) (pinetune_worker_generation_replicas{{{J}}})", "{{job_id}} present"),
             (f"job_id:pinetune_worker_generation_replicas_lost:increase15m{{{J}}}", "{{job_id}} lost"),
             (f"sum(rate(pinetune_worker_prompts_moved_total{{{J}}}[5m])) or vector(0)", "prompts moved"),
+            (f"sum(increase(pinetune_worker_broken_broadcasts_total{{{J}}}[15m])) or vector(0)", "broken broadcasts"),
             minimum=0,
             alerts=["PinetuneReplicasLost"],
         ),
