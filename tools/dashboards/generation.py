@@ -99,8 +99,8 @@ BOARD = Board(
         ),
         lines(
             "Replicas",
-            "Replicas that hold the current policy; lost ones and broken broadcasts within 15 minutes, and prompts a second "
-            "sampled again.",
+            "Replicas that hold the current policy; prompts a second sampled again; lost replicas, broken broadcasts "
+            "within 15 minutes.",
             "short",
             (f"max by (job_id) (pinetune_worker_generation_replicas{{{J}}})", "{{job_id}} present"),
             (f"job_id:pinetune_worker_generation_replicas_lost:increase15m{{{J}}}", "{{job_id}} lost"),
