@@ -25,17 +25,21 @@
 //!    cuts the text behind a marker.
 //! 4. The kinds: `string_check`; `text_similarity` with `fuzzy` and `rouge` (by `lcs`, whose rows `lcs_strip`
 //!    holds in the vectors of `lanes`), `translation` (by `ngrams`) and `meteor` (by `porter`), over `tokens`
-//!    in a `vocabulary`; `number` with `numeral` (how numbers are written) and `quantity` (exact amounts);
-//!    `multiple_choice` with `statement` (what a text states) and `words`; `ranked_list` with `listing` (where
-//!    the list is) and `rank_curve`; `maths` with `maths_finding` (where the answer is: in `maths_boxes`, in
-//!    `maths_segments` or stated), `maths_answer` (what it is), `latex` with `latex_commands`, `latex_numbers` and
-//!    `latex_names` (tokens), `maths_syntax` with `maths_primary` and `maths_series` (the parser of a `maths_tree`),
-//!    `maths_equal` with `maths_bounds` (intervals) and `maths_matrix` (arithmetic of matrices), `maths_value` with
-//!    `maths_functions` and `complex`, and `maths_text` (the normal form); `json_fields` with `json_schema`,
-//!    `tool_calls`, both with `json_value` (JSON by value); `regex_match` and `shape` with `pattern`; `multi` with `formula`. `asking` has those that somebody
+//!    in a `vocabulary`; `number` with `numeral` (how numbers are written), `amount` and `quantity` (exact amounts);
+//!    `multiple_choice` with `statement` (what a text states), `occurrence` and `verdict` (by what stands around a
+//!    choice) and `words`; `ranked_list` with `listing` (where the list is) and `rank_curve`; `maths` with
+//!    `maths_finding` (where the answer is: in `maths_boxes`, in `maths_segments` or stated), `maths_answer` (what it
+//!    is), `latex` with `latex_commands`, `latex_numbers`, `latex_units` and `latex_names` (tokens), `maths_syntax` with
+//!    `maths_primary` and `maths_series` (the parser of a `maths_tree`), `maths_equal` with `maths_bounds` and
+//!    `maths_intervals` (intervals), `maths_integers`, `maths_units` and `maths_matrix` (arithmetic of matrices),
+//!    `maths_exact` over `big_ratio` and `residues` (numbers beyond 128 bits), `maths_value` with `maths_functions` and
+//!    `complex`, and `maths_text` (the normal form); `json_fields` with `json_schema`, `tool_calls`, both with
+//!    `json_value` (JSON by value); `regex_match` and `shape` with `pattern`; `multi` with `formula`. Characters of
+//!    `full_width` count as those of ASCII in numbers and mathematics. `asking` has those that somebody
 //!    outside answers: `score_model` and `label_model` (by `judge_prompt`), `python_source`, `remote` and
 //!    `cosine`.
-//! 5. `grade`: the outcome, a score or a typed error. `error`: why a grader itself is refused.
+//! 5. `grade`: the outcome, a score or a typed error. `error`: why a grader itself is refused; `nearness` guesses what a
+//!    misspelt key was meant to be.
 //! 6. `python`: the binding, the only file that knows Python. `lockdown` with `system_calls`: what a process that runs a
 //!    user's Python locks itself up with, the one part that acts on a process and not on text.
 //!
@@ -101,6 +105,7 @@ mod nearness;
 mod ngrams;
 mod number;
 mod numeral;
+mod occurrence;
 mod pattern;
 mod plain_kind;
 mod porter;
@@ -131,6 +136,7 @@ mod text_similarity;
 mod tokens;
 mod tool_calls;
 mod translation;
+mod verdict;
 mod vocabulary;
 pub mod wire;
 mod words;

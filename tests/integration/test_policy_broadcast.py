@@ -11,52 +11,25 @@ import torch
 from google.protobuf.json_format import ParseDict
 from tests.unit.generation.test_adapters import QUERY, adapter_of, write_adapter
 from tests.unit.generation.test_weights import tensors_of, write_policy
-from tests.unit.generation.tiny_models import make_model, make_tokenizer
+from tests.unit.generation.tiny_models import make_model
 
 from pinetune.api.generation.v1 import generation_pb2 as wire
-from pinetune.api.generation.v1.generation_pb2_grpc import (
-    GenerationServiceStub,
-    add_GenerationServiceServicer_to_server,
-)
+from pinetune.api.generation.v1.generation_pb2_grpc import GenerationServiceStub
 from pinetune.client.calls import call
 from pinetune.client.generation import GenerationClient
 from pinetune.client.policy_stream import StreamedPolicy
 from pinetune.generation.broadcasts import Group, host_of_peer, join
+from pinetune.generation.engine import InFlight, LoadedPolicy
 from pinetune.generation.receiving import Chunk
-from pinetune.generation.service import SERVICE_NAME, GenerationService
-from pinetune.generation.transformers_engine import EngineOptions, TransformersEngine
+from pinetune.generation.service import GenerationService
 from pinetune.learning.broadcasting import broadcast
 from pinetune.learning.pushing import saved_policy
 from pinetune.pod.channel import connect
 from pinetune.pod.errors import Busy, Corrupt, InvalidInput, Unavailable
+from pinetune.pod.manifest import Manifest
 from pinetune.pod.manifest_messages import manifest_message
-from pinetune.pod.server import RegisteredService
 
-Serve = Callable[..., str]
 DEADLINE_SECONDS = 60.0
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("llama")
-    make_model("llama").save_pretrained(folder)
-    make_tokenizer().save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture
-def start(model: Path, serve: Serve) -> Callable[..., str]:
-    """A function that starts a sampler and returns its address."""
-    torch.set_num_threads(1)
-
-    def start_one(kind: type[GenerationService] = GenerationService) -> str:
-        service = kind()
-        service.hold(TransformersEngine(EngineOptions(str(model), threads=1)))
-        return serve(
-            [RegisteredService(SERVICE_NAME, lambda server: add_GenerationServiceServicer_to_server(service, server))]
-        )
-
-    return start_one
 
 
 def send(folder: Path, *addresses: str, seconds: float = DEADLINE_SECONDS) -> list[StreamedPolicy]:
@@ -69,9 +42,9 @@ def held(address: str) -> int:
 
 
 def test_all_samplers_hold_what_was_broadcast_and_sending_again_sends_nothing(
-    start: Callable[..., str], tmp_path: Path
+    start_sampler: Callable[..., str], tmp_path: Path
 ) -> None:
-    addresses = [start() for _ in range(3)]
+    addresses = [start_sampler() for _ in range(3)]
     manifest = write_policy(tmp_path, tensors_of("llama", seed=1), version=1)
     first, again = send(tmp_path, *addresses), send(tmp_path, *addresses)
     assert [(one.policy_version, one.content_hash) for one in first] == [(1, manifest.content_hash)] * 3
@@ -82,8 +55,10 @@ def test_all_samplers_hold_what_was_broadcast_and_sending_again_sends_nothing(
     assert {one.sent_bytes for one in again} == {0}
 
 
-def test_what_one_sampler_lacks_is_sent_and_the_others_look_away(start: Callable[..., str], tmp_path: Path) -> None:
-    one, other = start(), start()
+def test_what_one_sampler_lacks_is_sent_and_the_others_look_away(
+    start_sampler: Callable[..., str], tmp_path: Path
+) -> None:
+    one, other = start_sampler(), start_sampler()
     tensors = tensors_of("llama", seed=0)
     changed = {f"{QUERY}.weight": tensors[f"{QUERY}.weight"] + 1}
     write_policy(tmp_path / "1", tensors | changed, version=1)
@@ -94,8 +69,8 @@ def test_what_one_sampler_lacks_is_sent_and_the_others_look_away(start: Callable
     assert sent[0].sent_tensor_count == 1
 
 
-def test_an_adapter_is_broadcast(start: Callable[..., str], tmp_path: Path) -> None:
-    one, other = start(), start()
+def test_an_adapter_is_broadcast(start_sampler: Callable[..., str], tmp_path: Path) -> None:
+    one, other = start_sampler(), start_sampler()
     with connect(one) as channel:
         base = GenerationClient(channel).describe().policy.content_hash
     manifest = write_adapter(tmp_path, adapter_of(make_model("llama"), QUERY), 1, base)
@@ -103,17 +78,19 @@ def test_an_adapter_is_broadcast(start: Callable[..., str], tmp_path: Path) -> N
 
 
 def test_a_tensor_larger_than_a_chunk_arrives_in_order(
-    start: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start_sampler: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pinetune.learning.broadcasting.CHUNK_BYTES", 1000)
     manifest = write_policy(tmp_path, tensors_of("llama", seed=1), version=1)
-    assert [it.content_hash for it in send(tmp_path, start(), start())] == [manifest.content_hash] * 2
+    assert [it.content_hash for it in send(tmp_path, start_sampler(), start_sampler())] == [manifest.content_hash] * 2
 
 
 class SpoilingSampler(GenerationService):
     """Gets one byte wrong."""
 
-    def _take(self, manifest, in_flight, chunks, context):  # type: ignore[no-untyped-def]
+    def _take(
+        self, manifest: Manifest, in_flight: InFlight, chunks: Generator[Chunk], context: grpc.ServicerContext
+    ) -> tuple[LoadedPolicy, float]:
         def spoilt() -> Generator[Chunk]:
             for place, chunk in enumerate(chunks):
                 data = bytearray(chunk.data)
@@ -127,9 +104,9 @@ class SpoilingSampler(GenerationService):
 
 
 def test_a_sampler_that_gets_a_byte_wrong_is_named_and_the_other_has_the_policy(
-    start: Callable[..., str], tmp_path: Path
+    start_sampler: Callable[..., str], tmp_path: Path
 ) -> None:
-    bad, good = start(SpoilingSampler), start()
+    bad, good = start_sampler(SpoilingSampler), start_sampler()
     write_policy(tmp_path, tensors_of("llama", seed=1), version=1)
     with pytest.raises(Corrupt, match=rf"policy 1 to {bad}: tensor '.*' arrived with SHA-256") as caught:
         send(tmp_path, bad, good)
@@ -146,8 +123,8 @@ class BusySampler(GenerationService):
         raise Busy("not now", reason="STREAM_ACTIVE", retry_after_seconds=1.0)
 
 
-def test_a_sampler_that_refuses_sends_the_others_home(start: Callable[..., str], tmp_path: Path) -> None:
-    bad, good = start(BusySampler), start()
+def test_a_sampler_that_refuses_sends_the_others_home(start_sampler: Callable[..., str], tmp_path: Path) -> None:
+    bad, good = start_sampler(BusySampler), start_sampler()
     write_policy(tmp_path, tensors_of("llama", seed=1), version=1)
     with pytest.raises(Busy, match=rf"policy 1 to {bad}: not now"):
         send(tmp_path, bad, good)
@@ -173,9 +150,9 @@ class LeavingSampler(GenerationService):
 
 
 def test_a_sampler_that_is_lost_on_the_way_breaks_the_broadcast_for_all(
-    start: Callable[..., str], tmp_path: Path
+    start_sampler: Callable[..., str], tmp_path: Path
 ) -> None:
-    bad, good = start(LeavingSampler), start()
+    bad, good = start_sampler(LeavingSampler), start_sampler()
     write_policy(tmp_path, tensors_of("llama", seed=1), version=1)
     with pytest.raises(Unavailable, match="it has ended"):
         send(tmp_path, bad, good, seconds=30.0)
@@ -200,11 +177,11 @@ class HangingSampler(GenerationService):
 
 
 def test_a_sampler_that_hangs_is_not_waited_for(
-    start: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start_sampler: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pinetune.learning.broadcasting.TIMEOUT_SECONDS", 2.0)
     monkeypatch.setattr("pinetune.learning.broadcasting.ENDING_SECONDS", 1.0)
-    hung, good = start(HangingSampler), start()
+    hung, good = start_sampler(HangingSampler), start_sampler()
     # More than a connection buffers, so that sending waits for the one that does not read.
     write_policy(tmp_path, tensors_of("llama", seed=1) | {"large": torch.zeros(8_000_000)}, version=1)
     # Were it waited for, the call's deadline would pass: TimedOut.
@@ -214,8 +191,8 @@ def test_a_sampler_that_hangs_is_not_waited_for(
     assert held(good) == 0
 
 
-def test_a_fault_of_the_source_ends_the_broadcast(start: Callable[..., str], tmp_path: Path) -> None:
-    one, other = start(), start()
+def test_a_fault_of_the_source_ends_the_broadcast(start_sampler: Callable[..., str], tmp_path: Path) -> None:
+    one, other = start_sampler(), start_sampler()
     write_policy(tmp_path, tensors_of("llama", seed=1), version=1)
     source = saved_policy(str(tmp_path))
     (tmp_path / "model-0.safetensors").write_bytes(b"")
@@ -238,14 +215,14 @@ def test_a_fault_of_the_source_ends_the_broadcast(start: Callable[..., str], tmp
     ],
 )
 def test_what_is_no_group_is_refused_with_its_field(
-    changes: dict[str, object], field: str, start: Callable[..., str], tmp_path: Path
+    changes: dict[str, object], field: str, start_sampler: Callable[..., str], tmp_path: Path
 ) -> None:
     manifest = write_policy(tmp_path, tensors_of("llama", seed=1), version=1)
     group = {"port": 4711, "rank": 1, "size": 2, "backend": 1, "timeout_seconds": 5.0}
     good = {"chunk_bytes": 1024, "tensor_names": [], "group": group}
     given = good | changes | ({"group": group | changes["group"]} if "group" in changes else {})  # type: ignore[operator]
     request = ParseDict(given, wire.ReceivePolicyRequest(manifest=manifest_message(manifest)))
-    with connect(start()) as channel, pytest.raises(InvalidInput) as caught:
+    with connect(start_sampler()) as channel, pytest.raises(InvalidInput) as caught:
         call(GenerationServiceStub(channel).ReceivePolicy, request, deadline_seconds=DEADLINE_SECONDS)
     assert caught.value.metadata["field"] == field
 

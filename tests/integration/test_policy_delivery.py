@@ -43,11 +43,12 @@ from pinetune.jobs.journal import Journal
 from pinetune.jobs.keeper import Keeper
 from pinetune.jobs.loop import Loop
 from pinetune.jobs.plan import Plan
-from pinetune.jobs.policies import Policies, Way
+from pinetune.jobs.policies import Policies
 from pinetune.jobs.preparation import make_base_model, prepare
 from pinetune.jobs.rollout_files import read_rollouts
 from pinetune.jobs.sampler import Sampler
 from pinetune.jobs.spec import JobSpec
+from pinetune.jobs.spec.settings import Way
 from pinetune.jobs.usage import Usage
 from pinetune.learning.service import SERVICE_NAME as LEARNING
 from pinetune.learning.service import LearningService

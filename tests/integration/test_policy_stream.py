@@ -5,10 +5,9 @@ from pathlib import Path
 
 import grpc
 import pytest
-import torch
 from tests.unit.generation.test_adapters import QUERY, adapter_of, write_adapter
 from tests.unit.generation.test_weights import tensors_of, write_policy
-from tests.unit.generation.tiny_models import make_model, make_tokenizer
+from tests.unit.generation.tiny_models import make_model
 
 from pinetune.api.generation.v1 import generation_pb2 as wire
 from pinetune.api.generation.v1.generation_pb2_grpc import (
@@ -33,28 +32,6 @@ Serve = Callable[..., str]
 DEADLINE_SECONDS = 60.0
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("llama")
-    make_model("llama").save_pretrained(folder)
-    make_tokenizer().save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture
-def start_sampler(model: Path, serve: Serve) -> Callable[[], str]:
-    torch.set_num_threads(1)
-
-    def start_one() -> str:
-        service = GenerationService()
-        service.hold(TransformersEngine(EngineOptions(str(model), threads=1)))
-        return serve(
-            [RegisteredService(SERVICE_NAME, lambda server: add_GenerationServiceServicer_to_server(service, server))]
-        )
-
-    return start_one
-
-
 @pytest.fixture
 def channel(start_sampler: Callable[[], str]) -> Iterator[grpc.Channel]:
     with connect(start_sampler()) as channel:
@@ -62,7 +39,7 @@ def channel(start_sampler: Callable[[], str]) -> Iterator[grpc.Channel]:
 
 
 @pytest.fixture
-def learner(model: Path, serve: Serve) -> Iterator[LearningClient]:
+def learner(tiny_llama: Path, serve: Serve) -> Iterator[LearningClient]:
     service = LearningService()
     address = serve([RegisteredService(LEARNING, lambda it: add_LearningServiceServicer_to_server(service, it))])
     with connect(address) as channel:
@@ -70,7 +47,9 @@ def learner(model: Path, serve: Serve) -> Iterator[LearningClient]:
         compute = learning_pb2.ComputeSettings(device="cpu", dtype="float32", max_tokens_per_pass=256)
         optimizer = learning_pb2.OptimizerSettings(learning_rate=1e-3, epsilon=1e-8, beta1=0.9, beta2=0.999)
         warm_up = learning_pb2.WarmUpSettings(optimizer=optimizer, step_count=1)
-        client.open(learning_pb2.OpenRequest(job_id="job-1", model_uri=str(model), compute=compute, warm_up=warm_up))
+        client.open(
+            learning_pb2.OpenRequest(job_id="job-1", model_uri=str(tiny_llama), compute=compute, warm_up=warm_up)
+        )
         yield client
 
 
@@ -119,12 +98,12 @@ class ChangesItsMind(GenerationService):
 
 
 def test_what_went_missing_between_asking_and_sending_is_sent_the_second_time(
-    model: Path, serve: Serve, tmp_path: Path
+    tiny_llama: Path, serve: Serve, tmp_path: Path
 ) -> None:
     manifest = write_policy(tmp_path, tensors_of("llama", seed=1), version=1)
     service = ChangesItsMind()
     service.promised = {entry.name: entry.sha256 for entry in manifest.tensors}
-    service.hold(TransformersEngine(EngineOptions(str(model), threads=1)))
+    service.hold(TransformersEngine(EngineOptions(str(tiny_llama), threads=1)))
     address = serve([RegisteredService(SERVICE_NAME, lambda it: add_GenerationServiceServicer_to_server(service, it))])
     with connect(address) as channel:
         assert send(channel, tmp_path).content_hash == manifest.content_hash

@@ -25,7 +25,7 @@ PAUSE_SECONDS = 1.0
 # gRPC would keep up to 256 MiB of what was sent, to repeat it by itself; here the whole call is repeated.
 CHANNEL_OPTIONS = (("grpc.enable_retries", 0),)
 
-TensorBytes = Callable[[TensorEntry, int], Iterable[bytes]]
+TensorBytes = Callable[[TensorEntry, int], Iterable[bytes | memoryview]]
 """Gives a tensor's bytes in pieces of at most so many."""
 
 
@@ -63,7 +63,7 @@ class _Sending:
                 offset = 0
                 for data in self.read(entry, CHUNK_BYTES):
                     yield wire.StreamPolicyRequest(
-                        chunk=wire.TensorChunk(name=entry.name, offset_bytes=offset, data=data)
+                        chunk=wire.TensorChunk(name=entry.name, offset_bytes=offset, data=bytes(data))
                     )
                     offset += len(data)
                     self.sent_bytes += len(data)

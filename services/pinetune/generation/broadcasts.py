@@ -8,28 +8,20 @@ waits for one that was refused.
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, Protocol, cast
+from typing import Any
 from urllib.parse import unquote
 
 import torch
-from torch import Tensor
-from torch.distributed import PrefixStore, ProcessGroupGloo, TCPStore  # type: ignore[attr-defined]
+from torch import distributed
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # torch does not list them
 
+from pinetune.client.broadcast_group import GO, MEMBERS, YES, Backend, present
 from pinetune.generation.receiving import Chunk
 from pinetune.pod.errors import InvalidInput, Unavailable, Unsupported
 from pinetune.pod.manifest import TensorEntry
 from pinetune.pod.tensor_files import size_bytes
 
 CHUNK_BYTES_MAX = 1 << 30
-GO, PRESENT = "go", "present"
-
-
-class Members(Protocol):
-    """What is used of torch's groups here."""
-
-    def broadcast(self, tensor: Tensor, root: int) -> Any:
-        """Bring the tensor of member `root` to all; `wait` of what is returned ends when it is there."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -44,7 +36,7 @@ class Group:
     """This member's place, from 1."""
     size: int
     """Members in all."""
-    backend: Literal["gloo", "nccl"]
+    backend: Backend
     """What carries the bytes."""
     timeout: timedelta
     """How long anything in it may take."""
@@ -94,17 +86,12 @@ def host_of_peer(peer: str) -> str:
     return rest.rpartition(":")[0].strip("[]")
 
 
-def join(group: Group) -> Members:
-    """Say that this member is there, wait for the learner's word, and connect to the others."""
+def join(group: Group) -> Any:
+    """Say that this member is there, wait for the learner's word, and connect to the others: torch's process group."""
     store = TCPStore(group.host, group.port, is_master=False, timeout=group.timeout, wait_for_workers=False)
-    store.set(f"{PRESENT}/{group.rank}", "1")
-    if store.get(GO) != b"1":
+    store.set(present(group.rank), "")
+    if store.get(GO) != YES.encode():
         raise Unavailable("the learner called the broadcast off", reason="BROADCAST_CALLED_OFF")
-    members = PrefixStore("members", store)
-    if group.backend == "nccl":
-        from torch.distributed import ProcessGroupNCCL
-
-        options = ProcessGroupNCCL.Options()
-        options._timeout = group.timeout
-        return cast(Members, ProcessGroupNCCL(members, group.rank, group.size, options))
-    return cast(Members, ProcessGroupGloo(members, group.rank, group.size, group.timeout))
+    # Not every build of torch has NCCL's.
+    kind: Any = distributed.ProcessGroupNCCL if group.backend == "nccl" else distributed.ProcessGroupGloo
+    return kind(PrefixStore(MEMBERS, store), group.rank, group.size, group.timeout)

@@ -1,10 +1,10 @@
 """The messages of a policy that is streamed or broadcast, in the room's words."""
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from datetime import timedelta
-from typing import Literal
 
 from pinetune.api.generation.v1 import generation_pb2 as wire
+from pinetune.client.broadcast_group import BACKENDS
 from pinetune.generation.broadcasts import CHUNK_BYTES_MAX, Group, host_of_peer, received
 from pinetune.generation.engine import InFlight
 from pinetune.generation.receiving import Chunk
@@ -13,10 +13,7 @@ from pinetune.pod.errors import InvalidInput
 from pinetune.pod.manifest import Manifest, check_manifest
 from pinetune.pod.manifest_messages import manifest_of_message
 
-BACKENDS: Mapping[int, Literal["gloo", "nccl"]] = {
-    wire.BROADCAST_BACKEND_GLOO: "gloo",
-    wire.BROADCAST_BACKEND_NCCL: "nccl",
-}
+BACKEND_OF_MESSAGE = {message: backend for backend, message in BACKENDS.items()}
 MEMBERS_MAX = 4096
 TIMEOUT_SECONDS_MAX = 3600
 
@@ -47,14 +44,14 @@ def read_broadcast(request: wire.ReceivePolicyRequest, peer: str) -> tuple[Manif
     _check("group.size", group.size, 2, MEMBERS_MAX)
     _check("group.rank", group.rank, 1, group.size - 1)
     _check("group.timeout_seconds", group.timeout_seconds, 1, TIMEOUT_SECONDS_MAX)
-    if group.backend not in BACKENDS:
+    if group.backend not in BACKEND_OF_MESSAGE:
         raise InvalidInput("group.backend must be GLOO or NCCL", reason="BROADCAST_BACKEND", field="group.backend")
     told = Group(
         host_of_peer(peer),
         group.port,
         group.rank,
         group.size,
-        BACKENDS[group.backend],
+        BACKEND_OF_MESSAGE[group.backend],
         timedelta(seconds=group.timeout_seconds),
     )
     return (

@@ -13,7 +13,6 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import fsspec
 
@@ -22,12 +21,10 @@ from pinetune.client.generation_replicas import GenerationReplicas
 from pinetune.client.learning import LearningClient
 from pinetune.client.prompts import TokenSequence
 from pinetune.jobs import worker_metrics
+from pinetune.jobs.spec.settings import Way
 from pinetune.pod.errors import Conflict, TimedOut, Transient, Unavailable
 
 log = logging.getLogger(__name__)
-
-Way = Literal["shared_storage", "stream", "broadcast"]
-"""How weights reach the samplers."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +67,8 @@ class Policies:
         self._generation = generation
         self._folder = folder
         self._max_canary_gap = max_canary_gap
+        self._way = way
         self._streams = way != "shared_storage"
-        self._broadcasts = way == "broadcast"
         self._kept: set[str] = set()
         self._canary: _Canary | None = None
         generation.check_returned(self._attest_returned)
@@ -138,7 +135,7 @@ class Policies:
                 ) from error
             return client.describe().policy
 
-        if self._broadcasts:
+        if self._way == "broadcast":
             self._broadcast(policy, uri if saved else "")
         if self._streams:
             # After a broadcast this finds nothing to send, but at samplers that it did not reach.

@@ -9,14 +9,15 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from datetime import timedelta
-from typing import Any, Literal, Protocol, cast
+from typing import Any
 
 import torch
-from torch import Tensor
-from torch.distributed import PrefixStore, ProcessGroupGloo, TCPStore  # type: ignore[attr-defined]
+from torch import distributed
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # torch does not list them
 
 from pinetune.api.generation.v1 import generation_pb2 as wire
 from pinetune.api.generation.v1.generation_pb2_grpc import GenerationServiceStub
+from pinetune.client.broadcast_group import BACKENDS, GO, MEMBERS, NO, YES, Backend, present
 from pinetune.client.calls import call
 from pinetune.client.policy_stream import CHANNEL_OPTIONS, DESCRIBE_DEADLINE_SECONDS, StreamedPolicy
 from pinetune.learning.pushing import PolicySource
@@ -27,7 +28,6 @@ from pinetune.pod.manifest import TensorEntry
 from pinetune.pod.manifest_messages import manifest_message
 from pinetune.pod.tensor_files import size_bytes
 
-BroadcastBackend = Literal["gloo", "nccl"]
 CHUNK_BYTES = 64 << 20
 """Bytes of one broadcast: enough to fill a network, little beside a model."""
 LOOK_SECONDS = 0.02
@@ -37,22 +37,10 @@ ENDING_SECONDS = 5.0
 """How long services may take to say what is wrong once the broadcast is broken; then they are not asked any more."""
 FOLLOWING = ("BROADCAST_BROKEN", "BROADCAST_CALLED_OFF")
 """Reasons of services that did nothing wrong."""
-BACKENDS: dict[BroadcastBackend, wire.BroadcastBackend] = {
-    "gloo": wire.BROADCAST_BACKEND_GLOO,
-    "nccl": wire.BROADCAST_BACKEND_NCCL,
-}
-
-
-class Members(Protocol):
-    """What is used of torch's groups here."""
-
-    def broadcast(self, tensor: Tensor, root: int) -> Any:
-        """Bring the tensor of member `root` to all; `wait` of what is returned ends when it is there."""
-        ...
 
 
 def broadcast(
-    source: PolicySource, addresses: Sequence[str], *, deadline_seconds: float, backend: BroadcastBackend
+    source: PolicySource, addresses: Sequence[str], *, deadline_seconds: float, backend: Backend
 ) -> list[StreamedPolicy]:
     """Make every service hold the policy; returns what each then holds.
 
@@ -94,41 +82,35 @@ def broadcast(
 class _Group:
     """The learner and the services, for one policy."""
 
-    def __init__(self, size: int, backend: BroadcastBackend, timeout: timedelta) -> None:
+    def __init__(self, size: int, backend: Backend, timeout: timedelta) -> None:
         self.size, self.backend, self.timeout = size, backend, timeout
         self._store = TCPStore("0.0.0.0", 0, is_master=True, timeout=timeout, wait_for_workers=False)
         self.port: int = self._store.port
 
     def gathered(self, answers: Sequence["Future[wire.PolicyState]"]) -> bool:
         """Wait until all are there and let them begin; where one has answered already, send the others home."""
-        present = [f"present/{rank}" for rank in range(1, self.size)]
-        while not self._store.check(present):
+        keys = [present(rank) for rank in range(1, self.size)]
+        while not self._store.check(keys):
             if wait(answers, LOOK_SECONDS, FIRST_EXCEPTION).done:
-                self._store.set("go", "0")
+                self._store.set(GO, NO)
                 return False
-        self._store.set("go", "1")
+        self._store.set(GO, YES)
         return True
 
-    def send(self, pieces: Iterable[bytes]) -> None:
+    def send(self, pieces: Iterable[bytes | memoryview]) -> None:
         """Broadcast pieces, one after the other; raises RuntimeError where the group breaks."""
-        members = self._connect()
+        # Not every build of torch has NCCL's.
+        kind: Any = distributed.ProcessGroupNCCL if self.backend == "nccl" else distributed.ProcessGroupGloo
+        members = kind(PrefixStore(MEMBERS, self._store), 0, self.size, self.timeout)
         device = "cuda" if self.backend == "nccl" else "cpu"
         try:
             for data in pieces:
-                members.broadcast(torch.frombuffer(bytearray(data), dtype=torch.uint8).to(device), 0).wait()
+                # A tensor's own memory is sent as it is; torch takes no bytes, which it could not write to.
+                buffer = data if isinstance(data, memoryview) else bytearray(data)
+                members.broadcast(torch.frombuffer(buffer, dtype=torch.uint8).to(device), 0).wait()
         finally:
             # An error would keep it alive, and the others would wait for what does not come.
             del members
-
-    def _connect(self) -> Members:
-        members = PrefixStore("members", self._store)
-        if self.backend == "nccl":
-            from torch.distributed import ProcessGroupNCCL
-
-            options = ProcessGroupNCCL.Options()
-            options._timeout = self.timeout
-            return cast(Members, ProcessGroupNCCL(members, 0, self.size, options))
-        return cast(Members, ProcessGroupGloo(members, 0, self.size, self.timeout))
 
 
 def _held(stub: GenerationServiceStub) -> dict[str, str]:

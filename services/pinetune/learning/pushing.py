@@ -3,14 +3,14 @@
 The manifest says what is sent; each service takes what it does not hold and answers with what it then holds.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
 
-from pinetune.client.policy_stream import CHANNEL_OPTIONS, StreamedPolicy, stream_policy
+from pinetune.client.policy_stream import CHANNEL_OPTIONS, StreamedPolicy, TensorBytes, stream_policy
 from pinetune.learning.policy_files import WEIGHTS_FILE, bytes_of, entries_of, manifest_of
 from pinetune.pod import trace
 from pinetune.pod.channel import connect
@@ -25,7 +25,7 @@ class PolicySource:
 
     manifest: Manifest
     """What it consists of."""
-    read: Callable[[TensorEntry, int], Iterable[bytes]]
+    read: TensorBytes
     """Gives a tensor's bytes in pieces of at most so many."""
 
 
@@ -42,10 +42,10 @@ class Send(Protocol):
 def held_policy(tensors: Mapping[str, Tensor], policy_version: int) -> PolicySource:
     """Return the policy of these tensors; they must not change while it is sent."""
 
-    def read(entry: TensorEntry, size: int) -> Iterator[bytes]:
+    def read(entry: TensorEntry, size: int) -> Iterator[memoryview]:
         data = bytes_of(tensors[entry.name])
         for start in range(0, len(data), size):
-            yield bytes(data[start : start + size])
+            yield data[start : start + size]
 
     return PolicySource(manifest_of(entries_of(tensors, WEIGHTS_FILE), policy_version), read)
 

@@ -20,9 +20,10 @@ from google.protobuf.message import Message
 from pinetune.api.generation.v1 import generation_pb2
 from pinetune.api.learning.v1 import learning_pb2 as wire
 from pinetune.api.learning.v1.learning_pb2_grpc import LearningServiceServicer
+from pinetune.client.broadcast_group import Backend
 from pinetune.client.policy_stream import StreamedPolicy
 from pinetune.learning import metrics
-from pinetune.learning.broadcasting import BroadcastBackend, broadcast
+from pinetune.learning.broadcasting import broadcast
 from pinetune.learning.checkpoints import restore_checkpoint, save_checkpoint
 from pinetune.learning.learner import Learner, LearnerState, Order, request_hash
 from pinetune.learning.nano import make_nano_model
@@ -76,7 +77,7 @@ V = TypeVar("V")
 class LearningService(LearningServiceServicer):
     """Serves one learner."""
 
-    def __init__(self, *, world_size: int = 1, broadcast_backend: BroadcastBackend = "gloo") -> None:
+    def __init__(self, *, world_size: int = 1, broadcast_backend: Backend = "gloo") -> None:
         self._world_size = world_size
         self._broadcast = partial(broadcast, backend=broadcast_backend)
         self._learner: Learner | None = None

@@ -12,7 +12,7 @@ from tests.fakes.replicas import FakeReplica
 
 from pinetune.api.generation.v1 import generation_pb2 as wire
 from pinetune.client import spread
-from pinetune.client.generation import GenerationClient
+from pinetune.client.generation import GenerationClient, PolicyState
 from pinetune.client.generation_replicas import GenerationReplicas
 from pinetune.client.prompts import Message, Prompt, Sampling, TokenSequence
 from pinetune.client.replica_set import Back, Lost, Moved, News
@@ -263,6 +263,23 @@ def test_a_replica_that_is_gone_while_a_policy_is_loaded_loads_it_when_it_is_bac
     pair.fakes[0].begin()
     pair.wait_for(Back)
     assert pair.fakes[0].policy.content_hash == "three"
+
+
+def test_a_replica_that_does_not_take_a_policy_in_time_is_lost_and_the_others_hold_it(group: Make) -> None:
+    made, policy = group(2), PolicyState(1, "next")
+    late = [made.fakes[0].replica.client]
+
+    def bring(client: GenerationClient) -> PolicyState:
+        if client in late:
+            late.remove(client)
+            raise TimedOut("no answer", reason="DEADLINE")
+        return policy
+
+    assert made.client.hold(policy, bring) == [policy]
+    lost, back = made.wait_for(Lost), made.wait_for(Back)
+    assert isinstance(lost, Lost)
+    assert isinstance(back, Back)
+    assert (lost.replica, back.replica, back.policy_version) == ("generation-0", "generation-0", 1)
 
 
 def test_a_policy_that_is_published_while_a_replica_comes_back_reaches_it_too(group: Make) -> None:

@@ -227,6 +227,10 @@ class PolicySpec(SpecModel):
     """A labelled set that the grader must hold to, or the order is refused; None for no such test."""
 
 
+Way = Literal["shared_storage", "stream", "broadcast"]
+"""How weights reach the samplers."""
+
+
 class EngineSpec(SpecModel):
     """Where and how precisely to compute."""
 
@@ -242,7 +246,7 @@ class EngineSpec(SpecModel):
     """Most tokens, padding included, in one forward pass of the learner."""
     threads: int | None = Field(default=None, ge=1, le=1024)
     """CPU threads of each process; None means all cores."""
-    weights: Literal["shared_storage", "stream", "broadcast"] = "shared_storage"
+    weights: Way = "shared_storage"
     """How weights reach the samplers: through storage that all services read, straight from the learner over gRPC, or
     from the learner to all of them at once.
     """
