@@ -77,11 +77,12 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     with OpenaiApi() as api, up(data_dir, api) as (http, address), prometheus(data_dir) as url:
         with connect(address) as channel:
             jobs, grading = JobsClient(channel), GradingClient(channel)
-            job = jobs.create_job(order(jobs, folder, NUMBER))
             for _ in range(3):
                 try_graders(grading, api)
                 urllib.request.urlopen(f"http://{http}/").close()
                 time.sleep(2.5)
+            # Not before: on a fast machine it would end before its worker is killed.
+            job = jobs.create_job(order(jobs, folder, NUMBER))
             until(jobs, job.job_id, lambda now: now.step >= 1)
             os.kill(worker_of(job.job_id), signal.SIGKILL)
             doomed = jobs.create_job(order(jobs, folder, BAD))
