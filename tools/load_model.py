@@ -85,7 +85,7 @@ class UnitCosts:
     """Writing a policy with its hashes."""
     load_seconds_per_gb: float = 0.67
     """Reading and checking a policy at one sampler, from memory."""
-    send_seconds_per_gb: float = 3.5
+    send_seconds_per_gb: float = 3.3
     """Sending a policy to one sampler, which receives, checks and loads it; by a stream or a broadcast."""
 
 
