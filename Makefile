@@ -49,7 +49,7 @@ lint: setup ## Formatting, types, import walls, Rust lints, proto lints.
 .PHONY: test
 test: setup ## Rust and Python tests.
 	cargo test --quiet --manifest-path grader_core/Cargo.toml
-	$(BIN)/pytest -m "not slow and not gpu and not monitoring and not cluster"
+	$(BIN)/pytest -m "not slow and not gpu and not monitoring and not cluster and not images"
 
 .PHONY: test-slow
 test-slow: setup ## The demo on three seeds, twenty minutes.
@@ -107,6 +107,11 @@ images: ## Container images of the pods, with buildah, podman or docker; deploy/
 	    --label org.opencontainers.image.revision=$(shell git rev-parse HEAD) \
 	    $(BUILD_FLAGS) -t $(IMAGE_NAME)$$image:$(IMAGE_TAG) .; \
 	done
+
+.PHONY: test-images
+test-images: setup images ## Build the images and try them as containers; needs podman or docker to run them.
+	@command -v podman >/dev/null || command -v docker >/dev/null || { echo "make test-images needs podman or docker"; exit 1; }
+	IMAGES="$(IMAGES)" IMAGE_NAME="$(IMAGE_NAME)" IMAGE_TAG="$(IMAGE_TAG)" $(BIN)/pytest -m images tests/images
 
 .PHONY: image-locks
 image-locks: setup ## Pin anew what the images install: deploy/images/requirements, with uv.

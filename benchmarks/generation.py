@@ -1,6 +1,7 @@
 """Sampling: our decode loop, `generate` of transformers and vLLM, on the same model, prompts, lengths and threads.
 
-    python -m benchmarks.generation [--rounds 3] [--threads 1] [--sizes 5M,50M] [--vllm-python PATH]
+    python -m benchmarks.generation [--rounds 3] [--threads 1] [--sizes 5M,50M] [--dtypes float32,bfloat16]
+                                    [--vllm-python PATH]
 
 Peers: `model.generate` with sampling on and its default cache, asked for tokens only; and vLLM, where a Python that has
 it is named (`make test-vllm` makes one), in a process beside this one, asked for log-probabilities as ours is. With
@@ -162,13 +163,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds a case")
     parser.add_argument("--threads", type=int, default=1, help="threads of each")
     parser.add_argument("--sizes", default="5M,50M", help="models, of " + ", ".join(SHAPES))
+    parser.add_argument("--dtypes", default=",".join(DTYPES), help="precisions of the weights")
     parser.add_argument("--vllm-python", type=Path, help="a Python that has vLLM; without it vLLM is left out")
     arguments = parser.parse_args()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     torch.set_num_threads(arguments.threads)
     for size in arguments.sizes.split(","):
-        for dtype in DTYPES:
+        for dtype in arguments.dtypes.split(","):
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
                 make_model(folder, size)

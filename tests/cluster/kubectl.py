@@ -34,14 +34,6 @@ def read(*arguments: str) -> Object:
     return found
 
 
-def log_of(name: str) -> str:
-    """Return what a pod has written so far; nothing before it has started."""
-    try:
-        return kubectl("logs", name)
-    except CommandError:
-        return ""
-
-
 def pods_of(component: str) -> list[Object]:
     """Return the pods of a component that are not leaving."""
     found: list[Object] = read("pods", f"--selector=app.kubernetes.io/component={component}")["items"]
@@ -60,9 +52,9 @@ def wait_for(what: str, look: Callable[[], T], *, seconds: float) -> T:
 
 
 @contextmanager
-def forwarded(target: str, port: int) -> Iterator[str]:
+def forwarded(target: str, port: int, *, namespace: str = NAMESPACE) -> Iterator[str]:
     """Forward a free local port to a Service or pod; yields its address."""
-    command = ["kubectl", "--namespace", NAMESPACE, "port-forward", target, f":{port}"]
+    command = ["kubectl", "--namespace", namespace, "port-forward", target, f":{port}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         assert process.stdout is not None
@@ -74,61 +66,3 @@ def forwarded(target: str, port: int) -> Iterator[str]:
         process.wait(10)
         if process.stdout is not None:
             process.stdout.close()
-
-
-def pod_with(name: str, component: str, script: str, *arguments: str) -> Object:
-    """Return a pod that runs a Python script with pinetune's packages, as one of a component's pods."""
-    image = read("statefulset", "pinetune-jobs")["spec"]["template"]["spec"]["containers"][0]["image"]
-    token = {"secretKeyRef": {"name": "pinetune-token", "key": "token"}}
-    container = {
-        "name": "script",
-        "image": image,
-        "command": ["python", "-P", "-c", script, *arguments],
-        "env": [{"name": "PINETUNE_TOKEN", "valueFrom": token}],
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-    }
-    labels = {"app.kubernetes.io/name": "pinetune", "app.kubernetes.io/component": component}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "labels": labels},
-        "spec": {
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 65532,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [container],
-        },
-    }
-
-
-@contextmanager
-def running(pod: Object) -> Iterator[str]:
-    """Create a pod; yields its name and deletes it in the end."""
-    name: str = pod["metadata"]["name"]
-    kubectl("create", "-f", "-", given=json.dumps(pod))
-    try:
-        yield name
-    finally:
-        kubectl("delete", "pod", name, "--grace-period=0", "--force", "--wait=true")
-
-
-def output_of(name: str, *, seconds: float) -> str:
-    """Return what a pod has written once it has succeeded."""
-
-    def phase() -> str:
-        now: str = read("pod", name)["status"].get("phase", "")
-        return now if now in ("Succeeded", "Failed") else ""
-
-    ended = wait_for(f"the end of {name}", phase, seconds=seconds)
-    said = kubectl("logs", name)
-    assert ended == "Succeeded", said
-    return said

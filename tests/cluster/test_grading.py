@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.cluster.kubectl import forwarded, kubectl, log_of, output_of, pod_with, pods_of, read, running, wait_for
+from tests.cluster.kubectl import forwarded, kubectl, pods_of, read
+from tests.cluster.scripts import running
 
 COMMAND = str(Path(sys.executable).with_name("pinetune"))
 SOURCE = """
@@ -14,23 +15,6 @@ import math
 
 def grade(sample, item):
     return 1.0 if math.isclose(float(sample["output_text"]), float(item["answer"])) else 0.0
-"""
-CALL_FOR_A_WHILE = """
-import json, sys, time
-from pinetune.client.grading import GradingClient
-from pinetune.pod.channel import connect
-
-grader = json.dumps({"type": "number", "reference": "{{item.answer}}"})
-calls, end = 0, time.monotonic() + float(sys.argv[1])
-with connect("dns:///pinetune-grading:50051") as channel:
-    client = GradingClient(channel)
-    while time.monotonic() < end:
-        graded = client.grade(grader, items_json=['{"answer": "4"}'], output_texts=["4"], item_indexes=[0])
-        assert graded.grades[0].score == 1.0
-        calls += 1
-        if calls == 1:
-            print("calling", flush=True)
-print(json.dumps({"calls": calls}))
 """
 REACH = """
 import json, socket, sys, time
@@ -82,24 +66,19 @@ def test_a_grading_pod_reaches_nothing_and_a_worker_what_it_needs() -> None:
     (pod, *_) = pods_of("grading")
     of_grading = kubectl("exec", pod["metadata"]["name"], "--", "python", "-P", "-c", REACH, *places[:2], *places[3:])
     assert json.loads(of_grading) == []
-    with running(pod_with("reach", "worker", REACH, *places)) as name:
-        of_worker = json.loads(output_of(name, seconds=120))
+    with running("reach", REACH, *places, component="worker") as script:
+        of_worker = json.loads(script.output(seconds=120))
     assert of_worker == [places[0], places[2], names]
 
 
 def test_a_pod_that_is_none_of_ours_does_not_reach_grading() -> None:
     place = f"{pods_of('grading')[0]['status']['podIP']}:50051"
-    with running(pod_with("stranger", "stranger", REACH, place)) as name:
-        assert json.loads(output_of(name, seconds=120)) == []
+    with running("stranger", REACH, place, component="stranger") as script:
+        assert json.loads(script.output(seconds=120)) == []
 
 
-def test_a_rolling_restart_loses_no_call() -> None:
-    before = {pod["metadata"]["name"] for pod in pods_of("grading")}
-    with running(pod_with("caller", "worker", CALL_FOR_A_WHILE, "150")) as name:
-        wait_for("the first call", lambda: "calling" in log_of(name), seconds=120)
-        kubectl("rollout", "restart", "deployment/pinetune-grading")
-        kubectl("rollout", "status", "deployment/pinetune-grading", "--timeout=240s")
-        assert read("pod", name)["status"]["phase"] == "Running", "the calls ended before the restart did"
-        said = output_of(name, seconds=300)
-    assert json.loads(said.splitlines()[-1])["calls"] > 0
-    assert not before & {pod["metadata"]["name"] for pod in pods_of("grading")}
+def test_from_outside_only_the_jobs_service_and_the_gateway_are_reached(token: str) -> None:
+    ports = {"grading": 50051, "jobs": 50051, "gateway": 8080}
+    places = [f"{pods_of(name)[0]['status']['podIP']}:{port}" for name, port in ports.items()]
+    with running("outside", REACH, *places, token=token) as script:
+        assert json.loads(script.output(seconds=120)) == places[1:]

@@ -1,70 +1,66 @@
-"""A job as pods: it ends well although a sampler, the learner and the jobs service itself are deleted under way."""
+"""Jobs as pods: one to its end with its metrics in Prometheus; others although a pod is deleted under way."""
 
+import json
+import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.cluster.kubectl import forwarded, kubectl, pods_of, read, wait_for
-from tests.e2e.test_main_job import make_data, order
+from tests.cluster.jobs import assert_whole, await_jobs_service, demo_order, jobs_client, reached
+from tests.cluster.kubectl import forwarded, kubectl, pods_of
+from tests.cluster.prometheus import prometheus
+from tests.monitoring.shipped import alerts
+from tools.dashboards.prometheus import Series, ask
 
-from pinetune.api.jobs.v1 import jobs_pb2
-from pinetune.client.jobs import ENDED, JobsClient
-from pinetune.pod.channel import connect
-
-STEP_SECONDS = 900.0
-OWNED = "configmaps,services,jobs,statefulsets,pods"
-
-
-@contextmanager
-def jobs_client(token: str) -> Iterator[JobsClient]:
-    with forwarded("service/pinetune-jobs", 50051) as address, connect(address, token=token) as channel:
-        yield JobsClient(channel)
-
-
-def reached(client: JobsClient, job_id: str, step: int) -> jobs_pb2.Job:
-    """Return the job once it has done `step` or has ended."""
-
-    def look() -> jobs_pb2.Job | None:
-        job = client.get_job(job_id)
-        return job if job.step >= step or job.state in ENDED else None
-
-    job = wait_for(f"step {step} of {job_id}", look, seconds=STEP_SECONDS)
-    assert job is not None
-    return job
+ROOMS = {"grading", "jobs", "gateway", "learning", "generation", "worker"}
+OF_THE_JOB = (
+    "pinetune_worker_train_reward_mean",
+    "pinetune_worker_canary_gap",
+    "pinetune_worker_sampler_gap_p95",
+    "pinetune_learning_tokens_total",
+    "pinetune_generation_tokens_total",
+)
 
 
-def delete_pod_of(component: str) -> None:
-    kubectl("delete", "pod", pods_of(component)[0]["metadata"]["name"], "--grace-period=1")
+def test_a_job_succeeds_and_its_metrics_are_in_prometheus(tmp_path: Path, token: str) -> None:
+    begin = time.time()
+    with prometheus() as url, jobs_client(token) as client:
+
+        def asked(expression: str) -> list[Series]:
+            return ask(url, expression, begin=begin, end=time.time(), step_seconds=2.0)
+
+        job_id = client.create_job(demo_order(client, tmp_path, step_count=12)).job_id
+        assert_whole(client, job_id, step_count=12)
+        assert {one.labels["room"] for one in asked("up == 1")} == ROOMS
+        assert {one.labels["namespace"] for one in asked("up == 1")} == {"pinetune"}
+        for name in OF_THE_JOB:
+            (series,) = asked(f'sum by (job_id, namespace) ({name}{{job_id="{job_id}"}})')
+            assert series.labels == {"job_id": job_id, "namespace": "pinetune"}, name
+        (graded,) = asked('sum(pinetune_jobs_completions_total{outcome="graded"})')
+        assert max(value for _, value in graded.points) == 12 * 16 * 4
+        with urllib.request.urlopen(f"{url}/api/v1/rules?type=alert") as reply:
+            rules = [rule for group in json.load(reply)["data"]["groups"] for rule in group["rules"]]
+        assert {rule["name"]: rule["health"] for rule in rules} == dict.fromkeys(alerts(), "ok")
+        assert {one.labels["alertname"] for one in asked('ALERTS{alertstate="firing"}')} == set()
 
 
-def test_a_job_ends_well_although_its_pods_and_the_jobs_service_are_deleted(tmp_path: Path, token: str) -> None:
-    make_data(tmp_path)
+@pytest.mark.parametrize(("component", "attempts"), [("generation", 1), ("learning", 2), ("jobs", 1)])
+def test_a_job_goes_on_when_a_pod_is_deleted(component: str, attempts: int, tmp_path: Path, token: str) -> None:
     with jobs_client(token) as client:
-        files = [client.create_dataset(tmp_path / f"{name}.jsonl") for name in ("train", "validation")]
-        job_id = client.create_job(order(*(file.dataset_id for file in files))).job_id
-        reached(client, job_id, step=1)
-        delete_pod_of("generation")
-        reached(client, job_id, step=3)
-        delete_pod_of("learning")
-        assert reached(client, job_id, step=5).attempt == 2
-        delete_pod_of("jobs")
-    kubectl("rollout", "status", "statefulset/pinetune-jobs", "--timeout=300s")
+        job_id = client.create_job(demo_order(client, tmp_path, step_count=8)).job_id
+        # Past the checkpoint of step 2: what comes after it is lost with the learner, and done again.
+        assert reached(client, job_id, step=3).attempt == 1
+        kubectl("delete", "pod", pods_of(component)[0]["metadata"]["name"], "--grace-period=1")
+    await_jobs_service()
     with jobs_client(token) as client:
-        job = reached(client, job_id, step=1_000_000)
-        steps = list(client.list_steps(job_id, phase=jobs_pb2.JOB_PHASE_TRAINING))
-    assert job.state == jobs_pb2.JOB_STATE_SUCCEEDED, job.error
-    # The jobs service was away, the job's pods were not: no further attempt.
-    assert job.attempt == 2
-    assert [step.number for step in steps] == list(range(17))
-    selector = f"--selector=pinetune.dev/work={job_id}"
-    wait_for("the end of the job's objects", lambda: not read(OWNED, selector)["items"], seconds=120)
+        assert assert_whole(client, job_id, step_count=8).attempt == attempts
+        events = " ".join(event.message for event in client.list_events(job_id))
+    assert ("is lost" in events) == (component == "generation")
+    assert ("started again as attempt 2" in events) == (component == "learning")
 
 
 @pytest.mark.parametrize("path", ["/", "/health"])
 def test_the_gateway_answers(path: str) -> None:
-
     port = 8080 if path == "/" else 9464
     with (
         forwarded("deployment/pinetune-gateway", port) as address,

@@ -7,13 +7,16 @@ from typing import Annotated
 import grpc
 import typer
 
+from pinetune.cli.console import say
 from pinetune.cli.local_grading import grading_of_its_own
 from pinetune.client.grading import GradingClient
-from pinetune.client.jobs import JobsClient
+from pinetune.client.jobs import PATIENCE_SECONDS, JobsClient
 from pinetune.pod.channel import connect
-from pinetune.pod.errors import Unavailable
+from pinetune.pod.errors import PinetuneError, Unavailable
 
 DEFAULT_SERVER = "localhost:50051"
+PATIENCE_HERE_SECONDS = 1.0
+"""How long a server on this machine is waited for."""
 
 Server = Annotated[
     str, typer.Option("--server", envvar="PINETUNE_SERVER", metavar="HOST:PORT", help="Where pinetune listens.")
@@ -33,9 +36,18 @@ def watch_command(job_id: str, server: str) -> str:
 
 @contextlib.contextmanager
 def jobs_at(address: str) -> Iterator[JobsClient]:
-    """Give a client of the jobs service; Unavailable says how to start one where nobody answers."""
+    """Give a client of the jobs service; Unavailable says how to start one where nobody answers.
+
+    A server elsewhere may be away for a new release, and is waited for; on this machine it runs or it does not.
+    """
+    patience_seconds = PATIENCE_HERE_SECONDS if _is_here(address) else PATIENCE_SECONDS
+
+    def tell(error: PinetuneError) -> None:
+        if patience_seconds > PATIENCE_HERE_SECONDS:
+            say(f"nobody answers at {address}, trying for {patience_seconds:.0f} s")
+
     with _channel_to(address) as channel:
-        yield JobsClient(channel)
+        yield JobsClient(channel, patience_seconds=patience_seconds, away=tell)
 
 
 @contextlib.contextmanager
@@ -47,6 +59,10 @@ def grading_at(address: str, *, local: bool = False) -> Iterator[GradingClient]:
         return
     with _channel_to(address, or_else=", or add --local") as channel:
         yield GradingClient(channel)
+
+
+def _is_here(address: str) -> bool:
+    return address.rpartition("/")[2].rpartition(":")[0].strip("[]") in ("localhost", "127.0.0.1", "::1")
 
 
 @contextlib.contextmanager

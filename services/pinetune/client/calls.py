@@ -1,7 +1,7 @@
 """How a client makes a call: always with a deadline, and with the server's error as one of ours."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
 import grpc
@@ -13,7 +13,6 @@ HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 PROBE_SECONDS = 0.2
 """Pause between two probes of a service that is starting."""
 PROBE_DEADLINE_SECONDS = 2.0
-PATIENCE_SECONDS = 1.0
 FIRST_PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.1, 2.0
 BUSY_PAUSE_SECONDS = 1.0
 """Pause before a busy service is asked again that does not say when to come."""
@@ -49,17 +48,27 @@ def call(method: Unary[S, T], request: S, *, deadline_seconds: float) -> T:
 
 
 def call_safe(
-    method: Unary[S, T], request: S, *, deadline_seconds: float, patience_seconds: float = PATIENCE_SECONDS
+    method: Unary[S, T],
+    request: S,
+    *,
+    deadline_seconds: float,
+    patience_seconds: float,
+    away: Callable[[Unavailable], None] = lambda error: None,
 ) -> T:
-    """Make a call that may be repeated; repeat it while nobody is there, until the patience is over."""
+    """Make a call that may be repeated; repeat it while nobody is there, until the patience is over.
+
+    `away` is told the first time that nobody was there, if the call is repeated.
+    """
     give_up = time.monotonic() + patience_seconds
     pause_seconds = FIRST_PAUSE_SECONDS
     while True:
         try:
             return call(method, request, deadline_seconds=deadline_seconds)
-        except Unavailable:
+        except Unavailable as error:
             if time.monotonic() + pause_seconds > give_up:
                 raise
+            if pause_seconds == FIRST_PAUSE_SECONDS:
+                away(error)
         time.sleep(pause_seconds)
         pause_seconds = min(2 * pause_seconds, PAUSE_SECONDS_MAX)
 

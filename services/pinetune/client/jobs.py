@@ -1,7 +1,8 @@
 """Client of the jobs service: data sets, jobs, evaluations, and everything a job leaves behind, as messages.
 
-Calls that may be repeated are repeated while the server is away for a moment; those that may not (`pause_job`,
-`resume_job`, an upload) are made once. `watch` goes on after an interruption where it was interrupted.
+A server that is away for a moment, for an update say, fails no call: those that may be repeated are repeated, and
+those that may not (`pause_job`, `resume_job`, an upload) are made once, when it is there. `watch` goes on after an
+interruption where it was interrupted.
 
     with connect("localhost:50051") as channel:
         client = JobsClient(channel)
@@ -11,6 +12,7 @@ Calls that may be repeated are repeated while the server is away for a moment; t
             print(message.event.message)
 """
 
+import contextlib
 import hashlib
 import time
 import uuid
@@ -24,7 +26,7 @@ from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.api.jobs.v1.jobs_pb2_grpc import JobsServiceStub
 from pinetune.api.jobs.v1.spec_pb2 import DatasetSettings, JobSpec
 from pinetune.api.rollout.v1 import rollout_pb2
-from pinetune.client.calls import FIRST_PAUSE_SECONDS, Unary, call, call_safe, stream
+from pinetune.client.calls import FIRST_PAUSE_SECONDS, Unary, call, call_safe, is_serving, stream, wait_until_serving
 from pinetune.pod.errors import Cancelled, PinetuneError, TimedOut, Unavailable, from_rpc_error
 
 CALL_DEADLINE_SECONDS = 30.0
@@ -36,8 +38,10 @@ WATCH_DEADLINE_SECONDS = 3600.0
 LONGEST_PAUSE_SECONDS = 10.0
 STANDING_SECONDS = 60.0
 """A quiet stream that lasted this long had a server behind it: no attempt to connect takes as long."""
-PATIENCE_SECONDS = 300.0
-"""How long a watch tries to reach a server that went away."""
+PATIENCE_SECONDS = 60.0
+"""How long a call tries to reach a server that is away: a new release is up by then."""
+WATCH_PATIENCE_SECONDS = 300.0
+"""How long a watch does."""
 CHUNK_BYTES = 1 << 20
 PAGE_SIZE = 200
 
@@ -63,8 +67,18 @@ P = TypeVar("P", bound=_Page)
 class JobsClient:
     """Speaks to one jobs service over a channel that the caller opens and closes."""
 
-    def __init__(self, channel: grpc.Channel) -> None:
+    def __init__(
+        self,
+        channel: grpc.Channel,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+        away: Callable[[PinetuneError], None] = lambda error: None,
+    ) -> None:
+        """Have each call wait up to `patience_seconds` for a server that is away, 0 not at all; `away` is told once."""
+        self._channel = channel
         self._stub = JobsServiceStub(channel)
+        self._patience_seconds = patience_seconds
+        self._away = away
 
     def create_dataset(
         self, source: Path | bytes, *, filename: str | None = None, progress: Progress | None = None
@@ -73,6 +87,7 @@ class JobsClient:
         if isinstance(source, bytes) and not filename:
             raise ValueError("bytes need a filename")
         name = filename or (source.name if isinstance(source, Path) else "")
+        self._await_server()
         try:
             return self._stub.CreateDataset(_pieces(source, name, progress), timeout=UPLOAD_DEADLINE_SECONDS)
         except grpc.RpcError as error:
@@ -86,18 +101,18 @@ class JobsClient:
 
     def get_dataset(self, dataset_id: str) -> wire.Dataset:
         """Return one data set."""
-        return _safe(self._stub.GetDataset, wire.GetDatasetRequest(dataset_id=dataset_id))
+        return self._safe(self._stub.GetDataset, wire.GetDatasetRequest(dataset_id=dataset_id))
 
     def list_datasets(self) -> Iterator[wire.Dataset]:
         """Yield all data sets, newest first."""
-        for page in _pages(
+        for page in self._pages(
             self._stub.ListDatasets, lambda t: wire.ListDatasetsRequest(page_size=PAGE_SIZE, page_token=t)
         ):
             yield from page.datasets
 
     def delete_dataset(self, dataset_id: str) -> None:
         """Delete a data set; raises Conflict while a job uses it."""
-        _safe(self._stub.DeleteDataset, wire.DeleteDatasetRequest(dataset_id=dataset_id))
+        self._safe(self._stub.DeleteDataset, wire.DeleteDatasetRequest(dataset_id=dataset_id))
 
     def check_datasets(
         self, training_file: str, validation_file: str, settings: DatasetSettings | None = None
@@ -106,7 +121,7 @@ class JobsClient:
         request = wire.CheckDatasetsRequest(
             training_file=training_file, validation_file=validation_file, dataset=settings
         )
-        return _safe(self._stub.CheckDatasets, request, deadline_seconds=CHECK_DEADLINE_SECONDS)
+        return self._safe(self._stub.CheckDatasets, request, deadline_seconds=CHECK_DEADLINE_SECONDS)
 
     def create_job(self, order: JobSpec | str, *, request_id: str | None = None) -> wire.Job:
         """Order a job, as a message or as JSON text in the openai API's spelling.
@@ -118,38 +133,38 @@ class JobsClient:
             request.spec_json = order
         else:
             request.spec.CopyFrom(order)
-        return _safe(self._stub.CreateJob, request, deadline_seconds=CHECK_DEADLINE_SECONDS)
+        return self._safe(self._stub.CreateJob, request, deadline_seconds=CHECK_DEADLINE_SECONDS)
 
     def get_job(self, job_id: str) -> wire.Job:
         """Return one job."""
-        return _safe(self._stub.GetJob, wire.GetJobRequest(job_id=job_id))
+        return self._safe(self._stub.GetJob, wire.GetJobRequest(job_id=job_id))
 
     def list_jobs(self, states: Iterable[wire.JobState] = ()) -> Iterator[wire.Job]:
         """Yield the jobs in any of `states`, or all, newest first."""
         wanted = list(states)
-        for page in _pages(
+        for page in self._pages(
             self._stub.ListJobs, lambda t: wire.ListJobsRequest(page_size=PAGE_SIZE, page_token=t, states=wanted)
         ):
             yield from page.jobs
 
     def cancel_job(self, job_id: str) -> wire.Job:
         """Stop a job for good."""
-        return _safe(self._stub.CancelJob, wire.CancelJobRequest(job_id=job_id))
+        return self._safe(self._stub.CancelJob, wire.CancelJobRequest(job_id=job_id))
 
     def pause_job(self, job_id: str) -> wire.Job:
         """Stop a job at its next step with a checkpoint."""
-        return call(self._stub.PauseJob, wire.PauseJobRequest(job_id=job_id), deadline_seconds=CALL_DEADLINE_SECONDS)
+        return self._once(self._stub.PauseJob, wire.PauseJobRequest(job_id=job_id))
 
     def resume_job(self, job_id: str) -> wire.Job:
         """Queue a paused job again."""
-        return call(self._stub.ResumeJob, wire.ResumeJobRequest(job_id=job_id), deadline_seconds=CALL_DEADLINE_SECONDS)
+        return self._once(self._stub.ResumeJob, wire.ResumeJobRequest(job_id=job_id))
 
     def watch(
         self,
         job_id: str,
         *,
         resume_token: str = "",
-        patience_seconds: float = PATIENCE_SECONDS,
+        patience_seconds: float = WATCH_PATIENCE_SECONDS,
         interrupted: Callable[[PinetuneError], None] | None = None,
     ) -> Iterator[wire.WatchJobResponse]:
         """Yield a job's events after `resume_token`, then each new one, until the job has ended.
@@ -181,14 +196,14 @@ class JobsClient:
 
     def list_events(self, job_id: str) -> Iterator[wire.Event]:
         """Yield a job's events, oldest first."""
-        for page in _pages(
+        for page in self._pages(
             self._stub.ListEvents, lambda t: wire.ListEventsRequest(job_id=job_id, page_size=PAGE_SIZE, page_token=t)
         ):
             yield from page.events
 
     def list_steps(self, job_id: str, phase: wire.JobPhase = wire.JOB_PHASE_UNSPECIFIED) -> Iterator[wire.Step]:
         """Yield a job's steps, or those of one phase, oldest first."""
-        for page in _pages(
+        for page in self._pages(
             self._stub.ListSteps,
             lambda t: wire.ListStepsRequest(job_id=job_id, page_size=PAGE_SIZE, page_token=t, phase=phase),
         ):
@@ -196,7 +211,7 @@ class JobsClient:
 
     def list_checkpoints(self, job_id: str) -> Iterator[wire.Checkpoint]:
         """Yield a job's checkpoints, newest first."""
-        for page in _pages(
+        for page in self._pages(
             self._stub.ListCheckpoints,
             lambda t: wire.ListCheckpointsRequest(job_id=job_id, page_size=PAGE_SIZE, page_token=t),
         ):
@@ -204,7 +219,7 @@ class JobsClient:
 
     def rollouts_page(self, request: wire.ListRolloutsRequest) -> wire.ListRolloutsResponse:
         """Return one page of a job's or an evaluation's rollouts."""
-        return _safe(self._stub.ListRollouts, request, deadline_seconds=CHECK_DEADLINE_SECONDS)
+        return self._safe(self._stub.ListRollouts, request, deadline_seconds=CHECK_DEADLINE_SECONDS)
 
     def list_rollouts(
         self,
@@ -226,26 +241,26 @@ class JobsClient:
                 page_token=page_token,
             )
 
-        for page in _pages(self._stub.ListRollouts, request, deadline_seconds=CHECK_DEADLINE_SECONDS):
+        for page in self._pages(self._stub.ListRollouts, request, deadline_seconds=CHECK_DEADLINE_SECONDS):
             yield from page.rollouts
 
     def get_rollout(self, completion_id: str, *, job_id: str = "", evaluation_id: str = "") -> rollout_pb2.Rollout:
         """Return one rollout with its tokens."""
         request = wire.GetRolloutRequest(job_id=job_id, evaluation_id=evaluation_id, completion_id=completion_id)
-        return _safe(self._stub.GetRollout, request, deadline_seconds=CHECK_DEADLINE_SECONDS)
+        return self._safe(self._stub.GetRollout, request, deadline_seconds=CHECK_DEADLINE_SECONDS)
 
     def create_evaluation(self, order: wire.EvaluationOrder, *, request_id: str | None = None) -> wire.Evaluation:
         """Order a measurement; the request id makes a repeated call harmless."""
         request = wire.CreateEvaluationRequest(order=order, request_id=request_id or new_request_id())
-        return _safe(self._stub.CreateEvaluation, request, deadline_seconds=CHECK_DEADLINE_SECONDS)
+        return self._safe(self._stub.CreateEvaluation, request, deadline_seconds=CHECK_DEADLINE_SECONDS)
 
     def get_evaluation(self, evaluation_id: str) -> wire.Evaluation:
         """Return one evaluation."""
-        return _safe(self._stub.GetEvaluation, wire.GetEvaluationRequest(evaluation_id=evaluation_id))
+        return self._safe(self._stub.GetEvaluation, wire.GetEvaluationRequest(evaluation_id=evaluation_id))
 
     def list_evaluations(self, job_id: str = "") -> Iterator[wire.Evaluation]:
         """Yield the evaluations of one job, or all, newest first."""
-        for page in _pages(
+        for page in self._pages(
             self._stub.ListEvaluations,
             lambda t: wire.ListEvaluationsRequest(job_id=job_id, page_size=PAGE_SIZE, page_token=t),
         ):
@@ -254,7 +269,43 @@ class JobsClient:
     def compare_evaluations(self, evaluation_ids: Iterable[str]) -> wire.Comparison:
         """Set evaluations side by side, paired per item; the first is the baseline."""
         request = wire.CompareEvaluationsRequest(evaluation_ids=list(evaluation_ids))
-        return _safe(self._stub.CompareEvaluations, request, deadline_seconds=CHECK_DEADLINE_SECONDS)
+        return self._safe(self._stub.CompareEvaluations, request, deadline_seconds=CHECK_DEADLINE_SECONDS)
+
+    def _safe(self, method: Unary[Q, R], request: Q, *, deadline_seconds: float = CALL_DEADLINE_SECONDS) -> R:
+        """Make a call that may be repeated."""
+        return call_safe(
+            method,
+            request,
+            deadline_seconds=deadline_seconds,
+            patience_seconds=self._patience_seconds,
+            away=self._away,
+        )
+
+    def _once(self, method: Unary[Q, R], request: Q) -> R:
+        """Make a call that may not be repeated."""
+        self._await_server()
+        return call(method, request, deadline_seconds=CALL_DEADLINE_SECONDS)
+
+    def _await_server(self) -> None:
+        """Wait for a server that is away; the call that follows says what is wrong where it stays away."""
+        if is_serving(self._channel):
+            return
+        if self._patience_seconds > 0:
+            self._away(Unavailable("the jobs service is away", reason="NOT_SERVING"))
+        with contextlib.suppress(Unavailable):
+            wait_until_serving(self._channel, "the jobs service", seconds=self._patience_seconds)
+
+    def _pages(
+        self, method: Unary[Q, P], request: Callable[[str], Q], *, deadline_seconds: float = CALL_DEADLINE_SECONDS
+    ) -> Iterator[P]:
+        """Yield page after page; `request` makes the request for a page token."""
+        token = ""
+        while True:
+            page = self._safe(method, request(token), deadline_seconds=deadline_seconds)
+            yield page
+            token = page.next_page_token
+            if not token:
+                return
 
 
 def new_request_id() -> str:
@@ -299,23 +350,6 @@ class _Outage:
             raise error
         time.sleep(self._pause_seconds)
         self._pause_seconds = min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
-
-
-def _safe(method: Unary[Q, R], request: Q, *, deadline_seconds: float = CALL_DEADLINE_SECONDS) -> R:
-    return call_safe(method, request, deadline_seconds=deadline_seconds)
-
-
-def _pages(
-    method: Unary[Q, P], request: Callable[[str], Q], *, deadline_seconds: float = CALL_DEADLINE_SECONDS
-) -> Iterator[P]:
-    """Yield page after page; `request` makes the request for a page token."""
-    token = ""
-    while True:
-        page = _safe(method, request(token), deadline_seconds=deadline_seconds)
-        yield page
-        token = page.next_page_token
-        if not token:
-            return
 
 
 def _pieces(source: Path | bytes, filename: str, progress: Progress | None) -> Iterator[wire.CreateDatasetRequest]:

@@ -17,7 +17,8 @@ from pinetune.pod.settings import PodSettings
 def build(pod: Pod, settings: GatewaySettings) -> Sequence[RegisteredService]:
     """Open the HTTP port and leave its start and stop to the pod; there is no gRPC service but health."""
     channel = connect(settings.jobs_address)
-    http = HttpServer(make_app(Reader(JobsClient(channel))), pod.settings.host, settings.http_port)
+    jobs = JobsClient(channel, patience_seconds=settings.jobs_patience_seconds)
+    http = HttpServer(make_app(Reader(jobs)), pod.settings.host, settings.http_port)
 
     def start() -> None:
         http.start()

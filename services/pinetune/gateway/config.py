@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from pinetune.client.jobs import PATIENCE_SECONDS
 from pinetune.pod.config import RoomSettings
 
 
@@ -16,3 +17,5 @@ class GatewaySettings(RoomSettings, env_prefix="PINETUNE_GATEWAY_"):
     """Where to write `{"http": "host:port"}` once the pages are served."""
     jobs_address: str = "127.0.0.1:50051"
     """host:port of the jobs service."""
+    jobs_patience_seconds: float = Field(default=PATIENCE_SECONDS, ge=0)
+    """How long a page waits for a jobs service that is away, for an update say."""

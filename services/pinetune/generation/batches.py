@@ -51,6 +51,24 @@ def plan_batches(
         yield Batch(tuple(prompts), tuple(rows))
 
 
+def plan_reading(prompt_lengths: Sequence[int], tokens_min: int) -> list[list[int]]:
+    """Cut the prompts of a batch into parts, as positions, that are read one after the other with little padding.
+
+    The shortest prompt of a part is at least 7/8 of its longest, unless the part has fewer than `tokens_min` tokens:
+    a pass over few tokens costs as much as one over more.
+    """
+    parts: list[list[int]] = []
+    for prompt in sorted(range(len(prompt_lengths)), key=lambda prompt: -prompt_lengths[prompt]):
+        if parts:
+            longest = prompt_lengths[parts[-1][0]]
+            large = longest * len(parts[-1]) >= tokens_min
+            if not large or 8 * prompt_lengths[prompt] >= 7 * longest:
+                parts[-1].append(prompt)
+                continue
+        parts.append([prompt])
+    return parts
+
+
 def plan_groups(lengths: Sequence[int], token_budget: int) -> Iterator[list[int]]:
     """Cut sequences into groups, as positions, of at most `token_budget` tokens with padding, or of one sequence."""
     for batch in plan_batches(lengths, 1, 0, token_budget, padding=True):

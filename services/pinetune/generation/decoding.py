@@ -1,8 +1,9 @@
 """The decode loop: prompts in, sampled tokens and their log-probabilities out. It knows batches, not requests.
 
-Each prompt of a batch passes through the model once; its keys and values are then spread over its rows. Rows that ended
-leave the batch. Per token there is a fixed number of tensor operations and nothing in Python that grows with the rows,
-but for rows whose answers have a given shape: of each of them the grammar's state goes on.
+Each prompt of a batch passes through the model once, together with those of about its length, so that hardly any
+padding is computed; its keys and values are then spread over its rows. Rows that ended leave the batch. Per token there
+is a fixed number of tensor operations and nothing in Python that grows with the rows, but for rows whose answers have a
+given shape: of each of them the grammar's state goes on.
 Where the model's weights change between two tokens, all rows are read again, so that no key or value is of old weights.
 
 Shapes: P prompts, R rows of the batch, B rows still in it, L positions of the longest prompt, T new tokens, K positions
@@ -16,12 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import Cache, DynamicCache
 
 from pinetune.generation.allowed_tokens import AllowedTokens
-from pinetune.generation.batches import Batch
+from pinetune.generation.batches import Batch, plan_reading
 from pinetune.generation.causal_model import CausalModel
 from pinetune.generation.engine import Prompt, SamplingParams
-from pinetune.generation.kv_cache import reserved_cache, select_rows, survivors
+from pinetune.generation.kv_cache import can_be_joined, joined_cache, reserved_cache, select_rows, survivors
 from pinetune.generation.sampling import draw, uniforms
 from pinetune.generation.stop_strings import StopStrings
 from pinetune.pod.errors import Cancelled
@@ -31,6 +33,8 @@ from pinetune.pod.errors import Cancelled
 LOOK_UP_TOKENS = 8
 # Rows that ended stay until they are this share of the batch, since taking rows out costs about as much as a token.
 ENDED_SHARE = 0.125
+# Tokens of a pass below which more of them cost next to nothing: prompts of other lengths may as well come along.
+PART_TOKENS_MIN, PART_TOKENS_MIN_GPU = 256, 8192
 
 
 @dataclass(frozen=True)
@@ -162,23 +166,41 @@ class _Rows:
 
     def _read(self, texts: Sequence[Sequence[int]], text_of_B: Tensor, new_count: int) -> Tensor:
         """Fill the keys and values anew with one text a row, with room for `new_count` tokens more."""
-        self._cache = reserved_cache(self._model.model.config, new_count)
-        lengths = [len(text) for text in texts]
+        lengths, config = [len(text) for text in texts], self._model.model.config
         longest, device = max(lengths), self._model.device
-        ids_PL = torch.tensor([[0] * (longest - len(text)) + list(text) for text in texts], device=device)
-        lengths_P = torch.tensor(lengths, device=device)
-        padding_P = longest - lengths_P
-        places_L = torch.arange(longest, device=device)
-        mask_PL = None if min(lengths) == longest else (places_L >= padding_P[:, None]).long()
-        positions_PL = (places_L - padding_P[:, None]).clamp_(min=0)
-        logits_PV = self._model.logits(ids_PL, positions_PL, mask_PL, self._cache, last_only=True)
-
-        select_rows(self._cache, text_of_B)
-        self._position_B = lengths_P[text_of_B]
-        self._padding_B = padding_P[text_of_B]
+        parts = [list(range(len(texts)))]
+        if min(lengths) < longest and can_be_joined(config):
+            parts = plan_reading(lengths, PART_TOKENS_MIN if device.type == "cpu" else PART_TOKENS_MIN_GPU)
+        if len(parts) == 1:
+            self._cache = reserved_cache(config, new_count)
+            logits_PV = self._read_part(texts, self._cache)
+            select_rows(self._cache, text_of_B)
+        else:
+            caches = [DynamicCache(config=config) for _ in parts]
+            place_of_text = torch.full((len(parts), len(texts)), -1, device=device)
+            logits = []
+            for number, part in enumerate(parts):
+                logits.append(self._read_part([texts[place] for place in part], caches[number]))
+                place_of_text[number, part] = torch.arange(len(part), device=device)
+            order = torch.tensor([place for part in parts for place in part], device=device)
+            logits_PV = torch.cat(logits)[order.argsort()]
+            self._cache = joined_cache(config, caches, list(place_of_text[:, text_of_B]), longest, new_count)
+        self._position_B = torch.tensor(lengths, device=device)[text_of_B]
+        self._padding_B = longest - self._position_B
         self._place = longest
         self._make_mask()
         return logits_PV[text_of_B]
+
+    def _read_part(self, texts: Sequence[Sequence[int]], cache: Cache) -> Tensor:
+        """Pass texts through the model, padded on the left to the longest; return the logits [P, V] of what follows."""
+        lengths = [len(text) for text in texts]
+        longest, device = max(lengths), self._model.device
+        ids_PL = torch.tensor([[0] * (longest - len(text)) + list(text) for text in texts], device=device)
+        padding_P = longest - torch.tensor(lengths, device=device)
+        places_L = torch.arange(longest, device=device)
+        mask_PL = None if min(lengths) == longest else (places_L >= padding_P[:, None]).long()
+        positions_PL = (places_L - padding_P[:, None]).clamp_(min=0)
+        return self._model.logits(ids_PL, positions_PL, mask_PL, cache, last_only=True)
 
     def record(self, position: int, tokens_B: Tensor, logprobs_B: Tensor, ended_B: Tensor) -> None:
         """Keep what was drawn at `position`, and which rows ended with it."""

@@ -3,8 +3,12 @@
 transformers' own layer grows by `torch.cat`, which copies the whole cache at every token. The layer here reserves room
 for the new tokens when the prompt's rows become the samples' rows, and from then on writes in place. Layers of other
 kinds (sliding windows, linear attention) stay what transformers makes them, so any model with a cache works.
+
+Prompts of different lengths are read in parts of about one length (`batches.plan_reading`), each with a cache of its
+own; `joined_cache` puts those into one, where the last token of every prompt stands at the same place.
 """
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -54,6 +58,30 @@ class ReservedLayer(DynamicLayer):
                 states[moved, :, : self._token_count] = states[beam_idx[moved], :, : self._token_count]
         self._show()
 
+    def join(self, parts: Sequence[tuple[Tensor, Tensor]], place_of_R: Sequence[Tensor], token_count: int) -> None:
+        """Take the keys and values of prompts that were read in parts, of at most `token_count` tokens each.
+
+        Row i is the prompt at `place_of_R[part][i]` of the part, or of another part where that is -1.
+        """
+        assert self._reserved is None, "prompts come once"
+        self.lazy_initialization(*parts[0])
+        self._row_count, self._token_count = len(place_of_R[0]), token_count
+        self._reserved = (
+            self._joined([keys for keys, _ in parts], place_of_R),
+            self._joined([values for _, values in parts], place_of_R),
+        )
+        self._show()
+
+    def _joined(self, parts: Sequence[Tensor], place_of_R: Sequence[Tensor]) -> Tensor:
+        _, heads, _, width = parts[0].shape
+        joined = parts[0].new_empty(self._row_count, heads, self._token_count + self._new_token_count, width)
+        for states, places in zip(parts, place_of_R, strict=True):
+            rows = (places >= 0).nonzero().squeeze(1)
+            first = self._token_count - states.shape[2]
+            joined[rows, :, first : self._token_count] = states[places[rows]]
+            joined[rows, :, :first] = 0  # Masked, and a mask does not hide what is no number.
+        return joined
+
     def _show(self) -> tuple[Tensor, Tensor]:
         assert self._reserved is not None, "called only once memory is reserved"
         keys, values = (states[: self._row_count, :, : self._token_count] for states in self._reserved)
@@ -77,6 +105,23 @@ def reserved_cache(config: PreTrainedConfig, new_token_count: int) -> DynamicCac
     """Return an empty cache of the model with room for `new_token_count` tokens after the prompts."""
     cache = DynamicCache(config=config)
     cache.layers = [ReservedLayer(new_token_count) if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    return cache
+
+
+def can_be_joined(config: PreTrainedConfig) -> bool:
+    """Return whether all layers of the model are of the kind that is reserved here."""
+    return all(isinstance(layer, ReservedLayer) for layer in reserved_cache(config, 0).layers)
+
+
+def joined_cache(
+    config: PreTrainedConfig, parts: Sequence[Cache], place_of_R: Sequence[Tensor], token_count: int, new_count: int
+) -> DynamicCache:
+    """Return one cache of prompts that were read in parts; see `ReservedLayer.join`."""
+    cache = reserved_cache(config, new_count)
+    for number, layer in enumerate(cache.layers):
+        read = [cast(DynamicLayer, part.layers[number]) for part in parts]
+        states = [(cast(Tensor, one.keys), cast(Tensor, one.values)) for one in read]
+        cast(ReservedLayer, layer).join(states, place_of_R, token_count)
     return cache
 
 

@@ -19,6 +19,9 @@ from pinetune.pod.errors import Busy, InvalidInput, NotFound, PinetuneError, Una
 AWAY = Unavailable("gone for a moment", reason="POD_STARTING")
 ORDER = json.dumps({"model": "nano", "training_file": "file-1", "method": {"type": "reinforcement"}})
 
+QUICK_RECONNECT = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.min_reconnect_backoff_ms", 100)]
+"""The default backoff of a second would be most of a test."""
+
 
 @pytest.fixture
 def jobs() -> FakeJobs:
@@ -101,10 +104,12 @@ def test_a_creation_is_repeated_with_the_same_request_id(jobs: FakeJobs, client:
     assert (jobs.calls.count("CreateJob"), len(jobs.orders)) == (2, 1)
 
 
-def test_repetition_ends_with_the_servers_error(jobs: FakeJobs, client: JobsClient) -> None:
+def test_repetition_ends_with_the_servers_error(jobs: FakeJobs) -> None:
     jobs.refuse("GetJob", *[AWAY] * 9)
-    with pytest.raises(Unavailable, match="gone for a moment"):
-        client.get_job("ftjob-1")
+    with serving(jobs) as address, grpc.insecure_channel(address) as channel:
+        hasty = JobsClient(channel, patience_seconds=1)
+        with pytest.raises(Unavailable, match="gone for a moment"):
+            hasty.get_job("ftjob-1")
 
 
 def test_pausing_is_not_repeated_because_it_may_have_taken_effect(jobs: FakeJobs, client: JobsClient) -> None:
@@ -163,9 +168,7 @@ def test_a_watch_survives_a_restart_of_the_server_and_misses_nothing() -> None:
             interrupted.wait(10)
             restarted.enter_context(serving(after, port))
 
-        # The default backoff of a second would be most of this test.
-        options = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.min_reconnect_backoff_ms", 100)]
-        with grpc.insecure_channel(f"127.0.0.1:{port}", options) as channel:
+        with grpc.insecure_channel(f"127.0.0.1:{port}", QUICK_RECONNECT) as channel:
             with serving(before, port):
                 watch = JobsClient(channel).watch("ftjob-1", interrupted=note)
                 seen = list(islice(watch, 4))
@@ -188,6 +191,31 @@ def test_a_watch_gives_up_after_its_patience() -> None:
 def test_a_watch_of_an_unknown_job_raises_at_once(client: JobsClient) -> None:
     with pytest.raises(NotFound, match="ftjob-9"):
         next(client.watch("ftjob-9"))
+
+
+def test_a_call_waits_for_a_server_that_is_away_and_tells_so_once(jobs: FakeJobs, tmp_path: Path) -> None:
+    port, told = _free_port(), []
+    with contextlib.ExitStack() as started, grpc.insecure_channel(f"127.0.0.1:{port}", QUICK_RECONNECT) as channel:
+
+        def away(error: PinetuneError) -> None:
+            told.append(error)
+            started.enter_context(serving(jobs, port))
+
+        client = JobsClient(channel, away=away)
+        dataset = client.create_dataset(b"{}\n", filename="one.jsonl")
+        assert client.get_dataset(dataset.dataset_id).filename == "one.jsonl"
+    with contextlib.ExitStack() as started, grpc.insecure_channel(f"127.0.0.1:{port}", QUICK_RECONNECT) as channel:
+        assert JobsClient(channel, away=away).get_dataset(dataset.dataset_id).filename == "one.jsonl"
+    assert len(told) == 2
+
+
+def test_a_call_gives_up_after_its_patience() -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{_free_port()}") as channel:
+        client = JobsClient(channel, patience_seconds=0)
+        with pytest.raises(Unavailable):
+            client.get_job("ftjob-1")
+        with pytest.raises(Unavailable):
+            client.pause_job("ftjob-1")
 
 
 def _free_port() -> int:

@@ -22,7 +22,7 @@ def jobs() -> FakeJobs:
 @pytest.fixture
 def reader(jobs: FakeJobs) -> Iterator[Reader]:
     with serving(jobs) as address, grpc.insecure_channel(address) as channel:
-        yield Reader(JobsClient(channel))
+        yield Reader(JobsClient(channel, patience_seconds=1))
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinetune.generation.batches import Batch, plan_batches, plan_groups
+from pinetune.generation.batches import Batch, plan_batches, plan_groups, plan_reading
 
 
 def test_a_batch_holds_samples_of_several_prompts() -> None:
@@ -37,3 +37,22 @@ def test_every_row_comes_once_and_no_batch_is_too_large(
 
 def test_groups_hold_sequences_of_like_length() -> None:
     assert list(plan_groups([4, 9, 1, 9], 18)) == [[1, 3], [0, 2]]
+
+
+def test_prompts_of_about_one_length_are_read_together() -> None:
+    assert plan_reading([80, 10, 70, 69, 9], tokens_min=1) == [[0, 2], [3], [1, 4]]
+
+
+def test_a_part_of_few_tokens_takes_shorter_prompts_along() -> None:
+    assert plan_reading([80, 10, 70, 69, 9], tokens_min=100) == [[0, 2], [3, 1], [4]]
+    assert plan_reading([80, 10, 70, 69, 9], tokens_min=1000) == [[0, 2, 3, 1, 4]]
+
+
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=60), st.integers(1, 5000))
+def test_every_prompt_is_read_once_and_little_is_padded(lengths: list[int], tokens_min: int) -> None:
+    parts = plan_reading(lengths, tokens_min)
+    assert sorted(prompt for part in parts for prompt in part) == list(range(len(lengths)))
+    for part in parts:
+        longest = max(lengths[prompt] for prompt in part)
+        padded = [prompt for prompt in part if 8 * lengths[prompt] < 7 * longest]
+        assert longest * (len(part) - len(padded)) < tokens_min or not padded

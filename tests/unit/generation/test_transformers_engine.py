@@ -5,6 +5,8 @@ import torch
 from tests.unit.generation.tiny_models import plain_logprobs, prompts_of
 from transformers import AutoModelForCausalLM
 
+from pinetune.generation.batches import plan_reading
+from pinetune.generation.decoding import PART_TOKENS_MIN
 from pinetune.generation.engine import (
     Caller,
     SampledCompletion,
@@ -46,6 +48,19 @@ def test_batching_and_order_do_not_change_the_tokens(kind: str, make_engine: Mak
         ids_of(make_engine(kind, max_batch_tokens=1).generate([prompt], 2, sampling).groups)[0] for prompt in prompts
     ]
     assert together == backwards[::-1] == small_batches == alone
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_prompts_that_are_read_in_parts_are_sampled_as_each_alone(kind: str, make_engine: MakeEngine) -> None:
+    engine, lengths = make_engine(kind), (20, 100, 58, 99, 21, 60, 97, 59, 22)
+    assert len(plan_reading(lengths, PART_TOKENS_MIN)) == 3
+    prompts, sampling = prompts_of(*lengths), SamplingParams(max_tokens=12, seed=5)
+    together = engine.generate(prompts, 2, sampling).groups
+    assert ids_of(together) == [ids_of(engine.generate([prompt], 2, sampling).groups)[0] for prompt in prompts]
+    for prompt, group in zip(prompts, together, strict=True):
+        for completion in group:
+            expected = plain_logprobs(engine.describe().model, prompt.token_ids, completion.token_ids)
+            assert completion.logprobs == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)

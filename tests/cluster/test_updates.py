@@ -1,0 +1,104 @@
+"""A new release rolled out while people watch, call and train: nobody is told no, and no event is missed."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from tests.cluster.jobs import assert_whole, demo_order, jobs_client, reached
+from tests.cluster.kubectl import kubectl, pods_of, read, wait_for
+from tests.cluster.scripts import Script, running
+
+NEXT_TAG = "PINETUNE_TEST_NEXT_TAG"
+"""Variable with the tag of the images that are rolled out over those of the overlay."""
+SERVICES = {"grading": "deployment", "gateway": "deployment", "jobs": "statefulset"}
+WATCH = """
+import json, sys
+from pinetune.client.jobs import JobsClient
+from pinetune.pod.channel import connect
+
+with connect("pinetune-jobs.pinetune:50051") as channel:
+    print("begun", flush=True)
+    interruptions = []
+    events = [m.event.event_id for m in JobsClient(channel).watch(sys.argv[1], interrupted=interruptions.append)]
+print(json.dumps({"events": events, "interruptions": len(interruptions)}))
+"""
+ASK = """
+import json, pathlib, time, urllib.request
+from pinetune.client.jobs import JobsClient
+from pinetune.pod.channel import connect
+
+asked, slowest = 0, 0.0
+with connect("pinetune-jobs.pinetune:50051") as jobs:
+    while not pathlib.Path("/tmp/stop").exists():
+        began = time.monotonic()
+        assert list(JobsClient(jobs).list_jobs())
+        with urllib.request.urlopen("http://pinetune-gateway.pinetune/", timeout=90) as reply:
+            assert reply.status == 200
+        asked, slowest = asked + 1, max(slowest, time.monotonic() - began)
+        if asked == 1:
+            print("begun", flush=True)
+        time.sleep(0.05)
+print(json.dumps({"asked": asked, "slowest_seconds": slowest}))
+"""
+GRADE = """
+import json, pathlib
+from pinetune.client.grading import GradingClient
+from pinetune.pod.channel import connect
+
+grader, asked = json.dumps({"type": "number", "reference": "{{item.answer}}"}), 0
+with connect("dns:///pinetune-grading:50051") as channel:
+    client = GradingClient(channel)
+    while not pathlib.Path("/tmp/stop").exists():
+        graded = client.grade(grader, items_json=['{"answer": "4"}'], output_texts=["4"], item_indexes=[0])
+        assert graded.grades[0].score == 1.0
+        asked += 1
+        if asked == 1:
+            print("begun", flush=True)
+print(json.dumps({"asked": asked}))
+"""
+
+
+def roll_out(tag: str) -> None:
+    """Give every service an image of another tag, and wait until all run it."""
+    for name, kind in SERVICES.items():
+        (container,) = read(kind, f"pinetune-{name}")["spec"]["template"]["spec"]["containers"]
+        image = f"{container['image'].rpartition(':')[0]}:{tag}"
+        kubectl("set", "image", f"{kind}/pinetune-{name}", f"{container['name']}={image}")
+    for name, kind in SERVICES.items():
+        kubectl("rollout", "status", f"{kind}/pinetune-{name}", "--timeout=300s", seconds=330)
+
+
+def images_of(component: str) -> set[str]:
+    return {pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in pods_of(component)}
+
+
+def test_a_new_image_is_rolled_out_under_a_watch_and_under_calls(tmp_path: Path, token: str) -> None:
+    tag = os.environ.get(NEXT_TAG, "next")
+    with jobs_client(token) as client:
+        job_id = client.create_job(demo_order(client, tmp_path, step_count=40)).job_id
+        reached(client, job_id, step=1)
+    with (
+        running("watch", WATCH, job_id, token=token) as watch,
+        running("ask", ASK, token=token) as ask,
+        running("grade", GRADE, component="worker") as grade,
+    ):
+        for script in (watch, ask, grade):
+            wait_for(f"the first call of {script.name}", lambda: "begun" in script.log(), seconds=120)  # noqa: B023
+        roll_out(tag)
+        assert {name: images_of(name) for name in SERVICES} == {name: {tag} for name in SERVICES}
+        for script in (ask, grade):
+            script.run("touch", "/tmp/stop")
+            assert last_line(script, seconds=120)["asked"] > 1
+        with jobs_client(token) as client:
+            assert client.get_job(job_id).step < 40, "the job ended before the new release was there"
+            assert assert_whole(client, job_id, step_count=40).attempt == 1
+            known = [event.event_id for event in client.list_events(job_id)]
+        seen = last_line(watch, seconds=120)
+    assert seen["events"] == known
+    assert seen["interruptions"] == 1
+
+
+def last_line(script: Script, *, seconds: float) -> dict[str, Any]:
+    line: dict[str, Any] = json.loads(script.output(seconds=seconds).splitlines()[-1])
+    return line
