@@ -1,4 +1,4 @@
-"""Jobs as pods: one to its end with its metrics in Prometheus; others although a pod is deleted under way."""
+"""Jobs as pods: one to its end with its metrics in Prometheus; others although a pod is deleted, or added, under way."""
 
 import json
 import time
@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from tests.cluster.jobs import assert_whole, await_jobs_service, demo_order, jobs_client, reached
-from tests.cluster.kubectl import forwarded, kubectl, pods_of
+from tests.cluster.kubectl import forwarded, kubectl, pods_of, read, wait_for
 from tests.cluster.prometheus import prometheus
 from tests.monitoring.shipped import alerts
 from tools.dashboards.prometheus import Series, ask
+
+from pinetune.api.jobs.v1 import jobs_pb2
 
 ROOMS = {"grading", "jobs", "gateway", "learning", "generation", "worker"}
 OF_THE_JOB = (
@@ -57,6 +59,30 @@ def test_a_job_goes_on_when_a_pod_is_deleted(component: str, attempts: int, tmp_
         events = " ".join(event.message for event in client.list_events(job_id))
     assert ("is lost" in events) == (component == "generation")
     assert ("started again as attempt 2" in events) == (component == "learning")
+
+
+def test_a_job_with_a_backlog_gets_a_second_sampler_and_ends_well(tmp_path: Path, token: str) -> None:
+    # No step samples in a millisecond: the second one is wanted after the first step. It has seven minutes to join.
+    engine, budget = {"max_replicas": 2, "backlog_seconds": 1e-3}, {"max_steps": 100_000, "max_seconds": 420.0}
+    with jobs_client(token) as client:
+        ordered = demo_order(client, tmp_path, step_count=0, engine=engine, budget=budget)
+        job_id = client.create_job(ordered).job_id
+        reached(client, job_id, step=1)
+        both = {f"{job_id}-1-generation-{number}" for number in range(2)}
+        wait_for("a second sampler", lambda: sampler_pods(job_id) == both, seconds=60)
+        step_count = reached(client, job_id).step
+        assert assert_whole(client, job_id, step_count=step_count).attempt == 1
+        steps = list(client.list_steps(job_id, phase=jobs_pb2.JOB_PHASE_TRAINING))
+        told = [event.message for event in client.list_events(job_id)]
+    assert {step.training_grades.sampled_count for step in steps[1:]} == {16 * 4}
+    assert any(one.endswith("above engine.backlog_seconds of 0.001: 2 samplers wanted instead of 1") for one in told)
+    assert any(one.startswith("generation-1 has joined after ") for one in told), told
+    assert not [one for one in told if "is lost" in one or "started again" in one]
+
+
+def sampler_pods(job_id: str) -> set[str]:
+    selector = f"--selector=pinetune.dev/work={job_id},app.kubernetes.io/component=generation"
+    return {pod["metadata"]["name"] for pod in read("pods", selector)["items"]}
 
 
 @pytest.mark.parametrize("path", ["/", "/health"])

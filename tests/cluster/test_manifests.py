@@ -75,6 +75,7 @@ def test_the_namespace_refuses_a_pod_that_asks_for_more() -> None:
         "get pods --subresource=log",
         "create jobs.batch",
         "list events",
+        "patch statefulsets.apps --subresource=scale",
     ],
 )
 def test_the_jobs_service_may_run_the_pods_of_its_jobs(may: str) -> None:
@@ -88,6 +89,9 @@ def test_the_jobs_service_may_run_the_pods_of_its_jobs(may: str) -> None:
         "create pods",
         "create pods --subresource=exec",
         "delete statefulsets.apps",
+        "patch statefulsets.apps",
+        "update statefulsets.apps --subresource=scale",
+        "patch deployments.apps --subresource=scale",
         "create rolebindings",
         "*  *",
     ],

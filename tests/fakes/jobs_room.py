@@ -34,6 +34,7 @@ from pinetune.jobs.orders import OrderDesk
 from pinetune.jobs.scheduler import Limits, Scheduler
 from pinetune.jobs.service import JobsServicer
 from pinetune.jobs.store.database import Database
+from pinetune.jobs.wanted_replicas import WantedReplicas
 from pinetune.jobs.watching import Watching
 from pinetune.jobs.worker_service import WorkerServicer
 from pinetune.pod.channel import connect
@@ -86,6 +87,7 @@ class FakeLauncher:
         self.stopped: list[str] = []
         self.refusal: PinetuneError | None = None
         self.held_up: dict[str, str] = {}
+        self.scaled: list[tuple[str, int]] = []
         self._alive: dict[str, int] = {}
         self._news: list[Exit | Restart] = []
 
@@ -97,6 +99,9 @@ class FakeLauncher:
 
     def stop(self, work_id: str, *, grace_seconds: float) -> None:
         self.stopped.append(work_id)
+
+    def scale(self, work_id: str, replicas: int) -> None:
+        self.scaled.append((work_id, replicas))
 
     def poll(self) -> list[Exit | Restart]:
         news, self._news = self._news, []
@@ -181,14 +186,17 @@ def jobs_room(folder: Path, *, limits: Limits = LIMITS, max_watchers: int = 8) -
     graders = start("grading", PodSettings(grace_seconds=1.0), lambda _: [registered_grading(grading)])
     artifacts_uri = str(folder / "artifacts")
     launcher = FakeLauncher()
-    scheduler = Scheduler(database, launcher, limits, artifacts_uri=artifacts_uri, news=news, queue=queue)
+    wanted = WantedReplicas()
+    scheduler = Scheduler(
+        database, launcher, limits, artifacts_uri=artifacts_uri, news=news, queue=queue, wanted=wanted
+    )
     with connect(graders.grpc_address) as to_grading:
 
         def build(pod: Pod) -> list[RegisteredService]:
             creator = Creator(database, OrderDesk(database, GraderCheck(to_grading, graders.grpc_address)))
             watching = Watching(database, news, pod.stopping, max_watchers=max_watchers)
             users = JobsServicer(database, creator, watching, artifacts_uri=artifacts_uri, news=news, queue=queue)
-            workers = WorkerServicer(database, artifacts_uri=artifacts_uri, news=news, queue=queue)
+            workers = WorkerServicer(database, artifacts_uri=artifacts_uri, news=news, queue=queue, wanted=wanted)
             return [
                 RegisteredService(
                     "pinetune.api.jobs.v1.JobsService", lambda s: add_JobsServiceServicer_to_server(users, s)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -38,6 +39,7 @@ print("done", flush=True)
 """
 ENGINE = Engine(name="transformers", device="cpu", dtype="float32", replicas=2, threads=1)
 ORDER = WorkOrder("ftjob-1", 1, learns=True, model_uri="/models/base", makes_model=True, engine=ENGINE)
+SCALING = replace(ORDER, engine=replace(ENGINE, replicas=1, max_replicas=3))
 PATIENCE_SECONDS = 20.0
 LIMIT = RestartLimit(2, 600.0)
 
@@ -50,7 +52,7 @@ def launcher(tmp_path: Path) -> Iterator[Launch]:
     """A function that makes a launcher whose rooms run these scripts; all it started is killed with the test."""
     made: list[LocalLauncher] = []
 
-    def make(**scripts: str) -> LocalLauncher:
+    def make(*, grace_seconds: float = 0.2, **scripts: str) -> LocalLauncher:
         def command(room: str) -> Sequence[str]:
             return [sys.executable, "-c", scripts.get(room, PATIENT)]
 
@@ -59,7 +61,7 @@ def launcher(tmp_path: Path) -> Iterator[Launch]:
                 data_dir=tmp_path,
                 jobs_address="127.0.0.1:1",
                 grading_address="127.0.0.1:2",
-                stop_grace_seconds=0.2,
+                stop_grace_seconds=grace_seconds,
                 restart_limit=LIMIT,
                 command=command,
             )
@@ -102,6 +104,20 @@ def restart_of(launcher: LocalLauncher) -> Restart:
     (restart,) = wait_for(launcher.poll)
     assert isinstance(restart, Restart)
     return restart
+
+
+def scraped(folder: Path) -> list[str]:
+    return [one["labels"]["process"] for one in json.loads((folder / "run" / "targets.json").read_text())]
+
+
+def is_free(port: int) -> bool:
+    """Return whether a process may begin to listen on the port."""
+    with socket.socket() as one:
+        try:
+            one.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def is_gone(pid: int) -> bool:
@@ -207,6 +223,125 @@ def test_replicas_that_are_stopped_stay_away(launcher: Launch) -> None:
     started.launch(ORDER)
     started.stop("ftjob-1", grace_seconds=5)
     assert exit_of(started).work_id == "ftjob-1"
+
+
+def test_further_samplers_start_at_the_addresses_that_the_worker_has_from_the_start(
+    launcher: Launch, tmp_path: Path
+) -> None:
+    started = launcher()
+    started.launch(SCALING)
+    assert list(pids(started)) == ["learning", "generation-0", "worker"]
+    started.scale("ftjob-1", 3)
+    assert list(pids(started)) == ["learning", "generation-0", "generation-1", "generation-2", "worker"]
+    names = ("generation-0", "generation-1", "generation-2")
+    told = [json.loads(log_of(tmp_path, name, "}")) for name in names]
+    addresses = [f"127.0.0.1:{environment['PINETUNE_POD_GRPC_PORT']}" for environment in told]
+    worker = json.loads(log_of(tmp_path, "worker", "}"))
+    assert worker["PINETUNE_WORKER_GENERATION_ADDRESSES"].split(",") == addresses
+    assert len(set(addresses)) == 3
+    assert scraped(tmp_path) == ["learning", *names, "worker"]
+
+
+def test_the_same_wish_again_changes_nothing(launcher: Launch) -> None:
+    started = launcher()
+    started.launch(SCALING)
+    started.scale("ftjob-1", 2)
+    before = pids(started)
+    started.scale("ftjob-1", 2)
+    assert pids(started) == before
+    started.scale("ftjob-other", 2)
+    assert started.poll() == []
+
+
+def test_samplers_that_are_too_many_end_by_the_highest_number_and_are_no_death(
+    launcher: Launch, tmp_path: Path
+) -> None:
+    started = launcher()
+    started.launch(SCALING)
+    started.scale("ftjob-1", 3)
+    before = pids(started)
+    started.scale("ftjob-1", 1)
+    assert list(pids(started)) == ["learning", "generation-0", "worker"]
+    assert scraped(tmp_path) == ["learning", "generation-0", "worker"]
+    wait_for(lambda: is_gone(before["generation-1"]) and is_gone(before["generation-2"]))
+    assert [started.poll() for _ in range(3)] == [[], [], []]
+    assert not any(is_gone(pid) for pid in pids(started).values())
+
+
+def test_one_that_still_ends_is_started_again_once_its_ports_are_free(launcher: Launch, tmp_path: Path) -> None:
+    started = launcher(generation=ORDERLY, grace_seconds=PATIENCE_SECONDS)
+    started.launch(SCALING)
+    started.scale("ftjob-1", 2)
+    first = pids(started)["generation-1"]
+    log_of(tmp_path, "generation-1", "up")
+    started.scale("ftjob-1", 1)
+    log_of(tmp_path, "generation-1", "stopping")
+    for _ in range(3):
+        started.poll()
+        started.scale("ftjob-1", 2)
+    assert "generation-1" not in pids(started), "it still ends, by its one signal"
+    (tmp_path / "go on").touch()
+    wait_for(lambda: is_gone(first))
+    started.poll()
+    started.scale("ftjob-1", 2)
+    assert pids(started)["generation-1"] != first
+
+
+def test_one_that_does_not_end_is_killed_after_the_grace(launcher: Launch, tmp_path: Path) -> None:
+    started = launcher(generation=STUBBORN)
+    started.launch(SCALING)
+    started.scale("ftjob-1", 2)
+    stubborn = pids(started)["generation-1"]
+    log_of(tmp_path, "generation-1", "up")
+    started.scale("ftjob-1", 1)
+
+    def killed() -> bool:
+        assert started.poll() == []
+        return is_gone(stubborn)
+
+    wait_for(killed)
+
+
+def test_an_attempt_has_ended_once_those_that_were_too_many_are_gone_too(launcher: Launch, tmp_path: Path) -> None:
+    started = launcher(generation=STUBBORN)
+    started.launch(SCALING)
+    started.scale("ftjob-1", 2)
+    stubborn = pids(started)["generation-1"]
+    for name in ("generation-0", "generation-1"):
+        log_of(tmp_path, name, "up")
+    started.scale("ftjob-1", 1)
+    started.stop("ftjob-1", grace_seconds=0.1)
+    started.scale("ftjob-1", 2)
+    assert exit_of(started).work_id == "ftjob-1"
+    assert is_gone(stubborn)
+
+
+def test_a_further_sampler_that_dies_is_started_again_alone(launcher: Launch) -> None:
+    started = launcher()
+    started.launch(SCALING)
+    started.scale("ftjob-1", 2)
+    os.kill(pids(started)["generation-1"], signal.SIGKILL)
+    assert restart_of(started).process == "generation-1"
+
+
+def test_nobody_gets_the_ports_of_samplers_that_do_not_run(launcher: Launch, tmp_path: Path) -> None:
+    started = launcher()
+    started.launch(SCALING)
+    worker = json.loads(log_of(tmp_path, "worker", "}"))
+    ports = [int(one.rsplit(":", 1)[1]) for one in worker["PINETUNE_WORKER_GENERATION_ADDRESSES"].split(",")]
+    assert [is_free(port) for port in ports] == [True, False, False], "the first one's script listens nowhere"
+    started.scale("ftjob-1", 2)
+    assert [is_free(port) for port in ports] == [True, True, False]
+    started.scale("ftjob-1", 1)
+
+    def kept_again() -> bool:
+        started.poll()
+        return [is_free(port) for port in ports] == [True, False, False]
+
+    wait_for(kept_again)
+    started.stop("ftjob-1", grace_seconds=5)
+    exit_of(started)
+    assert [is_free(port) for port in ports] == [True, True, True]
 
 
 @pytest.mark.parametrize("victim", ["learning", "worker"])

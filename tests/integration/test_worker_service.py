@@ -310,6 +310,21 @@ def test_a_heartbeat_tells_what_is_waited_for_and_learns_what_is_wished(room: Ro
     assert worker.commit_step(training_step(1), USAGE) == CANCEL
 
 
+@pytest.mark.parametrize("count", [1, 5])
+def test_replicas_that_were_not_ordered_cannot_be_wanted(room: Room, count: int) -> None:
+    engine = {"replicas": 2, "max_replicas": 4}
+    job = room.create_job(pinetune={"dataset": {"prompt": "{{item.question}}"}, "engine": engine})
+    worker = room.take(job.job_id)
+    with pytest.raises(InvalidInput) as caught:
+        worker.heartbeat(
+            waiting_for="", phase=wire.JOB_PHASE_TRAINING, total_steps=9, total_warm_up_steps=0, wanted_replicas=count
+        )
+    assert caught.value.message == (f"wanted_replicas must be from 2 to 4, as {job.job_id} was ordered; it is {count}")
+    assert caught.value.metadata["field"] == "wanted_replicas"
+    room.scheduler.look()
+    assert room.launcher.scaled == []
+
+
 def test_a_success_names_the_model(room: Room) -> None:
     job = room.create_job(suffix="sums")
     worker = room.take(job.job_id)

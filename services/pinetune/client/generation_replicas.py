@@ -1,7 +1,7 @@
 """Several generation services that hold the same policy, used as one.
 
-`spread.py` deals prompts out over them, `replica_set.py` looks after those that are lost. What is here keeps them
-equal: a policy goes into all of them, and one that comes back holds what the others hold before it gets work.
+`spread.py` deals prompts out over them, `replica_set.py` looks after those that are lost or new. What is here keeps
+them equal: a policy goes into all of them, and one that comes holds what the others hold before it gets work.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from pinetune.client.generation import EngineInfo, GenerationClient, PolicyState
 from pinetune.client.prompts import Example, Prompt, Sampling, TokenSequence
-from pinetune.client.replica_set import Replica, ReplicaSet, Tell
+from pinetune.client.replica_news import Tell
+from pinetune.client.replica_set import Attendance, Replica, ReplicaSet
 from pinetune.client.rollout import Completion
 from pinetune.client.spread import Spread
 from pinetune.pod import trace
@@ -22,7 +23,7 @@ RETURN_SECONDS = 1200.0
 
 T = TypeVar("T")
 Check = Callable[[GenerationClient, int], None]
-"""Given a replica that came back and the policy version that it now holds; raises where it must not be used."""
+"""Given a replica that came and the policy version that it now holds; raises where it must not be used."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,13 @@ class GenerationReplicas:
         *,
         tell: Tell = lambda news: None,
         return_seconds: float = RETURN_SECONDS,
+        count: int | None = None,
     ) -> None:
+        """Use the first `count` of the replicas, all by default; `resize` changes that."""
         self._tell = tell
-        self._members = ReplicaSet(replicas, ready=self._make_ready, tell=tell, return_seconds=return_seconds)
+        self._members = ReplicaSet(
+            replicas, ready=self._make_ready, tell=tell, return_seconds=return_seconds, count=count
+        )
         self._held: _Held | None = None
         """None before the first policy is loaded: then it is what each was started with."""
         self._base: PolicyState | None = None
@@ -54,8 +59,16 @@ class GenerationReplicas:
         """Return where the present replicas are, once there is one."""
         return [replica.client.address for replica in self._members.await_some()]
 
+    def resize(self, count: int) -> None:
+        """Use the first `count` replicas from now on; new ones get work once they hold the policy. See `ReplicaSet`."""
+        self._members.resize(count)
+
+    def attendance(self) -> Attendance:
+        """Return which of those in use are there."""
+        return self._members.attendance()
+
     def check_returned(self, check: Check) -> None:
-        """Have `check` called for each replica that came back, once it holds the policy and before it gets work."""
+        """Have `check` called for each replica that came, once it holds the policy and before it gets work."""
         self._check = check
 
     def tokenize(self, examples: Sequence[Example]) -> list[TokenSequence]:
@@ -92,7 +105,7 @@ class GenerationReplicas:
 
     def hold(self, policy: PolicyState, bring: Callable[[GenerationClient], PolicyState]) -> list[PolicyState]:
         """Have `bring` make each present replica hold the policy; return what each then holds. As `load_policy`."""
-        # One that comes back meanwhile waits, and then loads this policy.
+        # One that comes meanwhile waits, and then loads this policy.
         with self._members.arrivals:
             self._held = _Held(policy, bring)
             states = self._try_each(lambda replica: _bring(replica, bring))
@@ -109,7 +122,7 @@ class GenerationReplicas:
         return found
 
     def close(self) -> None:
-        """Look after lost replicas no more."""
+        """Look after absent replicas no more."""
         self._members.close()
 
     @property
@@ -117,14 +130,14 @@ class GenerationReplicas:
         return 0 if self._held is None else self._held.state.policy_version
 
     def _make_ready(self, replica: Replica) -> None:
-        """Bring a replica that came back to where the others are. Raises Conflict POLICY_NOT_ATTESTED."""
+        """Bring a replica that came to where the others are. Raises Conflict POLICY_NOT_ATTESTED."""
         if self._held is None:
             expected, state = self._base, _bring(replica, lambda client: client.describe().policy)
         else:
             expected, state = self._held.state, _bring(replica, self._held.bring)
         if expected is not None and state != expected:
             raise Conflict(
-                f"{replica.name} came back with policy {state.policy_version} ({state.content_hash[:12]}…), the others "
+                f"{replica.name} came with policy {state.policy_version} ({state.content_hash[:12]}…), the others "
                 f"hold policy {expected.policy_version} ({expected.content_hash[:12]}…)",
                 reason="POLICY_NOT_ATTESTED",
                 policy_version=expected.policy_version,

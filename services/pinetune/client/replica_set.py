@@ -1,8 +1,9 @@
 """Which replicas of a service may be given work: those that were lost are looked after until they are back.
 
-A replica is lost when a call of it ends with nobody there. From then on a thread asks for its health; once it serves,
-it is made ready (`Ready`: load the policy, attest it) and only then counts as present again. What cannot be made ready
-for a fault that would come again is raised at whoever uses the set next.
+A set knows all replicas that there may ever be and uses the first of them, as many as `resize` says. A replica is lost
+when a call of it ends with nobody there. From then on a thread asks for its health, as for one that is new; once it
+serves, it is made ready (`Ready`: load the policy, attest it) and only then counts as present. What cannot be made
+ready for a fault that would come again is raised at whoever uses the set next.
 """
 
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pinetune.client.generation import GenerationClient, PolicyState
+from pinetune.client.replica_news import Back, Joined, Lost, Retired, Tell
 from pinetune.pod.errors import PinetuneError, TimedOut, Transient, Unavailable
 
 PROBE_SECONDS = 0.5
@@ -19,45 +21,13 @@ WHY_CHARACTERS_MAX = 300
 
 
 @dataclass(frozen=True)
-class Lost:
-    """A replica is gone."""
+class Attendance:
+    """Who is there; two that are equal say that nobody came or went between them."""
 
-    replica: str
-    """Its name."""
-    why: str
-    """What its last call ended with."""
-    present_count: int
-    """How many are left."""
-
-
-@dataclass(frozen=True)
-class Back:
-    """A lost replica is back, holds the current policy and may be given work."""
-
-    replica: str
-    """Its name."""
-    away_seconds: float
-    """How long it was gone."""
-    policy_version: int
-    """What it holds."""
-    present_count: int
-    """How many there are now."""
-
-
-@dataclass(frozen=True)
-class Moved:
-    """Prompts that a replica did not answer were put back, to be sampled wherever there is room first."""
-
-    replica: str
-    """Which replica had them."""
-    prompt_ids: tuple[str, ...]
-    """Which they are."""
-    reason: str
-    """`lost`, `busy` or `slow`; a slow one may still answer first."""
-
-
-News = Lost | Back | Moved
-Tell = Callable[[News], None]
+    present: tuple[bool, ...]
+    """Of each replica in use, by number, whether it may be given work."""
+    change_count: int
+    """How often one was lost, came back or joined so far."""
 
 
 class Replica:
@@ -71,31 +41,58 @@ class Replica:
         self.present = True
         """Whether it may be given work."""
         self.why = ""
-        """Why it was lost last."""
+        """Why it was lost last; empty where it has not joined yet."""
         self.lost_time = 0.0
-        """When, by the monotonic clock."""
+        """When, or since when it is wanted; by the monotonic clock."""
         self.policy: PolicyState | None = None
         """What it said it holds when a policy was loaded into it last."""
+
+    def absence(self) -> str:
+        """Say since when and why it is not there."""
+        since = f"{time.monotonic() - self.lost_time:.0f} s ago"
+        return f"{self.name}, lost {since}: {self.why}" if self.why else f"{self.name}, wanted {since}: not there yet"
 
 
 class ReplicaSet:
     """The replicas of one job."""
 
     def __init__(
-        self, replicas: Sequence[Replica], *, ready: Callable[[Replica], None], tell: Tell, return_seconds: float
+        self,
+        replicas: Sequence[Replica],
+        *,
+        ready: Callable[[Replica], None],
+        tell: Tell,
+        return_seconds: float,
+        count: int | None = None,
     ) -> None:
-        if not replicas:
-            raise ValueError("at least one replica")
-        self.replicas = tuple(replicas)
-        """All of them, lost ones included."""
+        """Begin with the first `count` of the replicas, all by default; those are there."""
+        self._all = tuple(replicas)
+        self._count = len(self._all) if count is None else count
+        if not 1 <= self._count <= len(self._all):
+            raise ValueError(f"count must be from 1 to the {len(self._all)} replicas; it is {self._count}")
+        for replica in self._all[self._count :]:
+            replica.present = False
         self.arrivals = threading.Lock()
         """Held while one that came back is made ready; who holds it sees nobody come back meanwhile."""
         self._ready = ready
         self._tell = tell
         self._return_seconds = return_seconds
         self._changed = threading.Condition()
-        self._closing = threading.Event()
+        self._closed = False
+        self._looks: dict[Replica, threading.Event] = {}
+        """What ends the looking after each replica that is, or was, looked after."""
+        self._change_count = 0
         self._fault: Exception | None = None
+
+    @property
+    def replicas(self) -> tuple[Replica, ...]:
+        """Those in use, lost ones included."""
+        return self._all[: self._count]
+
+    def attendance(self) -> Attendance:
+        """Return who is there."""
+        with self._changed:
+            return Attendance(tuple(replica.present for replica in self.replicas), self._change_count)
 
     def present(self) -> list[Replica]:
         """Return those that may be given work; raises what kept one that came back from being made ready."""
@@ -112,7 +109,7 @@ class ReplicaSet:
             )
             if found := self.present():
                 return found
-            gone = "; ".join(f"{one.name}, lost {_ago(one.lost_time)}: {one.why}" for one in self.replicas)
+            gone = "; ".join(one.absence() for one in self.replicas)
         raise Unavailable(
             f"no generation replica is left, and none came back within {self._return_seconds:g} s: {gone}",
             reason="NO_REPLICA_LEFT",
@@ -124,45 +121,87 @@ class ReplicaSet:
             if not replica.present:
                 return
             replica.present = False
-            replica.why, replica.lost_time = error.message[:WHY_CHARACTERS_MAX], time.monotonic()
-            left = sum(one.present for one in self.replicas)
+            replica.why, replica.lost_time = error.message[:WHY_CHARACTERS_MAX] or "no reason given", time.monotonic()
+            self._change_count += 1
+            left = self._present_count()
         self._tell(Lost(replica.name, replica.why, left))
-        threading.Thread(target=self._look_after, args=(replica,), name=f"lost-{replica.name}", daemon=True).start()
+        self._begin_to_look_after(replica)
+
+    def resize(self, count: int) -> None:
+        """Use the first `count` replicas: look after those that are new, and use those that are too many no more.
+
+        Raises ValueError where there are not so many, or none.
+        """
+        if not 1 <= count <= len(self._all):
+            raise ValueError(f"count must be from 1 to the {len(self._all)} replicas; it is {count}")
+        with self._changed:
+            added, retired = self._all[self._count : count], self._all[count : self._count]
+            self._count = count
+            for replica in retired:
+                replica.present = False
+                if replica in self._looks:
+                    self._looks[replica].set()
+            for replica in added:
+                replica.why, replica.lost_time = "", time.monotonic()
+            left = self._present_count()
+        for replica in retired:
+            self._tell(Retired(replica.name, left))
+        for replica in added:
+            self._begin_to_look_after(replica)
 
     def close(self) -> None:
         """Look after nothing any more."""
-        self._closing.set()
+        with self._changed:
+            self._closed = True
+            for given_up in self._looks.values():
+                given_up.set()
 
-    def _look_after(self, replica: Replica) -> None:
+    def _begin_to_look_after(self, replica: Replica) -> None:
+        given_up = threading.Event()
+        with self._changed:
+            if self._closed:
+                return
+            self._looks[replica] = given_up
+        name = f"absent-{replica.name}"
+        threading.Thread(target=self._look_after, args=(replica, given_up), name=name, daemon=True).start()
+
+    def _look_after(self, replica: Replica, given_up: threading.Event) -> None:
         try:
-            while not self._closing.wait(PROBE_SECONDS):
-                if self._returned(replica):
+            while not given_up.wait(PROBE_SECONDS):
+                if self._arrived(replica, given_up):
                     return
         except Exception as error:
             with self._changed:
-                self._fault = error
-                self._changed.notify_all()
+                # What nobody wants any more may fail as it likes.
+                if not given_up.is_set():
+                    self._fault = error
+                    self._changed.notify_all()
 
-    def _returned(self, replica: Replica) -> bool:
+    def _arrived(self, replica: Replica, given_up: threading.Event) -> bool:
         if not replica.client.is_serving():
             return False
         with self.arrivals:
+            if given_up.is_set():
+                return False
             try:
                 self._ready(replica)
             except (Transient, TimedOut):
                 return False  # It fell again.
             with self._changed:
+                if given_up.is_set():
+                    return False
                 replica.present = True
-                count = sum(one.present for one in self.replicas)
+                self._change_count += 1
+                count = self._present_count()
                 self._changed.notify_all()
         version = 0 if replica.policy is None else replica.policy.policy_version
-        self._tell(Back(replica.name, time.monotonic() - replica.lost_time, version, count))
+        news = Back if replica.why else Joined
+        self._tell(news(replica.name, time.monotonic() - replica.lost_time, version, count))
         return True
+
+    def _present_count(self) -> int:
+        return sum(replica.present for replica in self.replicas)
 
     def _raise_fault(self) -> None:
         if self._fault is not None:
             raise self._fault
-
-
-def _ago(moment: float) -> str:
-    return f"{time.monotonic() - moment:.0f} s ago"

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from pinetune.client.calls import busy_pause
 from pinetune.client.generation import GENERATE_DEADLINE_SECONDS, GenerateCall, in_calls, prompts_per_call
 from pinetune.client.prompts import Prompt, Sampling
-from pinetune.client.replica_set import Moved, Replica, ReplicaSet, Tell
+from pinetune.client.replica_news import Moved, Tell
+from pinetune.client.replica_set import Replica, ReplicaSet
 from pinetune.client.rollout import Completion
 from pinetune.pod.errors import Busy, Cancelled, Conflict, TimedOut, Unavailable
 
@@ -214,7 +215,11 @@ class Spread:
             f"{flight.replica.name} has {len(flight.unit.prompts)} for {now - flight.sent_time:.0f} s"
             for flight in self._flights
         )
-        lost = ", ".join(f"{one.name} is lost ({one.why})" for one in self._members.replicas if not one.present)
+        lost = ", ".join(
+            f"{one.name} is {f'lost ({one.why})' if one.why else 'not there yet'}"
+            for one in self._members.replicas
+            if not one.present
+        )
         return TimedOut(
             f"completions of {missing} prompts are missing after {self._deadline_seconds:g} s: "
             f"{'; '.join(part for part in (held, lost) if part) or 'no replica took them'}",

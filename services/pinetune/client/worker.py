@@ -44,7 +44,13 @@ class WorkerClient:
         return call(self._stub.ClaimWork, request, deadline_seconds=CALL_DEADLINE_SECONDS)
 
     def heartbeat(
-        self, *, waiting_for: str, phase: jobs_pb2.JobPhase, total_steps: int, total_warm_up_steps: int
+        self,
+        *,
+        waiting_for: str,
+        phase: jobs_pb2.JobPhase,
+        total_steps: int,
+        total_warm_up_steps: int,
+        wanted_replicas: int = 0,
     ) -> worker_pb2.WorkerAction:
         """Say that the worker is alive; returns what the user wants."""
         request = worker_pb2.HeartbeatRequest(
@@ -53,6 +59,7 @@ class WorkerClient:
             phase=phase,
             total_steps=total_steps,
             total_warm_up_steps=total_warm_up_steps,
+            wanted_replicas=wanted_replicas,
         )
         return call(self._stub.Heartbeat, request, deadline_seconds=HEARTBEAT_DEADLINE_SECONDS).action
 

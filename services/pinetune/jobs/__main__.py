@@ -17,6 +17,7 @@ from pinetune.jobs.orders import OrderDesk
 from pinetune.jobs.scheduler import Limits, Scheduler
 from pinetune.jobs.service import JobsServicer
 from pinetune.jobs.store.database import Database
+from pinetune.jobs.wanted_replicas import WantedReplicas
 from pinetune.jobs.watching import Watching
 from pinetune.jobs.worker_service import WorkerServicer
 from pinetune.pod.channel import connect
@@ -35,7 +36,7 @@ def build(pod: Pod, settings: JobsSettings, *, command: Command = module_command
     metrics.watch_disk(settings.folder())
     database = Database(settings.database())
     pod.add_shutdown(database.close)
-    news, queue = Bell(), Bell()
+    news, queue, wanted = Bell(), Bell(), WantedReplicas()
     artifacts_uri = settings.artifacts()
     channel = connect(settings.grading_address) if settings.grading_address else None
     if channel is not None:
@@ -43,7 +44,7 @@ def build(pod: Pod, settings: JobsSettings, *, command: Command = module_command
     creator = Creator(database, OrderDesk(database, GraderCheck(channel, settings.grading_address)))
     watching = Watching(database, news, pod.stopping, max_watchers=settings.max_watchers)
     users = JobsServicer(database, creator, watching, artifacts_uri=artifacts_uri, news=news, queue=queue)
-    workers = WorkerServicer(database, artifacts_uri=artifacts_uri, news=news, queue=queue)
+    workers = WorkerServicer(database, artifacts_uri=artifacts_uri, news=news, queue=queue, wanted=wanted)
 
     def start_scheduler() -> None:
         # The ports are known only now, and workers have to find us.
@@ -54,7 +55,9 @@ def build(pod: Pod, settings: JobsSettings, *, command: Command = module_command
             heartbeat_timeout_seconds=settings.heartbeat_timeout_seconds,
             stop_grace_seconds=settings.stop_grace_seconds,
         )
-        scheduler = Scheduler(database, launcher, limits, artifacts_uri=artifacts_uri, news=news, queue=queue)
+        scheduler = Scheduler(
+            database, launcher, limits, artifacts_uri=artifacts_uri, news=news, queue=queue, wanted=wanted
+        )
         pod.add_shutdown(scheduler.close)
         scheduler.start()
 

@@ -95,6 +95,8 @@ class Journal:
         """Updates planned."""
         self.total_warm_up_steps = 0
         """Warm-up steps planned."""
+        self.wanted_replicas = 0
+        """Samplers that the job wants; 0 where that is what its order says."""
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
@@ -113,6 +115,7 @@ class Journal:
                 phase=self.phase,
                 total_steps=self.total_steps,
                 total_warm_up_steps=self.total_warm_up_steps,
+                wanted_replicas=self.wanted_replicas,
             )
         except (Transient, TimedOut):
             return

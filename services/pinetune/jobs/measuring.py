@@ -25,7 +25,7 @@ def measure_model(claim: worker_pb2.ClaimWorkResponse, services: Services, journ
     """Do an evaluation, and report its end."""
     order = evaluation_order_from_message(claim.evaluation.order)
     items = read_items(claim.dataset_uris[order.dataset_id], order.dataset)
-    generation, grading = services.generation(), services.grading()
+    generation, grading = services.generation(order.engine.replicas), services.grading()
     engine = generation.describe()[0]
     refuse_unread_calls(order.grader, engine.parts_format, field=EVALUATION_FIELD)
     sampler = Sampler(

@@ -1,6 +1,6 @@
 """Tells a job's story, and /metrics, what becomes of its generation replicas."""
 
-from pinetune.client.replica_set import Back, Lost, Moved, News
+from pinetune.client.replica_news import Back, Joined, Lost, Moved, News, Retired
 from pinetune.jobs import worker_metrics
 from pinetune.jobs.journal import Journal
 
@@ -19,6 +19,7 @@ class ReplicaNews:
     def __init__(self, journal: Journal, replica_count: int) -> None:
         self._journal = journal
         worker_metrics.REPLICAS_PRESENT.set(replica_count)
+        worker_metrics.REPLICAS_WANTED.set(replica_count)
 
     def __call__(self, news: News) -> None:
         """Take up one piece of news."""
@@ -32,6 +33,14 @@ class ReplicaNews:
                 self._journal.note(
                     f"{news.replica} is back after {news.away_seconds:.1f} s and holds policy {news.policy_version}"
                 )
+            case Joined():
+                worker_metrics.REPLICAS_PRESENT.set(news.present_count)
+                self._journal.note(
+                    f"{news.replica} has joined after {news.start_seconds:.1f} s and holds policy {news.policy_version}"
+                )
+            case Retired():
+                worker_metrics.REPLICAS_PRESENT.set(news.present_count)
+                self._journal.note(f"{news.replica} is not needed any more and gets no more work")
             case Moved():
                 worker_metrics.PROMPTS_MOVED.labels(news.reason).inc(len(news.prompt_ids))
                 sentence = MOVES[news.reason].format(count=len(news.prompt_ids), replica=news.replica)

@@ -7,6 +7,7 @@ learner will see the reward.
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from pinetune.client.generation_replicas import GenerationReplicas
@@ -19,6 +20,7 @@ from pinetune.jobs.clock import Clock
 from pinetune.jobs.dataset import Item
 from pinetune.jobs.rewards import RewardPolicy, reward_of
 from pinetune.jobs.rollout_files import Rollout
+from pinetune.jobs.scaling import Scaling
 from pinetune.jobs.usage import Usage
 from pinetune.pod import spans
 
@@ -41,6 +43,8 @@ class Sampler:
     """Told what was used."""
     parameter_count: int
     """Weights of the model, to count its compute by."""
+    scaling: Scaling | None = None
+    """Watches training steps sample; None where the number of samplers stays as it is."""
 
     def collect(
         self,
@@ -60,7 +64,9 @@ class Sampler:
         """
         part = "sampling" if purpose is Purpose.TRAINING else "validation"
         prompts = [Prompt(f"{name}-{item.item_id}", item.messages, item.tools) for item in items]
-        with self.clock.part(part), spans.span("sample", prompts=len(prompts), policy_version=policy_version):
+        watching = self.scaling.watching() if self.scaling and purpose is Purpose.TRAINING else nullcontext()
+        attributes = {"prompts": len(prompts), "policy_version": policy_version}
+        with self.clock.part(part), spans.span("sample", **attributes), watching:
             groups = self.generation.generate(prompts, sampling, min_policy_version=policy_version)
         self.usage.add_sampling(groups, self.parameter_count)
         groups = [[_renumbered(one, first_index) for one in group] for group in groups]

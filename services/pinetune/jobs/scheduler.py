@@ -24,6 +24,7 @@ from pinetune.jobs.states import State, Wish
 from pinetune.jobs.store.database import Database
 from pinetune.jobs.store.leases import begin_attempt, current_attempt, end_attempt
 from pinetune.jobs.store.works import EVALUATION, JOB, Fault, Work, count_works, get_work, list_works, move, update_work
+from pinetune.jobs.wanted_replicas import WantedReplicas
 from pinetune.jobs.work_orders import work_order
 from pinetune.pod.errors import PinetuneError
 
@@ -53,7 +54,15 @@ class Scheduler:
     """Runs the queue."""
 
     def __init__(
-        self, database: Database, launcher: Launcher, limits: Limits, *, artifacts_uri: str, news: Bell, queue: Bell
+        self,
+        database: Database,
+        launcher: Launcher,
+        limits: Limits,
+        *,
+        artifacts_uri: str,
+        news: Bell,
+        queue: Bell,
+        wanted: WantedReplicas,
     ) -> None:
         self._database = database
         self._launcher = launcher
@@ -61,6 +70,7 @@ class Scheduler:
         self._artifacts_uri = artifacts_uri
         self._news = news
         self._queue = queue
+        self._wanted = wanted
         self._silent: set[str] = set()
         self._queue_ages = QueueAges()
         self._since = now()
@@ -91,8 +101,10 @@ class Scheduler:
         for work in running:
             if work.work_id in self._launcher.running():
                 self._stop_where_overdue(work)
+                self._scale(work)
             else:
                 self._start_lost(work)
+        self._wanted.forget_all_but({work.work_id for work in running})
         while self._start_next():
             pass
         self._show_pending(running)
@@ -221,6 +233,11 @@ class Scheduler:
         if moment - heard > self._limits.heartbeat_timeout_seconds * 1e6:
             self._silent.add(work.work_id)
             self._launcher.stop(work.work_id, grace_seconds=self._limits.stop_grace_seconds)
+
+    def _scale(self, work: Work) -> None:
+        """Have as many samplers run as the worker wants, once it has said so."""
+        if count := self._wanted.of(work.work_id, work.attempt):
+            self._launcher.scale(work.work_id, count)
 
     def _end_as_wished(self, connection: Connection, work: Work, moment: int) -> None:
         state = State.CANCELLED if work.wish is Wish.CANCEL else State.PAUSED

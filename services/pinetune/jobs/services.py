@@ -29,18 +29,21 @@ class Services:
         """Return the learner once it serves."""
         return LearningClient(self._channel("learning", self._settings.learning_address))
 
-    def generation(self) -> GenerationReplicas:
-        """Return the samplers once all serve."""
+    def generation(self, count: int) -> GenerationReplicas:
+        """Return the samplers once the first `count` serve; the others are not started yet."""
         replicas = [
             # The launcher names its processes so, in the order of their addresses.
-            Replica(f"generation-{number}", GenerationClient(self._channel("generation", address), address))
+            Replica(f"generation-{number}", GenerationClient(self._line(number < count, address), address))
             for number, address in enumerate(self._settings.generation_addresses.split(","))
         ]
-        return GenerationReplicas(replicas, tell=ReplicaNews(self._journal, len(replicas)))
+        return GenerationReplicas(replicas, tell=ReplicaNews(self._journal, count), count=count)
 
     def grading(self) -> GradingClient:
         """Return the graders once they serve."""
         return GradingClient(self._channel("grading", self._settings.grading_address))
+
+    def _line(self, started: bool, address: str) -> grpc.Channel:
+        return self._channel("generation", address) if started else connect(address)
 
     def _channel(self, room: str, address: str) -> grpc.Channel:
         channel = connect(address)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.api.jobs.v1 import worker_pb2
+from pinetune.jobs.backlog import Bounds
 from pinetune.jobs.clock import Clock
 from pinetune.jobs.components import Components
 from pinetune.jobs.dataset import Item, read_items
@@ -16,6 +17,7 @@ from pinetune.jobs.policies import Policies
 from pinetune.jobs.preparation import make_base_model, prepare
 from pinetune.jobs.rollout_traces import RolloutTraces
 from pinetune.jobs.sampler import Sampler
+from pinetune.jobs.scaling import Scaling
 from pinetune.jobs.services import Services
 from pinetune.jobs.spec import spec_from_message
 from pinetune.jobs.usage import Usage
@@ -26,10 +28,15 @@ def train(claim: worker_pb2.ClaimWorkResponse, services: Services, journal: Jour
     plan = plan_of(claim)
     learning = services.learning()
     make_base_model(plan, learning, journal)
-    generation, grading = services.generation(), services.grading()
+    engine = plan.spec.pinetune.engine
+    generation, grading = services.generation(engine.replicas), services.grading()
     prepared = prepare(plan, learning, generation, journal, checkpoint_uri=claim.checkpoint.state_uri)
     journal.total_steps, journal.total_warm_up_steps = plan.training_steps, prepared.warm_up_steps
     clock = Clock()
+    scaling = None
+    if engine.max_replicas > engine.replicas:
+        bounds = Bounds(engine.replicas, engine.max_replicas, engine.backlog_seconds)
+        scaling = Scaling(generation, bounds, journal)
     sampler = Sampler(
         generation=generation,
         grading=grading,
@@ -38,13 +45,14 @@ def train(claim: worker_pb2.ClaimWorkResponse, services: Services, journal: Jour
         clock=clock,
         usage=usage,
         parameter_count=prepared.learner.parameter_count,
+        scaling=scaling,
     )
     policies = Policies(
         learning,
         generation,
         folder=f"{plan.artifacts_uri}/policies",
         max_canary_gap=plan.spec.pinetune.policies.max_canary_gap,
-        way=plan.spec.pinetune.engine.weights,
+        way=engine.weights,
     )
     keeper = Keeper(journal, learning, policies, artifacts_uri=plan.artifacts_uri, kept=claim.kept_checkpoints)
     evaluator = None

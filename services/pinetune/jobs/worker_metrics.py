@@ -60,6 +60,9 @@ COMPLETIONS = Counter(
 REPLICAS_PRESENT = Gauge(
     "pinetune_worker_generation_replicas", "Generation replicas that hold the current policy and may be given work."
 )
+REPLICAS_WANTED = Gauge(
+    "pinetune_worker_replicas_wanted", "Generation replicas that the job wants, by how long its steps sample."
+)
 REPLICAS_LOST = Counter("pinetune_worker_generation_replicas_lost_total", "Times that a generation replica was lost.")
 BROKEN_BROADCASTS = Counter(
     "pinetune_worker_broken_broadcasts_total",

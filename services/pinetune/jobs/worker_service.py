@@ -31,6 +31,7 @@ from pinetune.jobs.store.evaluations import get_evaluation
 from pinetune.jobs.store.jobs import get_job, update_job
 from pinetune.jobs.store.leases import touch_attempt
 from pinetune.jobs.store.works import EVALUATION, JOB, Fault, Work, dataset_uris, get_work, update_work
+from pinetune.jobs.wanted_replicas import WantedReplicas
 from pinetune.jobs.wishes import resume
 from pinetune.jobs.work_orders import artifacts_of, model_of
 from pinetune.pod.errors import Conflict, InvalidInput
@@ -65,11 +66,14 @@ class Held:
 class WorkerServicer(WorkerServiceServicer):
     """Serves workers. `news` is rung for watchers, `queue` for the scheduler, both after the commit."""
 
-    def __init__(self, database: Database, *, artifacts_uri: str, news: Bell, queue: Bell) -> None:
+    def __init__(
+        self, database: Database, *, artifacts_uri: str, news: Bell, queue: Bell, wanted: WantedReplicas
+    ) -> None:
         self._database = database
         self._artifacts_uri = artifacts_uri
         self._news = news
         self._queue = queue
+        self._wanted = wanted
 
     def ClaimWork(
         self, request: worker_pb2.ClaimWorkRequest, context: grpc.ServicerContext
@@ -89,9 +93,11 @@ class WorkerServicer(WorkerServiceServicer):
     def Heartbeat(
         self, request: worker_pb2.HeartbeatRequest, context: grpc.ServicerContext
     ) -> worker_pb2.HeartbeatResponse:
-        """Note that the worker is alive and what it does; answer with what the user wants."""
+        """Note that the worker is alive, what it does and wants; answer with what the user wants."""
         with self._held(request.lease) as held:
-            work_id = held.work.work_id
+            work_id, wanted = held.work.work_id, request.wanted_replicas
+            if wanted:
+                _refuse_unordered_replicas(held.work, wanted)
             update_work(held.connection, work_id, waiting_for=request.waiting_for)
             if held.work.kind == JOB:
                 _note_plan(held.connection, work_id, request)
@@ -103,6 +109,8 @@ class WorkerServicer(WorkerServiceServicer):
                 events.record(held.connection, held.work, sentence, moment=held.moment, kind=wire.EVENT_TYPE_STATE)
         if begins:
             self._news.ring()
+        if wanted and self._wanted.note(work_id, held.work.attempt, wanted):
+            self._queue.ring()
         return worker_pb2.HeartbeatResponse(action=ACTIONS[held.work.wish])
 
     def CommitStep(
@@ -226,6 +234,18 @@ def _refuse_stale(work: Work, lease: worker_pb2.Lease) -> None:
 def _refuse_evaluation(work: Work, what: str) -> None:
     if work.kind != JOB:
         raise InvalidInput(f"{work.work_id} is an evaluation and has no {what}", reason="NOT_A_JOB", field="lease")
+
+
+def _refuse_unordered_replicas(work: Work, wanted: int) -> None:
+    _refuse_evaluation(work, "steps to scale its replicas by")
+    engine = JobSpec.FromString(work.order_message).pinetune.engine
+    if not engine.replicas <= wanted <= engine.max_replicas:
+        raise InvalidInput(
+            f"wanted_replicas must be from {engine.replicas} to {engine.max_replicas}, as {work.work_id} was ordered; "
+            f"it is {wanted}",
+            reason="INVALID_REPLICAS",
+            field="wanted_replicas",
+        )
 
 
 def _note_plan(connection: Connection, job_id: str, request: worker_pb2.HeartbeatRequest) -> None:

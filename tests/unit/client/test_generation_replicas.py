@@ -15,7 +15,8 @@ from pinetune.client import spread
 from pinetune.client.generation import GenerationClient, PolicyState
 from pinetune.client.generation_replicas import GenerationReplicas
 from pinetune.client.prompts import Message, Prompt, Sampling, TokenSequence
-from pinetune.client.replica_set import Back, Lost, Moved, News
+from pinetune.client.replica_news import Back, Joined, Lost, Moved, News, Retired
+from pinetune.client.replica_set import Attendance
 from pinetune.client.rollout import Completion
 from pinetune.client.spread import Spread
 from pinetune.pod.errors import Broken, Busy, Conflict, InvalidInput, TimedOut, Unavailable
@@ -27,12 +28,12 @@ SAMPLING = Sampling(sample_count=2)
 class Group:
     """Some replicas, the client of all, and what it told."""
 
-    def __init__(self, count: int, return_seconds: float) -> None:
+    def __init__(self, count: int, return_seconds: float, used: int | None) -> None:
         self.fakes = [FakeReplica(f"generation-{number}") for number in range(count)]
         self.news: list[News] = []
         self.told = threading.Condition()
         self.client = GenerationReplicas(
-            [fake.replica for fake in self.fakes], tell=self.tell, return_seconds=return_seconds
+            [fake.replica for fake in self.fakes], tell=self.tell, return_seconds=return_seconds, count=used
         )
         self.client.describe()
 
@@ -63,8 +64,8 @@ Make = Callable[..., Group]
 def group() -> Iterator[Make]:
     made: list[Group] = []
 
-    def make(count: int, *, return_seconds: float = PATIENCE_SECONDS) -> Group:
-        made.append(Group(count, return_seconds))
+    def make(count: int, *, return_seconds: float = PATIENCE_SECONDS, used: int | None = None) -> Group:
+        made.append(Group(count, return_seconds, used))
         return made[-1]
 
     yield make
@@ -368,3 +369,129 @@ def test_replicas_that_hold_different_policies_are_refused(group: Make) -> None:
     pair.fakes[1].policy = wire.PolicyState(policy_version=0, content_hash="other")
     with pytest.raises(Conflict, match="hold different policies"):
         pair.client.describe()
+
+
+def test_one_that_is_not_used_is_neither_asked_nor_missed(group: Make) -> None:
+    pair = group(2, used=1)
+    pair.fakes[1].end()
+    check_complete(pair.client.generate(prompts(32), SAMPLING), 32)
+    assert pair.fakes[0].asked == [[f"p{number}" for number in range(32)]], "with one in use nothing is cut"
+    assert len(pair.client.load_policy("/policies/3", policy_version=3, content_hash="three")) == 1
+    assert pair.client.attendance() == Attendance((True,), 0)
+    assert pair.news == []
+
+
+def test_one_that_is_added_gets_work_once_it_serves_and_holds_the_attested_policy(group: Make) -> None:
+    pair = group(2, used=1)
+    pair.fakes[1].end()
+    pair.client.load_policy("/policies/3", policy_version=3, content_hash="three")
+    checked: list[tuple[int, int]] = []
+    pair.client.check_returned(lambda client, version: checked.append((version, len(pair.fakes[1].asked))))
+    pair.client.resize(2)
+    check_complete(pair.client.generate(prompts(32), SAMPLING, min_policy_version=3), 32)
+    assert pair.client.attendance() == Attendance((True, False), 0)
+    assert not pair.fakes[1].asked
+    pair.fakes[1].begin()
+    joined = pair.wait_for(Joined)
+    assert isinstance(joined, Joined)
+    assert (joined.replica, joined.policy_version, joined.present_count) == ("generation-1", 3, 2)
+    assert checked == [(3, 0)], "attested before its first work"
+    assert pair.client.attendance() == Attendance((True, True), 1)
+    check_complete(pair.client.generate(prompts(32), SAMPLING, min_policy_version=3), 32)
+    assert pair.fakes[1].asked
+    assert [type(one) for one in pair.news] == [Joined]
+
+
+def test_one_that_joins_in_the_middle_of_a_step_does_its_part_of_it(group: Make) -> None:
+    pair = group(2, used=1)
+    pair.fakes[1].end()
+    pair.client.resize(2)
+
+    def let_it_join(request: wire.GenerateRequest, call: int) -> None:
+        if call == 1:
+            pair.fakes[1].begin()
+        pair.wait_for(Joined)
+
+    pair.fakes[0].before = let_it_join
+    joined_is_asked = threading.Event()
+    pair.fakes[1].before = lambda request, call: joined_is_asked.set()
+
+    def wait_for_the_other(response: wire.GenerateResponse) -> None:
+        assert joined_is_asked.wait(PATIENCE_SECONDS)
+
+    pair.fakes[0].after = wait_for_the_other
+    check_complete(pair.client.generate(prompts(32), SAMPLING), 32)
+    assert sorted(pair.asked) == sorted(f"p{number}" for number in range(32)), "each prompt once"
+
+
+def test_the_highest_numbers_retire_get_no_more_work_and_are_not_missed(group: Make) -> None:
+    trio = group(3)
+    trio.client.resize(1)
+    assert trio.news == [Retired("generation-1", 1), Retired("generation-2", 1)]
+    for fake in trio.fakes[1:]:
+        fake.end()
+    check_complete(trio.client.generate(prompts(32), SAMPLING), 32)
+    assert [len(fake.asked) for fake in trio.fakes] == [1, 0, 0]
+    assert len(trio.client.load_policy("/policies/3", policy_version=3, content_hash="three")) == 1
+    assert len(trio.news) == 2, "no loss"
+
+
+def test_one_that_retired_and_is_wanted_again_joins_with_the_policy_of_the_others(group: Make) -> None:
+    pair = group(2)
+    pair.client.load_policy("/policies/3", policy_version=3, content_hash="three")
+    pair.client.resize(1)
+    pair.client.load_policy("/policies/4", policy_version=4, content_hash="four")
+    assert pair.fakes[1].policy.policy_version == 3
+    pair.client.resize(2)
+    pair.wait_for(Joined)
+    assert pair.fakes[1].policy.policy_version == 4
+
+
+def test_one_that_retires_while_it_is_made_ready_does_not_join_and_its_fault_ends_nothing(group: Make) -> None:
+    pair = group(2, used=1)
+    is_checked, may_fail = threading.Event(), threading.Event()
+
+    def fail(client: GenerationClient, version: int) -> None:
+        is_checked.set()
+        may_fail.wait(PATIENCE_SECONDS)
+        raise Conflict("it scores the canary differently", reason="POLICY_NOT_ATTESTED")
+
+    pair.client.check_returned(fail)
+    pair.client.resize(2)
+    assert is_checked.wait(PATIENCE_SECONDS)
+    pair.client.resize(1)
+    may_fail.set()
+    # What made it ready has ended once somebody else may come.
+    with pair.client._members.arrivals:
+        check_complete(pair.client.generate(prompts(4), SAMPLING), 4)
+    assert pair.news == [Retired("generation-1", 1)]
+
+
+def test_a_lost_one_that_retires_is_looked_after_no_more(group: Make) -> None:
+    pair = group(2)
+    pair.fakes[1].end()
+    assert len(pair.client.describe()) == 1
+    pair.wait_for(Lost)
+    pair.client.resize(1)
+    pair.fakes[1].begin()
+    (look,) = pair.client._members._looks.values()
+    assert look.is_set()
+    assert [type(one) for one in pair.news] == [Lost, Retired]
+    assert pair.client.attendance().present == (True,)
+
+
+def test_an_added_one_that_nobody_sees_is_named_where_none_is_left(group: Make) -> None:
+    pair = group(2, used=1, return_seconds=1.0)
+    for fake in pair.fakes:
+        fake.end()
+    pair.client.resize(2)
+    pair.client._members.lose(pair.fakes[0].replica, Unavailable("Socket closed", reason="UNAVAILABLE"))
+    with pytest.raises(Unavailable, match=r"generation-1, wanted \d+ s ago: not there yet"):
+        pair.client.generate(prompts(4), SAMPLING)
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_no_set_is_made_of_none_or_of_more_than_there_are(group: Make, count: int) -> None:
+    pair = group(2)
+    with pytest.raises(ValueError, match=f"count must be from 1 to the 2 replicas; it is {count}"):
+        pair.client.resize(count)

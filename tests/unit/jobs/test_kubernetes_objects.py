@@ -4,7 +4,13 @@ from typing import Any
 import pytest
 
 from pinetune.jobs.launcher.base import Engine, WorkOrder
-from pinetune.jobs.launcher.kubernetes_objects import QUEUE_LABEL, Surroundings, owned_objects, owner_object
+from pinetune.jobs.launcher.kubernetes_objects import (
+    QUEUE_LABEL,
+    Surroundings,
+    ordered_replicas,
+    owned_objects,
+    owner_object,
+)
 from pinetune.jobs.launcher.pod_templates import PodTemplates
 from pinetune.jobs.launcher.room_settings import learning_settings
 
@@ -73,6 +79,18 @@ def test_the_worker_knows_every_pod_by_the_name_that_the_service_gives_it() -> N
         labels = one["spec"]["template"]["metadata"]["labels"]
         assert service["selector"].items() <= labels.items()
     assert made["Job ftjob-0a1b-4-learning"]["spec"]["template"]["spec"]["subdomain"] == "ftjob-0a1b-4"
+
+
+def test_the_worker_knows_the_pods_that_do_not_run_yet_and_the_samplers_begin_as_ordered() -> None:
+    made = objects(replace(ORDER, engine=replace(ENGINE, max_replicas=4)))
+    told = variables(made["Job ftjob-0a1b-4-worker"])["PINETUNE_WORKER_GENERATION_ADDRESSES"].split(",")
+    assert told == [f"ftjob-0a1b-4-generation-{number}.ftjob-0a1b-4:50051" for number in range(4)]
+    assert made["StatefulSet ftjob-0a1b-4-generation"]["spec"]["replicas"] == 2
+
+
+def test_the_object_that_stands_for_an_attempt_says_with_how_many_samplers_it_began() -> None:
+    assert ordered_replicas(owner_object(replace(ORDER, engine=replace(ENGINE, max_replicas=4)))) == 2
+    assert ordered_replicas({"metadata": {}}) is None
 
 
 def test_a_template_keeps_what_the_launcher_does_not_set() -> None:

@@ -75,6 +75,32 @@ def test_a_sampler_that_refuses_its_settings_is_not_given_a_second_try() -> None
     assert found == Ended("generation-1", 2, f"{NAME}-generation-1")
 
 
+def leaving(one: Object) -> Object:
+    return one | {"metadata": one["metadata"] | {"deletionTimestamp": "2026-01-01T00:00:00Z"}}
+
+
+def test_a_sampler_that_is_sent_away_has_neither_ended_nor_been_put_back_nor_waits() -> None:
+    unschedulable = {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available."}
+    pods = [
+        pod("generation", "-0", state={"running": {}}),
+        leaving(pod("generation", "-1", lastState=ended(2), restartCount=1)),
+        leaving(pod("generation", "-2", state=ended(143), restartCount=SAMPLER_RESTARTS_MAX + 1)),
+        leaving(pod("generation", "-3", conditions=[unschedulable])),
+    ]
+    assert first_end(attempt(pods=pods)) is None
+    assert restarted(attempt(pods=pods)) == {}
+    assert why_pending(attempt(pods=pods)) == ""
+
+
+def test_a_warning_of_a_quota_is_over_once_no_sampler_is_missing() -> None:
+    event = {"reason": "FailedCreate", "message": "quota", "involvedObject": {"name": f"{NAME}-generation"}}
+    one = [pod("generation", "-0", state={"running": {}})]
+    assert why_pending(AttemptObjects(NAME, (), one, [event], sampler_count=2)) == "generation: quota"
+    assert why_pending(AttemptObjects(NAME, (), one, [event], sampler_count=1)) == ""
+    both = [*one, leaving(pod("generation", "-1"))]
+    assert why_pending(AttemptObjects(NAME, (), both, [event], sampler_count=2)) == "generation: quota"
+
+
 def test_nothing_is_pending_where_all_pods_run() -> None:
     assert why_pending(attempt(jobs=[job("worker")], pods=[pod("worker", state={"running": {}})])) == ""
 

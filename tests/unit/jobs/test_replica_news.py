@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import REGISTRY
 from tests.fakes.services import Calls, FakeJobs
 
-from pinetune.client.replica_set import Back, Lost, Moved
+from pinetune.client.replica_news import Back, Joined, Lost, Moved, Retired
 from pinetune.jobs.journal import Journal
 from pinetune.jobs.replica_news import IDS_SHOWN, ReplicaNews
 from pinetune.jobs.usage import Usage
@@ -41,6 +41,22 @@ def test_a_loss_and_a_return_are_told_and_counted(news: ReplicaNews, jobs: FakeJ
 def test_the_last_loss_says_what_the_job_waits_for(news: ReplicaNews, jobs: FakeJobs) -> None:
     news(Lost("generation-0", "Socket closed", present_count=0))
     assert jobs.messages == ["generation-0 is lost, none is left and the job waits for its return: Socket closed"]
+
+
+def test_one_that_joins_and_one_that_is_not_needed_any_more_are_told_and_no_loss(
+    news: ReplicaNews, jobs: FakeJobs
+) -> None:
+    lost_before = metric("generation_replicas_lost_total")
+    assert metric("replicas_wanted") == 2
+    news(Joined("generation-2", start_seconds=12.34, policy_version=4, present_count=3))
+    assert metric("generation_replicas") == 3
+    news(Retired("generation-2", present_count=2))
+    assert metric("generation_replicas") == 2
+    assert metric("generation_replicas_lost_total") == lost_before
+    assert jobs.messages == [
+        "generation-2 has joined after 12.3 s and holds policy 4",
+        "generation-2 is not needed any more and gets no more work",
+    ]
 
 
 @pytest.mark.parametrize("reason", ["lost", "busy", "slow"])

@@ -8,10 +8,12 @@ import pytest
 from tests.fakes.jobs_room import LIMITS, FakeLauncher, Room, jobs_room, training_step
 
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
+from pinetune.client.worker import WorkerClient
 from pinetune.jobs.bell import Bell
 from pinetune.jobs.scheduler import Scheduler
 from pinetune.jobs.store.tables import attempts
 from pinetune.jobs.store.works import update_work
+from pinetune.jobs.wanted_replicas import WantedReplicas
 from pinetune.pod.errors import Broken
 
 RUNNING, QUEUED = wire.JOB_STATE_RUNNING, wire.JOB_STATE_QUEUED
@@ -119,7 +121,9 @@ def test_what_ran_when_the_service_ended_runs_again_without_counting_as_a_restar
     old = room.take(job.job_id)
     old.commit_step(training_step(1), wire.Usage())
     launcher = FakeLauncher()
-    revived = Scheduler(room.database, launcher, LIMITS, artifacts_uri="/a", news=Bell(), queue=Bell())
+    revived = Scheduler(
+        room.database, launcher, LIMITS, artifacts_uri="/a", news=Bell(), queue=Bell(), wanted=WantedReplicas()
+    )
     for _ in range(5):  # More often than a worker may die.
         revived.look()
         launcher.close()
@@ -166,7 +170,9 @@ def test_a_worker_that_went_on_while_the_service_was_away_is_not_taken_for_silen
     room.take(job.job_id)
     with room.database.write() as connection:
         connection.execute(attempts.update().values(heartbeat_time=1))
-    revived = Scheduler(room.database, room.launcher, LIMITS, artifacts_uri="/a", news=Bell(), queue=Bell())
+    revived = Scheduler(
+        room.database, room.launcher, LIMITS, artifacts_uri="/a", news=Bell(), queue=Bell(), wanted=WantedReplicas()
+    )
     revived.look()
     assert room.launcher.stopped == []
     assert [order.attempt for order in room.launcher.orders] == [1]
@@ -184,6 +190,42 @@ def test_what_keeps_pods_from_starting_stands_in_the_job_and_once_in_its_history
     room.launcher.held_up.clear()
     room.scheduler.look()
     assert room.client.get_job(job.job_id).waiting_for == ""
+
+
+SCALING = {"dataset": {"prompt": "{{item.question}}"}, "engine": {"replicas": 2, "max_replicas": 4}}
+
+
+def say_wanted(worker: WorkerClient, count: int) -> None:
+    worker.heartbeat(
+        waiting_for="", phase=wire.JOB_PHASE_TRAINING, total_steps=9, total_warm_up_steps=0, wanted_replicas=count
+    )
+
+
+def test_what_a_worker_wants_is_said_to_the_launcher_at_every_look(room: Room) -> None:
+    job = room.create_job(pinetune=SCALING)
+    worker = room.take(job.job_id)
+    assert (room.launcher.orders[0].engine.replicas, room.launcher.orders[0].engine.most_replicas) == (2, 4)
+    say_wanted(worker, 0)
+    room.scheduler.look()
+    assert room.launcher.scaled == [], "nothing was said"
+    say_wanted(worker, 3)
+    for _ in range(2):
+        room.scheduler.look()
+    assert room.launcher.scaled == [(job.job_id, 3)] * 2
+
+
+def test_another_attempt_begins_with_what_the_order_says(room: Room) -> None:
+    job = room.create_job(pinetune=SCALING)
+    say_wanted(room.take(job.job_id), 3)
+    room.launcher.die(job.job_id)
+    for _ in range(2):
+        room.scheduler.look()
+    assert [order.attempt for order in room.launcher.orders] == [1, 2]
+    assert room.launcher.scaled == []
+    successor = room.worker(job.job_id, 2)
+    say_wanted(successor, 4)
+    room.scheduler.look()
+    assert room.launcher.scaled == [(job.job_id, 4)]
 
 
 def test_work_that_cannot_be_launched_fails(room: Room) -> None:
@@ -204,7 +246,9 @@ def test_as_many_run_as_the_limit_allows(tmp_path: Path) -> None:
 def test_the_thread_starts_what_the_bell_announces(room: Room) -> None:
     queue = Bell()
     launcher = FakeLauncher()
-    scheduler = Scheduler(room.database, launcher, LIMITS, artifacts_uri="/a", news=room.news, queue=queue)
+    scheduler = Scheduler(
+        room.database, launcher, LIMITS, artifacts_uri="/a", news=room.news, queue=queue, wanted=WantedReplicas()
+    )
     scheduler.start()
     job = room.create_job()
     rung = room.news.count

@@ -117,6 +117,24 @@ def test_bfloat16_widens_the_canary_gap() -> None:
     assert parse_spec_json(order(pinetune__engine__dtype="bfloat16")).pinetune.policies.max_canary_gap == 0.1
 
 
+@pytest.mark.parametrize("left_out", [{}, {"pinetune__engine__max_replicas": None}], ids=["left out", "null"])
+def test_replicas_do_not_scale_unless_said_so(left_out: dict[str, object]) -> None:
+    engine = parse_spec_json(order(pinetune__engine__replicas=3, **left_out)).pinetune.engine
+    assert (engine.replicas, engine.max_replicas, engine.backlog_seconds) == (3, 3, 60.0)
+    engine = parse_spec_json(order()).pinetune.engine
+    assert (engine.replicas, engine.max_replicas) == (1, 1)
+    scaling = order(pinetune__engine={"replicas": 2, "max_replicas": 5, "backlog_seconds": 0.5})
+    engine = parse_spec_json(scaling).pinetune.engine
+    assert (engine.replicas, engine.max_replicas, engine.backlog_seconds) == (2, 5, 0.5)
+
+
+def test_an_order_of_an_older_version_does_not_scale() -> None:
+    message = spec_to_message(parse_spec_json(order(pinetune__engine__replicas=2)))
+    message.pinetune.engine.ClearField("max_replicas")
+    message.pinetune.engine.ClearField("backlog_seconds")
+    assert spec_from_message(message).pinetune.engine.max_replicas == 2
+
+
 def test_compute_multiplier_scales_the_samples_per_prompt() -> None:
     text = order(
         pinetune__sampling__samples_per_prompt=4, method__reinforcement__hyperparameters__compute_multiplier=2.5
@@ -216,6 +234,14 @@ def test_supervised_epochs_are_the_warm_up_s() -> None:
             {"pinetune__algorithm__mini_batches": 33},
             "pinetune.algorithm.mini_batches must be at most the completions of a step, 32; it is 33",
         ),
+        (
+            {"pinetune__engine": {"replicas": 4, "max_replicas": 2}},
+            "pinetune.engine.max_replicas must be at least pinetune.engine.replicas, 4; it is 2",
+        ),
+        ({"pinetune__engine__max_replicas": 65}, "pinetune.engine.max_replicas must be at most 64; it is 65"),
+        ({"pinetune__engine__replicas": 65}, "pinetune.engine.replicas must be at most 64; it is 65"),
+        ({"pinetune__engine__replicas": "two"}, 'pinetune.engine.replicas must be a whole number; it is "two"'),
+        ({"pinetune__engine__backlog_seconds": 0}, "pinetune.engine.backlog_seconds must be above 0; it is 0"),
         (
             {"method__reinforcement__response_format": {"json_schema": "{}", "regex": "a"}},
             "method.reinforcement.response_format takes a json_schema or a regex, not both",
@@ -344,3 +370,18 @@ def test_an_evaluation_measures_one_sample_an_item() -> None:
         "INVALID_EVALUATION",
         "sampling.samples_per_prompt",
     )
+
+
+def test_an_evaluation_has_no_steps_to_scale_its_replicas_by() -> None:
+    message = jobs_pb2.EvaluationOrder(name="base", model="org/name", dataset_id="file-1")
+    message.grader.json = '{"type": "number"}'
+    message.engine.replicas = 2
+    assert evaluation_order_from_message(message).engine.max_replicas == 2
+    message.engine.max_replicas = 4
+    with pytest.raises(InvalidInput) as caught:
+        evaluation_order_from_message(message)
+    assert caught.value.message == (
+        "engine.max_replicas must be left out or equal engine.replicas, 2, as an evaluation has no steps to scale by; "
+        "it is 4"
+    )
+    assert caught.value.metadata["field"] == "engine.max_replicas"

@@ -27,7 +27,7 @@ class Engine:
     dtype: str
     """`float32` or `bfloat16`."""
     replicas: int
-    """Generation replicas."""
+    """Generation replicas that the attempt starts with."""
     threads: int | None
     """CPU threads of each process; None for all cores."""
     tensor_parallel_size: int = 1
@@ -40,6 +40,13 @@ class Engine:
     """Most tokens of prompt and completion together; None for the model's own limit."""
     parts_format: str = ""
     """How answers are taken apart; empty leaves it to the sampler."""
+    max_replicas: int = 0
+    """Most generation replicas that `scale` may ask for; 0 for no more than `replicas`."""
+
+    @property
+    def most_replicas(self) -> int:
+        """Most generation replicas that there may ever be: each of them has an address from the start."""
+        return max(self.replicas, self.max_replicas)
 
 
 @dataclass(frozen=True)
@@ -129,6 +136,14 @@ class Launcher(Protocol):
 
     def stop(self, work_id: str, *, grace_seconds: float) -> None:
         """Ask the processes to end, and kill those that have not after the grace; `poll` tells when all are gone."""
+        ...
+
+    def scale(self, work_id: str, replicas: int) -> None:
+        """Have so many generation replicas run, the lowest numbers; nothing where it is so, or there is no such work.
+
+        Said again at every look, so that what does not work now is tried again. The end of one that is too many is the
+        death of nothing.
+        """
         ...
 
     def poll(self) -> Sequence[Exit | Restart]:

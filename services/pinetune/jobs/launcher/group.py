@@ -1,54 +1,20 @@
 """The processes of one attempt on this machine. They live and die together: the first to end takes the others along.
 
-Generation replicas are the exception: one that dies is started again alone, with its ports, as often as is allowed.
+Generation replicas are the exception: one that dies is started again alone, with its ports, as often as is allowed; and
+they are as many as `scale` says, so that one may start late, and end without being missed.
 """
 
 import logging
-import os
-import signal
-import subprocess
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from pinetune.jobs.launcher.base import Exit, Restart, RestartLimit, is_refusal
+from pinetune.jobs.launcher.leaving import Leaving
+from pinetune.jobs.launcher.ports import HeldPorts
+from pinetune.jobs.launcher.process import ProcessPlan, RunningProcess, last_lines, start_process
 
 log = logging.getLogger(__name__)
-
-LOG_LINES_MAX = 15
-LOG_BYTES_MAX = 16 * 1024
-LINE_CHARACTERS_MAX = 400
-
-
-@dataclass(frozen=True)
-class ProcessPlan:
-    """One process to start."""
-
-    name: str
-    """`learning`, `generation-0`, `worker` …; names its log file."""
-    room: str
-    """The room it is of, as metrics call it."""
-    command: Sequence[str]
-    """Program and arguments."""
-    environment: Mapping[str, str]
-    """All of its environment."""
-    metrics_port: int
-    """Where its /metrics is."""
-    restarts_alone: bool = False
-    """Whether it is started again by itself when it dies; else the attempt ends with it."""
-
-
-@dataclass(frozen=True)
-class RunningProcess:
-    """A process that was started."""
-
-    plan: ProcessPlan
-    """What was asked for."""
-    popen: "subprocess.Popen[bytes]"
-    """The process; its stdin is a pipe whose end tells it that we are gone."""
-    log_file: Path
-    """What it writes to stdout and stderr."""
 
 
 class ProcessGroup:
@@ -66,32 +32,51 @@ class ProcessGroup:
         self.work_id = work_id
         self.attempt = attempt
         self.processes: list[RunningProcess] = []
-        """Those that were started, the worker last."""
+        """Those that were started and are meant to run, the worker last."""
         self._log_folder = log_folder
         self._stop_grace_seconds = stop_grace_seconds
         self._restart_limit = restart_limit
         self._restart_times: dict[str, list[float]] = {}
         self._first: RunningProcess | None = None
         self._kill_time: float | None = None
+        self._samplers: list[ProcessPlan] = []
+        """All that there may ever be, by number."""
+        self._ports = HeldPorts()
+        self._leaving = Leaving(self._ports, grace_seconds=stop_grace_seconds)
 
     def start(self, plan: ProcessPlan) -> None:
         """Start a process; raises OSError where that is not possible."""
         self.processes.append(self._started(plan))
 
+    def plan_samplers(self, plans: Sequence[ProcessPlan]) -> None:
+        """Tell `scale` of all samplers that there may ever be, by number; the ports of those that wait are kept."""
+        self._samplers = list(plans)
+        running = {process.plan.name for process in self.processes}
+        for plan in plans:
+            if plan.name not in running:
+                self._ports.hold(plan.ports)
+
+    def scale(self, count: int) -> bool:
+        """Have the first `count` samplers run, unless the attempt ends anyhow; returns whether one came or went.
+
+        Raises OSError where one cannot be started. One that was too many and still ends is started again once it has.
+        """
+        if self._first is not None or self._kill_time is not None:
+            return False
+        too_many = [process for process in self.processes if process.plan in self._samplers[count:]]
+        for process in too_many:
+            self.processes.remove(process)
+            self._leaving.dismiss(process)
+        there = {process.plan.name for process in [*self.processes, *self._leaving.processes]}
+        missing = [plan for plan in self._samplers[:count] if plan.name not in there]
+        for plan in missing:
+            self._ports.release(plan.ports)
+            # The worker stays the last.
+            self.processes.insert(len(self.processes) - 1, self._started(plan))
+        return bool(too_many or missing)
+
     def _started(self, plan: ProcessPlan) -> RunningProcess:
-        self._log_folder.mkdir(parents=True, exist_ok=True)
-        path = self._log_folder / f"{plan.name}-{self.attempt}.log"
-        with path.open("ab") as log_file:
-            popen = subprocess.Popen(
-                plan.command,
-                env=dict(plan.environment),
-                stdin=subprocess.PIPE,
-                stdout=log_file,
-                stderr=subprocess.STDOUT,
-                # A Ctrl-C at the terminal is for us; the children are stopped in order.
-                start_new_session=True,
-            )
-        return RunningProcess(plan, popen, path)
+        return start_process(plan, self._log_folder / f"{plan.name}-{self.attempt}.log")
 
     def stop(self, *, grace_seconds: float) -> None:
         """Ask all to end; `poll` kills those that have not after the grace. A second call may only shorten it."""
@@ -101,9 +86,8 @@ class ProcessGroup:
             self._kill_time = min(kill_time, self._kill_time)
             return
         self._kill_time = kill_time
-        for process in self._alive():
-            _close_stdin(process)
-            process.popen.send_signal(signal.SIGTERM)
+        for process in _alive(self.processes):
+            process.tell_to_end()
 
     def restart_dead(self) -> list[Restart]:
         """Start generation replicas again that died, unless the attempt ends anyhow; `poll` ends it where none may."""
@@ -125,7 +109,7 @@ class ProcessGroup:
     def _restarted(self, process: RunningProcess) -> Restart | None:
         """Start a process again; None where that is not possible, which ends the attempt."""
         code, lines = process.popen.returncode, last_lines(process.log_file)
-        _close_stdin(process)
+        process.let_go()
         try:
             successor = self._started(process.plan)
         except OSError:
@@ -140,7 +124,8 @@ class ProcessGroup:
 
     def poll(self) -> Exit | None:
         """Look after the processes; returns the attempt's exit once all are gone."""
-        alive = self._alive()
+        self._leaving.see_off()
+        alive = _alive([*self.processes, *self._leaving.processes])
         ended = [process for process in self.processes if process.popen.returncode is not None]
         if ended and self._first is None:
             # The worker's own end is the planned one; where several went together it is the one to blame least.
@@ -153,36 +138,21 @@ class ProcessGroup:
         if alive or self._first is None:
             return None
         for process in self.processes:
-            _close_stdin(process)
+            process.let_go()
+        self._ports.close()
         code = self._first.popen.returncode
         return Exit(self.work_id, self.attempt, self._first.plan.name, code, last_lines(self._first.log_file))
 
     def kill(self) -> None:
         """Kill all that are left and wait for their end."""
-        for process in self._alive():
+        processes = [*self.processes, *self._leaving.processes]
+        for process in _alive(processes):
             process.popen.kill()
-        for process in self.processes:
+        for process in processes:
             process.popen.wait()
-            _close_stdin(process)
-
-    def _alive(self) -> list[RunningProcess]:
-        return [process for process in self.processes if process.popen.poll() is None]
+            process.let_go()
+        self._ports.close()
 
 
-def last_lines(path: Path) -> list[str]:
-    """Return the last lines of a log, long ones cut; none where it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - LOG_BYTES_MAX))
-            lines = file.read().decode("utf-8", "replace").splitlines()
-    except OSError as error:
-        log.warning("no log to show", extra={"path": str(path), "error": str(error)})
-        return []
-    return [line[:LINE_CHARACTERS_MAX] for line in lines if line.strip()][-LOG_LINES_MAX:]
-
-
-def _close_stdin(process: RunningProcess) -> None:
-    stdin = process.popen.stdin
-    if stdin is not None and not stdin.closed:
-        stdin.close()
+def _alive(processes: Sequence[RunningProcess]) -> list[RunningProcess]:
+    return [process for process in processes if process.alive]

@@ -20,6 +20,7 @@ from pinetune.jobs.launcher.kubernetes_objects import (
     WORK_LABEL,
     Surroundings,
     attempt_name,
+    ordered_replicas,
     owned_objects,
     owner_object,
 )
@@ -65,6 +66,10 @@ class KubernetesLauncher:
         self._pending: dict[str, str] = {}
         self._restarts: dict[str, dict[str, int]] = {}
         """How often each sampler was put back as of the last look, by attempt and process."""
+        self._scaled: dict[str, int] = {}
+        """How many samplers each attempt was last given by this process; not what a predecessor gave it."""
+        self._unscaled: dict[str, str] = {}
+        """Why attempts have not the samplers that they should have."""
 
     def launch(self, order: WorkOrder) -> None:
         """Create the objects; raises Broken LAUNCH_FAILED, Unsupported for an engine without pods; leaves none."""
@@ -74,6 +79,7 @@ class KubernetesLauncher:
             self._there[name] = _Attempt(order.work_id, order.attempt)
             for one in owned_objects(order, self._surroundings, owner_uid=owner["metadata"]["uid"]):
                 self._cluster.create(one)
+            self._scaled[name] = order.engine.replicas
         except (ApiException, HTTPError, PinetuneError) as error:
             self._delete(name)
             if isinstance(error, PinetuneError):
@@ -88,6 +94,21 @@ class KubernetesLauncher:
                 self._ends.setdefault(name, Exit(work_id, attempt.attempt, "the attempt", TERMINATED, ()))
                 self._delete(name)
 
+    def scale(self, work_id: str, replicas: int) -> None:
+        """Scale the StatefulSet of the samplers where it has another number; a refusal is said in `pending`."""
+        for name, attempt in self._there.items():
+            if attempt.work_id != work_id or name in self._ends or self._scaled.get(name) == replicas:
+                continue
+            try:
+                self._cluster.scale(f"{name}-generation", replicas)
+            except (ApiException, HTTPError) as error:
+                log.exception("%s cannot have %d samplers now", name, replicas)
+                said = f"{error.reason}: {error.body}" if isinstance(error, ApiException) else str(error)
+                self._unscaled[name] = f"generation cannot have {replicas} replicas: {said}"
+            else:
+                self._scaled[name] = replicas
+                self._unscaled.pop(name, None)
+
     def poll(self) -> list[Exit | Restart]:
         """Look at the cluster and delete what has ended; return attempts that are gone and samplers put back."""
         seen = self._look()
@@ -95,6 +116,8 @@ class KubernetesLauncher:
         self._there = {name: self._there.get(name) or _attempt_of(owner) for name, (owner, _) in seen.items()}
         self._pending = {}
         self._restarts = {name: self._restarts[name] for name in self._restarts if name in seen}
+        self._scaled = {name: count for name, count in self._scaled.items() if name in seen}
+        self._unscaled = {name: said for name, said in self._unscaled.items() if name in seen}
         restarts: list[Restart] = []
         for name, (owner, objects) in seen.items():
             if owner["metadata"].get("deletionTimestamp"):
@@ -104,7 +127,7 @@ class KubernetesLauncher:
                 self._delete(name)
                 continue
             restarts += self._restarts_of(self._there[name], objects)
-            if sentence := why_pending(objects):
+            if sentence := self._unscaled.get(name) or why_pending(objects):
                 self._pending[self._there[name].work_id] = sentence
         return [*restarts, *self._exits_of(gone)]
 
@@ -132,7 +155,8 @@ class KubernetesLauncher:
         for owner in owners:
             name = owner["metadata"]["name"]
             events = [event for event in warnings if event["involvedObject"]["name"].startswith(f"{name}-")]
-            found[name] = owner, AttemptObjects(name, jobs[name], pods[name], events)
+            sampler_count = self._scaled.get(name, ordered_replicas(owner))
+            found[name] = owner, AttemptObjects(name, jobs[name], pods[name], events, sampler_count)
         return found
 
     def _restarts_of(self, attempt: _Attempt, objects: AttemptObjects) -> list[Restart]:

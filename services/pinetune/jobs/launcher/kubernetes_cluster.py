@@ -49,6 +49,14 @@ class Cluster:
             if error.status != GONE:
                 raise
 
+    def scale(self, stateful_set: str, replicas: int) -> None:
+        """Have a StatefulSet keep so many pods, the lowest numbers."""
+        # A list is sent as a JSON patch by every version of the client; of a table the versions think differently.
+        patch = [{"op": "replace", "path": "/spec/replicas", "value": replicas}]
+        self._apps.patch_namespaced_stateful_set_scale(
+            stateful_set, self.namespace, patch, _request_timeout=CALL_SECONDS
+        )
+
     def owners(self) -> list[Object]:
         """Return the ConfigMaps of all attempts."""
         return self._items(self._core.list_namespaced_config_map)

@@ -3,7 +3,7 @@
     ConfigMap    ftjob-….-1              the attempt itself; it owns all the others, so deleting it deletes them
     Service      ftjob-….-1              headless: gives every pod a name
     Job          ftjob-….-1-learning     indexed, so that torchrun can span several pods of it later; a job has one
-    StatefulSet  ftjob-….-1-generation   the samplers; one that dies is put back under its name
+    StatefulSet  ftjob-….-1-generation   the samplers; one that dies is put back under its name; scaled while it runs
     Job          ftjob-….-1-worker       the loop; its end is the attempt's
 
 Jobs never start a pod again by themselves: whether to go on, and from which checkpoint, is the scheduler's to decide.
@@ -54,10 +54,20 @@ def owner_object(order: WorkOrder) -> Object:
     }
 
 
+def ordered_replicas(owner: Object) -> int | None:
+    """Return how many samplers an attempt began with, by its ConfigMap; None where that does not say so."""
+    try:
+        replicas = json.loads(owner["data"][ORDER_KEY])["engine"]["replicas"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return replicas if isinstance(replicas, int) else None
+
+
 def owned_objects(order: WorkOrder, surroundings: Surroundings, *, owner_uid: str) -> list[Object]:
     """Return the objects that the attempt owns. Raises Unsupported where the engine has no pod template."""
     name = attempt_name(order)
-    generation = [f"{name}-generation-{replica}.{name}:{GRPC_PORT}" for replica in range(order.engine.replicas)]
+    # Those that do not run yet included: a pod's name is known before there is the pod.
+    generation = [f"{name}-generation-{replica}.{name}:{GRPC_PORT}" for replica in range(order.engine.most_replicas)]
     learning = [f"{name}-learning-0.{name}:{GRPC_PORT}"] if order.learns else []
     reached = Addresses(surroundings.jobs_address, surroundings.grading_address, learning, generation)
     objects = [_service(order)]

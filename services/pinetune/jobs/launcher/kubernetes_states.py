@@ -39,6 +39,13 @@ class AttemptObjects:
     """All pods, by name."""
     events: Sequence[Object]
     """Warnings about its objects, oldest first."""
+    sampler_count: int | None = None
+    """How many samplers it should have; None where that is not known."""
+
+    @property
+    def samplers(self) -> Sequence[Object]:
+        """The pods of generation that are to stay: those that are being deleted were too many, or are replaced."""
+        return [pod for pod in self.pods if _room(pod) == "generation" and not _leaves(pod)]
 
 
 @dataclass(frozen=True)
@@ -58,9 +65,7 @@ def first_end(attempt: AttemptObjects) -> Ended | None:
     for job in sorted(attempt.jobs, key=lambda job: _room(job) != "worker"):
         if any(_is_true(job, kind) for kind in ("Complete", "Failed")):
             return _job_end(job, attempt.pods)
-    for pod in attempt.pods:
-        if _room(pod) != "generation":
-            continue
+    for pod in attempt.samplers:
         container = _container(pod)
         last = _terminated(container, "lastState") or _terminated(container, "state")
         if last and (last["exitCode"] == EXIT_MISCONFIGURED or container.get("restartCount", 0) > SAMPLER_RESTARTS_MAX):
@@ -71,10 +76,10 @@ def first_end(attempt: AttemptObjects) -> Ended | None:
 def restarted(attempt: AttemptObjects) -> dict[str, tuple[int, Ended]]:
     """Return of each sampler that the cluster has put back, by its name, how often that was and how it ended last."""
     found = {}
-    for pod in attempt.pods:
+    for pod in attempt.samplers:
         container = _container(pod)
         last, count = _terminated(container, "lastState"), container.get("restartCount", 0)
-        if _room(pod) == "generation" and last and count:
+        if last and count:
             process = _process(attempt, pod)
             found[process] = count, Ended(process, _code(last), pod["metadata"]["name"])
     return found
@@ -87,11 +92,11 @@ def why_pending(attempt: AttemptObjects) -> str:
             queue = job["metadata"]["labels"].get(QUEUE_LABEL, "")
             return f"{_room(job)} is suspended" + (f": queue {queue} has not admitted it yet" if queue else "")
     for pod in attempt.pods:
-        if sentence := _why_not_running(pod):
+        if not _leaves(pod) and (sentence := _why_not_running(pod)):
             return f"{_process(attempt, pod)} {sentence}"
     for event in reversed(attempt.events):
         # A quota or a policy keeps pods from being made at all; only the events of their makers tell.
-        if event.get("reason") == "FailedCreate":
+        if event.get("reason") == "FailedCreate" and not _is_settled(attempt, event):
             return f"{event['involvedObject']['name'].removeprefix(attempt.name + '-')}: {event.get('message', '')}"
     return ""
 
@@ -115,6 +120,16 @@ def _why_not_running(pod: Object) -> str:
             said = condition.get("message") or condition.get("reason", "")
             return f"has no node: {said}"
     return ""
+
+
+def _is_settled(attempt: AttemptObjects, event: Object) -> bool:
+    """Return whether a warning is of the samplers and none is missing: warnings stay for an hour."""
+    concerns_samplers = event["involvedObject"]["name"] == f"{attempt.name}-generation"
+    return concerns_samplers and attempt.sampler_count is not None and len(attempt.samplers) >= attempt.sampler_count
+
+
+def _leaves(pod: Object) -> bool:
+    return bool(pod["metadata"].get("deletionTimestamp"))
 
 
 def _room(one: Object) -> str:

@@ -5,6 +5,7 @@ to scrape stands in `run/targets.json`, written anew whenever processes come and
 """
 
 import json
+import logging
 import os
 import sys
 import time
@@ -12,10 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pinetune.jobs.launcher.base import Exit, Restart, RestartLimit, WorkOrder
-from pinetune.jobs.launcher.group import ProcessGroup, ProcessPlan
+from pinetune.jobs.launcher.group import ProcessGroup
 from pinetune.jobs.launcher.ports import LOOPBACK, free_ports
+from pinetune.jobs.launcher.process import ProcessPlan
 from pinetune.jobs.launcher.room_settings import Addresses, generation_settings, learning_settings, worker_settings
 from pinetune.pod.errors import Broken
+
+log = logging.getLogger(__name__)
 
 CLOSE_POLL_SECONDS = 0.05
 OWN_VARIABLES = ("HOST", "GRPC_PORT", "METRICS_PORT", "ADDRESS_FILE", "STOP_ON_STDIN_EOF", "THREADS")
@@ -53,6 +57,8 @@ class LocalLauncher:
         self._restart_limit = restart_limit
         self._command = command
         self._groups: dict[str, ProcessGroup] = {}
+        self._unscaled: dict[str, str] = {}
+        """Why work has not the samplers that it should have."""
         self._write_targets()
 
     def launch(self, order: WorkOrder) -> None:
@@ -66,9 +72,14 @@ class LocalLauncher:
             stop_grace_seconds=self._stop_grace_seconds,
             restart_limit=self._restart_limit,
         )
+        plans = self._plans(order)
+        samplers = [plan for plan in plans if plan.room == "generation"]
+        waiting = samplers[order.engine.replicas :]
         try:
-            for plan in self._plans(order):
-                group.start(plan)
+            for plan in plans:
+                if plan not in waiting:
+                    group.start(plan)
+            group.plan_samplers(samplers)
         except OSError as error:
             group.kill()
             raise Broken(
@@ -82,12 +93,27 @@ class LocalLauncher:
         if work_id in self._groups:
             self._groups[work_id].stop(grace_seconds=grace_seconds)
 
+    def scale(self, work_id: str, replicas: int) -> None:
+        """Have so many generation replicas run; one that cannot be started is said in `pending` until it can."""
+        if (group := self._groups.get(work_id)) is None:
+            return
+        self._unscaled.pop(work_id, None)
+        try:
+            changed = group.scale(replicas)
+        except OSError as error:
+            log.exception("%s cannot have %d samplers", work_id, replicas)
+            self._unscaled[work_id] = f"generation cannot have {replicas} replicas: {error}"
+            changed = True  # Some may have gone or come before.
+        if changed:
+            self._write_targets()
+
     def poll(self) -> list[Exit | Restart]:
         """Return what happened since the last call: attempts whose processes are all gone, and replicas restarted."""
         restarts = [restart for group in self._groups.values() for restart in group.restart_dead()]
         exits = [end for group in self._groups.values() if (end := group.poll()) is not None]
         for end in exits:
             del self._groups[end.work_id]
+            self._unscaled.pop(end.work_id, None)
         if exits:
             self._write_targets()
         return [*restarts, *exits]
@@ -97,8 +123,8 @@ class LocalLauncher:
         return frozenset(self._groups)
 
     def pending(self) -> Mapping[str, str]:
-        """Return nothing: a process of this machine starts at once or not at all."""
-        return {}
+        """Return what keeps further samplers from starting; an attempt itself starts at once or not at all."""
+        return self._unscaled
 
     def close(self) -> None:
         """End all processes and wait until they are gone."""
@@ -109,8 +135,11 @@ class LocalLauncher:
             time.sleep(CLOSE_POLL_SECONDS)
 
     def _plans(self, order: WorkOrder) -> list[ProcessPlan]:
-        """Return the processes in the order of their start: services first, then the worker that waits for them."""
-        ports = iter(free_ports(2 * (order.engine.replicas + 2)))
+        """Return the processes in the order of their start: services first, then the worker that waits for them.
+
+        All samplers that there may ever be are among them: the worker has to know their addresses.
+        """
+        ports = iter(free_ports(2 * (order.engine.most_replicas + 2)))
         plans: list[ProcessPlan] = []
         addresses: dict[str, list[str]] = {"learning": [], "generation": []}
 
@@ -118,12 +147,13 @@ class LocalLauncher:
             grpc_port, metrics_port = next(ports), next(ports)
             environment = _environment(grpc_port, metrics_port, order.engine.threads) | dict(settings)
             alone = room == "generation"
-            plans.append(ProcessPlan(name, room, self._command(room), environment, metrics_port, restarts_alone=alone))
+            command = self._command(room)
+            plans.append(ProcessPlan(name, room, command, environment, grpc_port, metrics_port, restarts_alone=alone))
             addresses.setdefault(room, []).append(f"{LOOPBACK}:{grpc_port}")
 
         if order.learns:
             add("learning", "learning", learning_settings(order))
-        for replica in range(order.engine.replicas):
+        for replica in range(order.engine.most_replicas):
             add(f"generation-{replica}", "generation", generation_settings(order))
         reached = Addresses(self._jobs_address, self._grading_address, addresses["learning"], addresses["generation"])
         add("worker", "worker", worker_settings(order, reached))

@@ -21,6 +21,7 @@ def order_faults(spec: "JobSpec") -> Iterator[Fault]:
     if spec.method.type == "supervised" and spec.method.supervised is not None:
         yield from _supervised_faults(spec)
     yield from _nano_faults(spec)
+    yield from _engine_faults(spec)
 
 
 def _method_faults(spec: "JobSpec") -> Iterator[Fault]:
@@ -93,6 +94,15 @@ def _supervised_faults(spec: "JobSpec") -> Iterator[Fault]:
         yield Fault("pinetune.policies.grader_test", "means nothing without method.supervised.grader; leave it out")
     if spec.grader is not None and not spec.validation_file:
         yield Fault("validation_file", "is required where method.supervised.grader is to measure it")
+
+
+def _engine_faults(spec: "JobSpec") -> Iterator[Fault]:
+    engine = spec.pinetune.engine
+    if engine.max_replicas < engine.replicas:
+        yield Fault(
+            "pinetune.engine.max_replicas",
+            f"must be at least pinetune.engine.replicas, {engine.replicas}; it is {engine.max_replicas}",
+        )
 
 
 def _nano_faults(spec: "JobSpec") -> Iterator[Fault]:

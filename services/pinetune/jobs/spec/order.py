@@ -249,11 +249,17 @@ class EvaluationOrder(SpecModel):
 
     @model_validator(mode="after")
     def check_across_fields(self) -> "EvaluationOrder":
-        """Refuse more samples than are measured."""
+        """Refuse more samples than are measured, and replicas that would never be started."""
         if (count := self.sampling.samples_per_prompt) > 1:
             sentence = (
                 "must be 1, as an evaluation measures one sample an item; set vote_samples for a majority vote over "
                 f"more; it is {count}"
             )
             raise faults_error([Fault("sampling.samples_per_prompt", sentence)])
+        if self.engine.max_replicas != self.engine.replicas:
+            sentence = (
+                f"must be left out or equal engine.replicas, {self.engine.replicas}, as an evaluation has no steps to "
+                f"scale by; it is {self.engine.max_replicas}"
+            )
+            raise faults_error([Fault("engine.max_replicas", sentence)])
         return self

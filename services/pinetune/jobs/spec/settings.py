@@ -227,6 +227,7 @@ class PolicySpec(SpecModel):
     """A labelled set that the grader must hold to, or the order is refused; None for no such test."""
 
 
+REPLICAS_MAX = 64
 Way = Literal["shared_storage", "stream", "broadcast"]
 """How weights reach the samplers."""
 
@@ -240,8 +241,12 @@ class EngineSpec(SpecModel):
     """Where to compute."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """What samplers hold and all matrix multiplies run in; the learner's own weights are float32 either way."""
-    replicas: int = Field(default=1, ge=1, le=64)
-    """Generation replicas."""
+    replicas: int = Field(default=1, ge=1, le=REPLICAS_MAX)
+    """Generation replicas that an attempt starts with."""
+    max_replicas: int = Field(default=1, ge=1, le=REPLICAS_MAX)
+    """Most generation replicas; as many as `replicas` by default, so that nothing scales."""
+    backlog_seconds: float = Field(default=60.0, gt=0)
+    """Seconds within which the completions of a step should be sampled, by up to `max_replicas`."""
     max_tokens_per_pass: int = Field(default=16384, ge=1, le=100_000_000)
     """Most tokens, padding included, in one forward pass of the learner."""
     threads: int | None = Field(default=None, ge=1, le=1024)
@@ -263,6 +268,17 @@ class EngineSpec(SpecModel):
         "auto", "none", "think", "hermes", "llama3", "mistral", "think+hermes", "think+llama3", "think+mistral"
     ] = "auto"
     """How answers are taken apart into reasoning, final answer and tool calls; `auto` looks at the chat template."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def fill_max_replicas(cls, raw: object) -> object:
+        """Write out that nothing scales, where the table does not say how far."""
+        if not isinstance(raw, dict) or raw.get("max_replicas") is not None:
+            return raw
+        replicas = raw.get("replicas")
+        # A number that is wrong is told of `replicas` alone.
+        fits = type(replicas) is int and 1 <= replicas <= REPLICAS_MAX
+        return {**raw, "max_replicas": replicas} if fits else raw
 
 
 class NanoSettings(SpecModel):

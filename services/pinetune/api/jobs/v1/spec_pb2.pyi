@@ -267,7 +267,7 @@ class GraderTestSpec(_message.Message):
     def __init__(self, file: _Optional[str] = ..., min_agreement: _Optional[float] = ..., repeats: _Optional[int] = ..., tolerance: _Optional[float] = ..., max_seconds: _Optional[float] = ...) -> None: ...
 
 class EngineSpec(_message.Message):
-    __slots__ = ("name", "device", "dtype", "replicas", "max_tokens_per_pass", "threads", "weights", "tensor_parallel_size", "memory_fraction", "kv_cache_memory_bytes", "max_model_tokens", "parts_format")
+    __slots__ = ("name", "device", "dtype", "replicas", "max_tokens_per_pass", "threads", "weights", "tensor_parallel_size", "memory_fraction", "kv_cache_memory_bytes", "max_model_tokens", "parts_format", "max_replicas", "backlog_seconds")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     DTYPE_FIELD_NUMBER: _ClassVar[int]
@@ -280,6 +280,8 @@ class EngineSpec(_message.Message):
     KV_CACHE_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_MODEL_TOKENS_FIELD_NUMBER: _ClassVar[int]
     PARTS_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    MAX_REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    BACKLOG_SECONDS_FIELD_NUMBER: _ClassVar[int]
     name: str
     device: str
     dtype: str
@@ -292,4 +294,6 @@ class EngineSpec(_message.Message):
     kv_cache_memory_bytes: int
     max_model_tokens: int
     parts_format: str
-    def __init__(self, name: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., replicas: _Optional[int] = ..., max_tokens_per_pass: _Optional[int] = ..., threads: _Optional[int] = ..., weights: _Optional[str] = ..., tensor_parallel_size: _Optional[int] = ..., memory_fraction: _Optional[float] = ..., kv_cache_memory_bytes: _Optional[int] = ..., max_model_tokens: _Optional[int] = ..., parts_format: _Optional[str] = ...) -> None: ...
+    max_replicas: int
+    backlog_seconds: float
+    def __init__(self, name: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., replicas: _Optional[int] = ..., max_tokens_per_pass: _Optional[int] = ..., threads: _Optional[int] = ..., weights: _Optional[str] = ..., tensor_parallel_size: _Optional[int] = ..., memory_fraction: _Optional[float] = ..., kv_cache_memory_bytes: _Optional[int] = ..., max_model_tokens: _Optional[int] = ..., parts_format: _Optional[str] = ..., max_replicas: _Optional[int] = ..., backlog_seconds: _Optional[float] = ...) -> None: ...

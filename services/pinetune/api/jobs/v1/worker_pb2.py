@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from pinetune.api.jobs.v1 import jobs_pb2 as pinetune_dot_api_dot_jobs_dot_v1_dot_jobs__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!pinetune/api/jobs/v1/worker.proto\x12\x14pinetune.api.jobs.v1\x1a\x1fpinetune/api/jobs/v1/jobs.proto\")\n\x05Lease\x12\x0f\n\x07work_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\"4\n\x10\x43laimWorkRequest\x12\x0f\n\x07work_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\"\xc9\x03\n\x11\x43laimWorkResponse\x12*\n\x05lease\x18\x01 \x01(\x0b\x32\x1b.pinetune.api.jobs.v1.Lease\x12(\n\x03job\x18\x02 \x01(\x0b\x32\x19.pinetune.api.jobs.v1.JobH\x00\x12\x36\n\nevaluation\x18\x03 \x01(\x0b\x32 .pinetune.api.jobs.v1.EvaluationH\x00\x12\x34\n\ncheckpoint\x18\x04 \x01(\x0b\x32 .pinetune.api.jobs.v1.Checkpoint\x12N\n\x0c\x64\x61taset_uris\x18\x05 \x03(\x0b\x32\x38.pinetune.api.jobs.v1.ClaimWorkResponse.DatasetUrisEntry\x12\x15\n\rartifacts_uri\x18\x06 \x01(\t\x12\x11\n\tmodel_uri\x18\x07 \x01(\t\x12:\n\x10kept_checkpoints\x18\x08 \x03(\x0b\x32 .pinetune.api.jobs.v1.Checkpoint\x1a\x32\n\x10\x44\x61tasetUrisEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x06\n\x04work\"\xb4\x01\n\x10HeartbeatRequest\x12*\n\x05lease\x18\x01 \x01(\x0b\x32\x1b.pinetune.api.jobs.v1.Lease\x12\x13\n\x0bwaiting_for\x18\x02 \x01(\t\x12-\n\x05phase\x18\x03 \x01(\x0e\x32\x1e.pinetune.api.jobs.v1.JobPhase\x12\x13\n\x0btotal_steps\x18\x04 \x01(\x03\x12\x1b\n\x13total_warm_up_steps\x18\x05 \x01(\x03\"G\n\x11HeartbeatResponse\x12\x32\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\".pinetune.api.jobs.v1.WorkerAction\"\x95\x01\n\x11\x43ommitStepRequest\x12*\n\x05lease\x18\x01 \x01(\x0b\x32\x1b.pinetune.api.jobs.v1.Lease\x12(\n\x04step\x18\x02 \x01(\x0b\x32\x1a.pinetune.api.jobs.v1.Step\x12*\n\x05usage\x18\x03 \x01(\x0b\x32\x1b.pinetune.api.jobs.v1.Usage\"H\n\x12\x43ommitStepResponse\x12\x32\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\".pinetune.api.jobs.v1.WorkerAction\"{\n\x17\x43ommitCheckpointRequest\x12*\n\x05lease\x18\x01 \x01(\x0b\x32\x1b.pinetune.api.jobs.v1.Lease\x12\x34\n\ncheckpoint\x18\x02 \x01(\x0b\x32 .pinetune.api.jobs.v1.Checkpoint\"h\n\x18\x43ommitCheckpointResponse\x12\x34\n\ncheckpoint\x18\x01 \x01(\x0b\x32 .pinetune.api.jobs.v1.Checkpoint\x12\x16\n\x0e\x64\x65letable_uris\x18\x02 \x03(\t\"n\n\x13\x41ppendEventsRequest\x12*\n\x05lease\x18\x01 \x01(\x0b\x32\x1b.pinetune.api.jobs.v1.Lease\x12+\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x1b.pinetune.api.jobs.v1.Event\"\x16\n\x14\x41ppendEventsResponse\"{\n\x17\x43ommitEvaluationRequest\x12*\n\x05lease\x18\x01 \x01(\x0b\x32\x1b.pinetune.api.jobs.v1.Lease\x12\x34\n\nevaluation\x18\x02 \x01(\x0b\x32 .pinetune.api.jobs.v1.Evaluation\"P\n\x18\x43ommitEvaluationResponse\x12\x34\n\nevaluation\x18\x01 \x01(\x0b\x32 .pinetune.api.jobs.v1.Evaluation\"\xf8\x01\n\x11\x46inishWorkRequest\x12*\n\x05lease\x18\x01 \x01(\x0b\x32\x1b.pinetune.api.jobs.v1.Lease\x12-\n\x05state\x18\x02 \x01(\x0e\x32\x1e.pinetune.api.jobs.v1.JobState\x12-\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1e.pinetune.api.jobs.v1.JobError\x12\x11\n\tmodel_uri\x18\x04 \x01(\t\x12\x1a\n\x12\x62\x65st_checkpoint_id\x18\x05 \x01(\t\x12*\n\x05usage\x18\x06 \x01(\x0b\x32\x1b.pinetune.api.jobs.v1.Usage\"\x14\n\x12\x46inishWorkResponse*|\n\x0cWorkerAction\x12\x1d\n\x19WORKER_ACTION_UNSPECIFIED\x10\x00\x12\x1a\n\x16WORKER_ACTION_CONTINUE\x10\x01\x12\x18\n\x14WORKER_ACTION_CANCEL\x10\x02\x12\x17\n\x13WORKER_ACTION_PAUSE\x10\x03\x32\xda\x05\n\rWorkerService\x12\\\n\tClaimWork\x12&.pinetune.api.jobs.v1.ClaimWorkRequest\x1a\'.pinetune.api.jobs.v1.ClaimWorkResponse\x12\\\n\tHeartbeat\x12&.pinetune.api.jobs.v1.HeartbeatRequest\x1a\'.pinetune.api.jobs.v1.HeartbeatResponse\x12_\n\nCommitStep\x12\'.pinetune.api.jobs.v1.CommitStepRequest\x1a(.pinetune.api.jobs.v1.CommitStepResponse\x12q\n\x10\x43ommitCheckpoint\x12-.pinetune.api.jobs.v1.CommitCheckpointRequest\x1a..pinetune.api.jobs.v1.CommitCheckpointResponse\x12\x65\n\x0c\x41ppendEvents\x12).pinetune.api.jobs.v1.AppendEventsRequest\x1a*.pinetune.api.jobs.v1.AppendEventsResponse\x12q\n\x10\x43ommitEvaluation\x12-.pinetune.api.jobs.v1.CommitEvaluationRequest\x1a..pinetune.api.jobs.v1.CommitEvaluationResponse\x12_\n\nFinishWork\x12\'.pinetune.api.jobs.v1.FinishWorkRequest\x1a(.pinetune.api.jobs.v1.FinishWorkResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!pinetune/api/jobs/v1/worker.proto\x12\x14pinetune.api.jobs.v1\x1a\x1fpinetune/api/jobs/v1/jobs.proto\")\n\x05Lease\x12\x0f\n\x07work_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\"4\n\x10\x43laimWorkRequest\x12\x0f\n\x07work_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\"\xc9\x03\n\x11\x43laimWorkResponse\x12*\n\x05lease\x18\x01 \x01(\x0b\x32\x1b.pinetune.api.jobs.v1.Lease\x12(\n\x03job\x18\x02 \x01(\x0b\x32\x19.pinetune.api.jobs.v1.JobH\x00\x12\x36\n\nevaluation\x18\x03 \x01(\x0b\x32 .pinetune.api.jobs.v1.EvaluationH\x00\x12\x34\n\ncheckpoint\x18\x04 \x01(\x0b\x32 .pinetune.api.jobs.v1.Checkpoint\x12N\n\x0c\x64\x61taset_uris\x18\x05 \x03(\x0b\x32\x38.pinetune.api.jobs.v1.ClaimWorkResponse.DatasetUrisEntry\x12\x15\n\rartifacts_uri\x18\x06 \x01(\t\x12\x11\n\tmodel_uri\x18\x07 \x01(\t\x12:\n\x10kept_checkpoints\x18\x08 \x03(\x0b\x32 .pinetune.api.jobs.v1.Checkpoint\x1a\x32\n\x10\x44\x61tasetUrisEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x06\n\x04work\"\xcd\x01\n\x10HeartbeatRequest\x12*\n\x05lease\x18\x01 \x01(\x0b\x32\x1b.pinetune.api.jobs.v1.Lease\x12\x13\n\x0bwaiting_for\x18\x02 \x01(\t\x12-\n\x05phase\x18\x03 \x01(\x0e\x32\x1e.pinetune.api.jobs.v1.JobPhase\x12\x13\n\x0btotal_steps\x18\x04 \x01(\x03\x12\x1b\n\x13total_warm_up_steps\x18\x05 \x01(\x03\x12\x17\n\x0fwanted_replicas\x18\x06 \x01(\x05\"G\n\x11HeartbeatResponse\x12\x32\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\".pinetune.api.jobs.v1.WorkerAction\"\x95\x01\n\x11\x43ommitStepRequest\x12*\n\x05lease\x18\x01 \x01(\x0b\x32\x1b.pinetune.api.jobs.v1.Lease\x12(\n\x04step\x18\x02 \x01(\x0b\x32\x1a.pinetune.api.jobs.v1.Step\x12*\n\x05usage\x18\x03 \x01(\x0b\x32\x1b.pinetune.api.jobs.v1.Usage\"H\n\x12\x43ommitStepResponse\x12\x32\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\".pinetune.api.jobs.v1.WorkerAction\"{\n\x17\x43ommitCheckpointRequest\x12*\n\x05lease\x18\x01 \x01(\x0b\x32\x1b.pinetune.api.jobs.v1.Lease\x12\x34\n\ncheckpoint\x18\x02 \x01(\x0b\x32 .pinetune.api.jobs.v1.Checkpoint\"h\n\x18\x43ommitCheckpointResponse\x12\x34\n\ncheckpoint\x18\x01 \x01(\x0b\x32 .pinetune.api.jobs.v1.Checkpoint\x12\x16\n\x0e\x64\x65letable_uris\x18\x02 \x03(\t\"n\n\x13\x41ppendEventsRequest\x12*\n\x05lease\x18\x01 \x01(\x0b\x32\x1b.pinetune.api.jobs.v1.Lease\x12+\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x1b.pinetune.api.jobs.v1.Event\"\x16\n\x14\x41ppendEventsResponse\"{\n\x17\x43ommitEvaluationRequest\x12*\n\x05lease\x18\x01 \x01(\x0b\x32\x1b.pinetune.api.jobs.v1.Lease\x12\x34\n\nevaluation\x18\x02 \x01(\x0b\x32 .pinetune.api.jobs.v1.Evaluation\"P\n\x18\x43ommitEvaluationResponse\x12\x34\n\nevaluation\x18\x01 \x01(\x0b\x32 .pinetune.api.jobs.v1.Evaluation\"\xf8\x01\n\x11\x46inishWorkRequest\x12*\n\x05lease\x18\x01 \x01(\x0b\x32\x1b.pinetune.api.jobs.v1.Lease\x12-\n\x05state\x18\x02 \x01(\x0e\x32\x1e.pinetune.api.jobs.v1.JobState\x12-\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1e.pinetune.api.jobs.v1.JobError\x12\x11\n\tmodel_uri\x18\x04 \x01(\t\x12\x1a\n\x12\x62\x65st_checkpoint_id\x18\x05 \x01(\t\x12*\n\x05usage\x18\x06 \x01(\x0b\x32\x1b.pinetune.api.jobs.v1.Usage\"\x14\n\x12\x46inishWorkResponse*|\n\x0cWorkerAction\x12\x1d\n\x19WORKER_ACTION_UNSPECIFIED\x10\x00\x12\x1a\n\x16WORKER_ACTION_CONTINUE\x10\x01\x12\x18\n\x14WORKER_ACTION_CANCEL\x10\x02\x12\x17\n\x13WORKER_ACTION_PAUSE\x10\x03\x32\xda\x05\n\rWorkerService\x12\\\n\tClaimWork\x12&.pinetune.api.jobs.v1.ClaimWorkRequest\x1a\'.pinetune.api.jobs.v1.ClaimWorkResponse\x12\\\n\tHeartbeat\x12&.pinetune.api.jobs.v1.HeartbeatRequest\x1a\'.pinetune.api.jobs.v1.HeartbeatResponse\x12_\n\nCommitStep\x12\'.pinetune.api.jobs.v1.CommitStepRequest\x1a(.pinetune.api.jobs.v1.CommitStepResponse\x12q\n\x10\x43ommitCheckpoint\x12-.pinetune.api.jobs.v1.CommitCheckpointRequest\x1a..pinetune.api.jobs.v1.CommitCheckpointResponse\x12\x65\n\x0c\x41ppendEvents\x12).pinetune.api.jobs.v1.AppendEventsRequest\x1a*.pinetune.api.jobs.v1.AppendEventsResponse\x12q\n\x10\x43ommitEvaluation\x12-.pinetune.api.jobs.v1.CommitEvaluationRequest\x1a..pinetune.api.jobs.v1.CommitEvaluationResponse\x12_\n\nFinishWork\x12\'.pinetune.api.jobs.v1.FinishWorkRequest\x1a(.pinetune.api.jobs.v1.FinishWorkResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,8 +34,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CLAIMWORKRESPONSE_DATASETURISENTRY']._loaded_options = None
   _globals['_CLAIMWORKRESPONSE_DATASETURISENTRY']._serialized_options = b'8\001'
-  _globals['_WORKERACTION']._serialized_start=1978
-  _globals['_WORKERACTION']._serialized_end=2102
+  _globals['_WORKERACTION']._serialized_start=2003
+  _globals['_WORKERACTION']._serialized_end=2127
   _globals['_LEASE']._serialized_start=92
   _globals['_LEASE']._serialized_end=133
   _globals['_CLAIMWORKREQUEST']._serialized_start=135
@@ -45,29 +45,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLAIMWORKRESPONSE_DATASETURISENTRY']._serialized_start=589
   _globals['_CLAIMWORKRESPONSE_DATASETURISENTRY']._serialized_end=639
   _globals['_HEARTBEATREQUEST']._serialized_start=650
-  _globals['_HEARTBEATREQUEST']._serialized_end=830
-  _globals['_HEARTBEATRESPONSE']._serialized_start=832
-  _globals['_HEARTBEATRESPONSE']._serialized_end=903
-  _globals['_COMMITSTEPREQUEST']._serialized_start=906
-  _globals['_COMMITSTEPREQUEST']._serialized_end=1055
-  _globals['_COMMITSTEPRESPONSE']._serialized_start=1057
-  _globals['_COMMITSTEPRESPONSE']._serialized_end=1129
-  _globals['_COMMITCHECKPOINTREQUEST']._serialized_start=1131
-  _globals['_COMMITCHECKPOINTREQUEST']._serialized_end=1254
-  _globals['_COMMITCHECKPOINTRESPONSE']._serialized_start=1256
-  _globals['_COMMITCHECKPOINTRESPONSE']._serialized_end=1360
-  _globals['_APPENDEVENTSREQUEST']._serialized_start=1362
-  _globals['_APPENDEVENTSREQUEST']._serialized_end=1472
-  _globals['_APPENDEVENTSRESPONSE']._serialized_start=1474
-  _globals['_APPENDEVENTSRESPONSE']._serialized_end=1496
-  _globals['_COMMITEVALUATIONREQUEST']._serialized_start=1498
-  _globals['_COMMITEVALUATIONREQUEST']._serialized_end=1621
-  _globals['_COMMITEVALUATIONRESPONSE']._serialized_start=1623
-  _globals['_COMMITEVALUATIONRESPONSE']._serialized_end=1703
-  _globals['_FINISHWORKREQUEST']._serialized_start=1706
-  _globals['_FINISHWORKREQUEST']._serialized_end=1954
-  _globals['_FINISHWORKRESPONSE']._serialized_start=1956
-  _globals['_FINISHWORKRESPONSE']._serialized_end=1976
-  _globals['_WORKERSERVICE']._serialized_start=2105
-  _globals['_WORKERSERVICE']._serialized_end=2835
+  _globals['_HEARTBEATREQUEST']._serialized_end=855
+  _globals['_HEARTBEATRESPONSE']._serialized_start=857
+  _globals['_HEARTBEATRESPONSE']._serialized_end=928
+  _globals['_COMMITSTEPREQUEST']._serialized_start=931
+  _globals['_COMMITSTEPREQUEST']._serialized_end=1080
+  _globals['_COMMITSTEPRESPONSE']._serialized_start=1082
+  _globals['_COMMITSTEPRESPONSE']._serialized_end=1154
+  _globals['_COMMITCHECKPOINTREQUEST']._serialized_start=1156
+  _globals['_COMMITCHECKPOINTREQUEST']._serialized_end=1279
+  _globals['_COMMITCHECKPOINTRESPONSE']._serialized_start=1281
+  _globals['_COMMITCHECKPOINTRESPONSE']._serialized_end=1385
+  _globals['_APPENDEVENTSREQUEST']._serialized_start=1387
+  _globals['_APPENDEVENTSREQUEST']._serialized_end=1497
+  _globals['_APPENDEVENTSRESPONSE']._serialized_start=1499
+  _globals['_APPENDEVENTSRESPONSE']._serialized_end=1521
+  _globals['_COMMITEVALUATIONREQUEST']._serialized_start=1523
+  _globals['_COMMITEVALUATIONREQUEST']._serialized_end=1646
+  _globals['_COMMITEVALUATIONRESPONSE']._serialized_start=1648
+  _globals['_COMMITEVALUATIONRESPONSE']._serialized_end=1728
+  _globals['_FINISHWORKREQUEST']._serialized_start=1731
+  _globals['_FINISHWORKREQUEST']._serialized_end=1979
+  _globals['_FINISHWORKRESPONSE']._serialized_start=1981
+  _globals['_FINISHWORKRESPONSE']._serialized_end=2001
+  _globals['_WORKERSERVICE']._serialized_start=2130
+  _globals['_WORKERSERVICE']._serialized_end=2860
 # @@protoc_insertion_point(module_scope)

@@ -63,18 +63,20 @@ class ClaimWorkResponse(_message.Message):
     def __init__(self, lease: _Optional[_Union[Lease, _Mapping]] = ..., job: _Optional[_Union[_jobs_pb2.Job, _Mapping]] = ..., evaluation: _Optional[_Union[_jobs_pb2.Evaluation, _Mapping]] = ..., checkpoint: _Optional[_Union[_jobs_pb2.Checkpoint, _Mapping]] = ..., dataset_uris: _Optional[_Mapping[str, str]] = ..., artifacts_uri: _Optional[str] = ..., model_uri: _Optional[str] = ..., kept_checkpoints: _Optional[_Iterable[_Union[_jobs_pb2.Checkpoint, _Mapping]]] = ...) -> None: ...
 
 class HeartbeatRequest(_message.Message):
-    __slots__ = ("lease", "waiting_for", "phase", "total_steps", "total_warm_up_steps")
+    __slots__ = ("lease", "waiting_for", "phase", "total_steps", "total_warm_up_steps", "wanted_replicas")
     LEASE_FIELD_NUMBER: _ClassVar[int]
     WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
     TOTAL_STEPS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_WARM_UP_STEPS_FIELD_NUMBER: _ClassVar[int]
+    WANTED_REPLICAS_FIELD_NUMBER: _ClassVar[int]
     lease: Lease
     waiting_for: str
     phase: _jobs_pb2.JobPhase
     total_steps: int
     total_warm_up_steps: int
-    def __init__(self, lease: _Optional[_Union[Lease, _Mapping]] = ..., waiting_for: _Optional[str] = ..., phase: _Optional[_Union[_jobs_pb2.JobPhase, str]] = ..., total_steps: _Optional[int] = ..., total_warm_up_steps: _Optional[int] = ...) -> None: ...
+    wanted_replicas: int
+    def __init__(self, lease: _Optional[_Union[Lease, _Mapping]] = ..., waiting_for: _Optional[str] = ..., phase: _Optional[_Union[_jobs_pb2.JobPhase, str]] = ..., total_steps: _Optional[int] = ..., total_warm_up_steps: _Optional[int] = ..., wanted_replicas: _Optional[int] = ...) -> None: ...
 
 class HeartbeatResponse(_message.Message):
     __slots__ = ("action",)
