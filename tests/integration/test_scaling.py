@@ -34,21 +34,23 @@ pytestmark = pytest.mark.timeout(2 * PATIENCE_SECONDS)
 
 
 class HoldingGrading(FakeGrading):
-    """Answers each call when the test says so."""
+    """Answers each call when the test says so, once it holds."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.holds = False
         self._asked: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._may_answer: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def Grade(self, request: grading_pb2.GradeRequest, context: grpc.ServicerContext) -> grading_pb2.GradeResponse:
-        self._asked.put(len(request.item_indexes))
-        self._may_answer.get(timeout=PATIENCE_SECONDS)
+        if self.holds:
+            self._asked.put(len(request.item_indexes))
+            self._may_answer.get(timeout=PATIENCE_SECONDS)
         return super().Grade(request, context)
 
     def next_call(self) -> int:
         """Return how many completions the next call has, once it is there."""
-        return self._asked.get(timeout=PATIENCE_SECONDS)
+        return self._asked.get(timeout=PATIENCE_SECONDS / 2)
 
     def answer(self) -> None:
         """Let the call go on that is there."""
@@ -88,6 +90,7 @@ class Run:
     def __init__(self, folder: Path, client: JobsClient, grading: HoldingGrading) -> None:
         self.folder, self.client, self.grading = folder, client, grading
         self.job_id = create_job(client)
+        grading.holds = True  # The service has tried the grader when it took the order.
 
     @property
     def told(self) -> list[str]:
