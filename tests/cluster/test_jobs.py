@@ -1,4 +1,4 @@
-"""Jobs as pods: one to its end with its metrics in Prometheus; others although a pod is deleted, or added, under way."""
+"""Jobs as pods: one to its end with its metrics in Prometheus; others although a pod is deleted or added."""
 
 import json
 import time

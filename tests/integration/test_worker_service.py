@@ -402,6 +402,15 @@ def test_a_job_s_own_evaluation_records_the_sampling_that_measured(room: Room) -
     spec = spec_from_message(room.client.get_job(job.job_id).spec)
     plan = Plan(job.job_id, spec, "", "", training=(), validation=(), test=())
     assert sampling_of(evaluation_order_from_message(found.order)) == plan.measuring_sampling
+
+
+def test_a_job_s_own_evaluation_can_be_ordered_again_although_the_job_scales(room: Room) -> None:
+    engine = {"replicas": 2, "max_replicas": 4}
+    job = room.create_job(pinetune={"dataset": {"prompt": "{{item.question}}"}, "engine": engine})
+    room.take(job.job_id).commit_evaluation(wire.Evaluation(order=wire.EvaluationOrder(name="base")))
+    (found,) = room.client.list_evaluations(job.job_id)
+    again = evaluation_order_from_message(found.order)
+    assert (again.engine.replicas, again.engine.max_replicas) == (2, 2)
     assert found.order.sampling.samples_per_prompt == 1
 
 

@@ -88,6 +88,8 @@ def _order(connection: Connection, work: Work, name: str) -> wire.EvaluationOrde
         job_id=work.work_id,
         engine=ours.engine,
     )
+    # An evaluation does not scale.
+    order.engine.max_replicas = ours.engine.replicas
     # As `Plan.measuring_sampling` draws.
     order.sampling.samples_per_prompt = 1
     order.sampling.temperature = settings.temperature

@@ -48,7 +48,9 @@ def _sentence(change: Change, backlog_seconds: float) -> str:
     limit = f"engine.backlog_seconds of {backlog_seconds:g}"
     if change.after > change.before:
         return f"sampling took {_listed(change.sampling_seconds)} s, above {limit}: {wanted}"
-    return f"the last steps sampled in {_listed(change.sampling_seconds)} s, with fewer still near {limit}: {wanted}"
+    return (
+        f"the last steps sampled in {_listed(change.sampling_seconds)} s, which fewer can do within {limit}: {wanted}"
+    )
 
 
 def _listed(seconds: Sequence[float]) -> str:

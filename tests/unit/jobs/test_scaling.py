@@ -2,11 +2,17 @@
 
 import pytest
 from prometheus_client import REGISTRY
-from tests.fakes.services import Calls, FakeGeneration, FakeJobs, FakeLearning
+from tests.fakes.services import Calls, FakeGeneration, FakeGrading, FakeJobs, FakeLearning
 
+from pinetune.client.prompts import Message, Sampling
 from pinetune.client.replica_set import Attendance
+from pinetune.client.rollout import Purpose
 from pinetune.jobs.backlog import STEPS_BEFORE_FEWER, Bounds
+from pinetune.jobs.clock import Clock
+from pinetune.jobs.dataset import Item
 from pinetune.jobs.journal import Journal
+from pinetune.jobs.rewards import RewardPolicy
+from pinetune.jobs.sampler import Sampler
 from pinetune.jobs.scaling import Scaling
 from pinetune.jobs.usage import Usage
 
@@ -72,7 +78,9 @@ def test_steps_that_fewer_could_do_send_one_away_before_the_launcher_ends_it() -
         job.step()
     assert job.generation.resized == [(2, 1), (1, 2)], "it has no work any more when the launcher hears of it"
     assert job.journal.wanted_replicas == 1
-    assert job.jobs.messages[-1].endswith("near engine.backlog_seconds of 1e+09: 1 sampler wanted instead of 2")
+    assert job.jobs.messages[-1].endswith(
+        " s, which fewer can do within engine.backlog_seconds of 1e+09: 1 sampler wanted instead of 2"
+    )
 
 
 @pytest.mark.parametrize(
@@ -92,3 +100,24 @@ def test_a_step_that_breaks_off_says_nothing() -> None:
     with pytest.raises(RuntimeError), job.scaling.watching():
         raise RuntimeError
     assert job.generation.resized == []
+
+
+@pytest.mark.parametrize(
+    ("purpose", "resized"), [(Purpose.TRAINING, [(2, 1)]), (Purpose.VALIDATION, []), (Purpose.EVALUATION, [])]
+)
+def test_training_steps_are_asked_and_nothing_else(purpose: Purpose, resized: list[tuple[int, int]]) -> None:
+    job = Job(TINY)
+    sampler = Sampler(
+        job.generation,
+        FakeGrading({}),
+        {"type": "number"},
+        RewardPolicy(ungraded="exclude", penalty=0.0, max_ungraded_share=1.0),
+        Clock(),
+        Usage(),
+        parameter_count=1,
+        scaling=job.scaling,
+    )
+    item = Item("i1", 1, (Message("user", "2 + 2?"),), (), "{}", "4", "")
+    rollouts = sampler.collect([item], Sampling(), name="step", purpose=purpose, step=1, policy_version=0)
+    assert len(rollouts) == 1
+    assert job.generation.resized == resized
