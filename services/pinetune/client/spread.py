@@ -215,14 +215,10 @@ class Spread:
             f"{flight.replica.name} has {len(flight.unit.prompts)} for {now - flight.sent_time:.0f} s"
             for flight in self._flights
         )
-        lost = ", ".join(
-            f"{one.name} is {f'lost ({one.why})' if one.why else 'not there yet'}"
-            for one in self._members.replicas
-            if not one.present
-        )
+        absent = ", ".join(one.absence() for one in self._members.replicas if not one.present)
         return TimedOut(
             f"completions of {missing} prompts are missing after {self._deadline_seconds:g} s: "
-            f"{'; '.join(part for part in (held, lost) if part) or 'no replica took them'}",
+            f"{'; '.join(part for part in (held, absent) if part) or 'no replica took them'}",
             reason="SAMPLING_TOO_SLOW",
             missing=missing,
         )
