@@ -324,6 +324,33 @@ def test_a_further_sampler_that_dies_is_started_again_alone(launcher: Launch) ->
     assert restart_of(started).process == "generation-1"
 
 
+def test_one_that_cannot_be_started_is_told_until_it_can_and_ends_nothing(tmp_path: Path) -> None:
+    program, away = tmp_path / "python", tmp_path / "away"
+    program.symlink_to(sys.executable)
+    started = LocalLauncher(
+        data_dir=tmp_path,
+        jobs_address="",
+        grading_address="",
+        stop_grace_seconds=0.2,
+        restart_limit=LIMIT,
+        command=lambda room: [str(program), "-c", PATIENT],
+    )
+    try:
+        started.launch(SCALING)
+        program.rename(away)
+        started.scale("ftjob-1", 2)
+        assert started.poll() == []
+        (said,) = started.pending().values()
+        assert said.startswith("generation cannot have 2 replicas: ")
+        assert str(program) in said
+        away.rename(program)
+        started.scale("ftjob-1", 2)
+        assert started.pending() == {}
+        assert scraped(tmp_path) == ["learning", "generation-0", "generation-1", "worker"]
+    finally:
+        started.close()
+
+
 def test_nobody_gets_the_ports_of_samplers_that_do_not_run(launcher: Launch, tmp_path: Path) -> None:
     started = launcher()
     started.launch(SCALING)
