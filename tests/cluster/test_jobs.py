@@ -62,8 +62,8 @@ def test_a_job_goes_on_when_a_pod_is_deleted(component: str, attempts: int, tmp_
 
 
 def test_a_job_with_a_backlog_gets_a_second_sampler_and_ends_well(tmp_path: Path, token: str) -> None:
-    # No step samples in a millisecond: the second one is wanted after the first step. It has seven minutes to join.
-    engine, budget = {"max_replicas": 2, "backlog_seconds": 1e-3}, {"max_steps": 100_000, "max_seconds": 420.0}
+    # No step samples in a millisecond: the second one is wanted after the first step. It has four minutes to join.
+    engine, budget = {"max_replicas": 2, "backlog_seconds": 1e-3}, {"max_steps": 100_000, "max_seconds": 240.0}
     with jobs_client(token) as client:
         ordered = demo_order(client, tmp_path, step_count=0, engine=engine, budget=budget)
         job_id = client.create_job(ordered).job_id
