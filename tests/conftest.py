@@ -1,4 +1,4 @@
-"""What all tests share: a real pod to call, the data beside the repository, and a refusal to test an old Rust core."""
+"""What all tests share: a real pod to call, real databases, the data beside the repository, and no test of an old core."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -10,11 +10,15 @@ import pytest
 # Before anything imports gRPC: tests start processes while it runs, and its handlers of fork write into their stderr.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
+from tests.postgresql import REQUIRE, PostgresqlServer, missing
+
 if TYPE_CHECKING:
     from pinetune.pod.server import Pod, RegisteredService
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = "PINETUNE_SHARED_DATA"
+# Read now: `pytest_configure` takes it away, since no pod knows it.
+POSTGRESQL_REQUIRED = os.environ.get(REQUIRE) == "1"
 
 
 def stale_core(root: Path) -> str:
@@ -53,6 +57,32 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no data sets at {folder}; {SHARED_DATA} names another folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """A PostgreSQL server for all tests; skips where there is none, unless PINETUNE_REQUIRE_POSTGRESQL is 1."""
+    if why := missing():
+        (pytest.fail if POSTGRESQL_REQUIRED else pytest.skip)(why)
+    with PostgresqlServer.started() as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def make_database_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], str]:
+    """A function that returns the URL of a new, empty database; every test of it runs on SQLite and on PostgreSQL."""
+    if request.param == "postgresql":
+        server: PostgresqlServer = request.getfixturevalue("postgresql")
+        return server.make_database
+    return lambda: f"sqlite:///{tmp_path_factory.mktemp('database') / 'jobs.sqlite'}"
+
+
+@pytest.fixture
+def database_url(make_database_url: Callable[[], str]) -> str:
+    """The URL of a new, empty database of either kind."""
+    return make_database_url()
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
-"""The real jobs service on a real port, over SQLite in a temporary folder, with a launcher that starts nothing.
+"""The real jobs service on a real port, over a real database, with a launcher that starts nothing.
 
-with jobs_room(tmp_path) as room:
+with jobs_room(tmp_path, database_url) as room:
     job = room.create_job()
     worker = room.take(job.job_id)          the scheduler starts it, the test is its worker
     worker.commit_step(...)
@@ -179,12 +179,23 @@ class Room:
 
 
 @contextlib.contextmanager
-def jobs_room(folder: Path, *, limits: Limits = LIMITS, max_watchers: int = 8) -> Iterator[Room]:
-    """Serve the jobs service; its scheduler looks only when the test says so."""
-    database, news, queue = Database(f"sqlite:///{folder / 'jobs.sqlite'}"), Bell(), Bell()
+def jobs_room(
+    folder: Path,
+    database_url: str = "",
+    *,
+    artifacts_uri: str = "",
+    limits: Limits = LIMITS,
+    max_watchers: int = 8,
+) -> Iterator[Room]:
+    """Serve the jobs service, over SQLite in `folder` unless told otherwise.
+
+    Its scheduler looks only when the test says so.
+    """
+    database = Database(database_url or f"sqlite:///{folder / 'jobs.sqlite'}")
+    news, queue = Bell(), Bell()
     grading = FakeGrading()
     graders = start("grading", PodSettings(grace_seconds=1.0), lambda _: [registered_grading(grading)])
-    artifacts_uri = str(folder / "artifacts")
+    artifacts_uri = artifacts_uri or str(folder / "artifacts")
     launcher = FakeLauncher()
     wanted = WantedReplicas()
     scheduler = Scheduler(

@@ -40,8 +40,10 @@ def grading_address() -> Iterator[str]:
 
 
 @contextmanager
-def jobs_service(folder: Path, grading_address: str) -> Iterator[JobsClient]:
-    settings = JobsSettings(data_dir=folder, grading_address=grading_address, stop_grace_seconds=0.5)
+def jobs_service(folder: Path, database_url: str, grading_address: str) -> Iterator[JobsClient]:
+    settings = JobsSettings(
+        data_dir=folder, database_url=database_url, grading_address=grading_address, stop_grace_seconds=0.5
+    )
     pod = start("jobs", PodSettings(grace_seconds=1.0), lambda pod: build(pod, settings, command=command))
     try:
         with connect(pod.grpc_address) as channel:
@@ -87,8 +89,8 @@ def children(room: str) -> list[int]:
 
 
 @pytest.mark.parametrize("room", ["worker", "learning"])
-def test_a_job_survives_the_death_of_a_process(tmp_path: Path, grading_address: str, room: str) -> None:
-    with jobs_service(tmp_path, grading_address) as client:
+def test_a_job_survives_the_death_of_a_process(tmp_path: Path, database_url: str, grading_address: str, room: str) -> None:
+    with jobs_service(tmp_path, database_url, grading_address) as client:
         job_id = create_job(client)
         wait_for_step(client, job_id, 2)
         for pid in children(room):
@@ -102,12 +104,12 @@ def test_a_job_survives_the_death_of_a_process(tmp_path: Path, grading_address: 
         assert "attempt 2 goes on after step 1; step 2 is done again" in events
 
 
-def test_a_job_survives_the_end_of_the_service(tmp_path: Path, grading_address: str) -> None:
-    with jobs_service(tmp_path, grading_address) as client:
+def test_a_job_survives_the_end_of_the_service(tmp_path: Path, database_url: str, grading_address: str) -> None:
+    with jobs_service(tmp_path, database_url, grading_address) as client:
         job_id = create_job(client)
         wait_for_step(client, job_id, 2)
     assert children("worker") == []
-    with jobs_service(tmp_path, grading_address) as client:
+    with jobs_service(tmp_path, database_url, grading_address) as client:
         *_, last = client.watch(job_id)
         assert last.job.state == wire.JOB_STATE_SUCCEEDED
         assert [step.number for step in client.list_steps(job_id)] == [1, 2, 3]

@@ -3,7 +3,7 @@
 import gzip
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,9 @@ ROW = {"question": "3 + 4?", "answer": "7", "cot": "It is 7."}
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+def room(make_database_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     limits = replace(LIMITS, max_running=1000)
-    with jobs_room(tmp_path_factory.mktemp("room"), limits=limits, max_watchers=2) as running:
+    with jobs_room(tmp_path_factory.mktemp("room"), make_database_url(), limits=limits, max_watchers=2) as running:
         yield running
 
 

@@ -1,7 +1,7 @@
 """What a worker may do, seen over a real connection: leases, steps that count once, checkpoints that stay."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,10 +34,10 @@ CONTINUE, CANCEL, PAUSE = (
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+def room(make_database_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     # One service for all tests: each has a job of its own, and there is room for all of them to run.
     limits = replace(LIMITS, max_running=1000)
-    with jobs_room(tmp_path_factory.mktemp("room"), limits=limits) as running:
+    with jobs_room(tmp_path_factory.mktemp("room"), make_database_url(), limits=limits) as running:
         yield running
 
 

@@ -22,7 +22,7 @@ from pinetune.jobs.spec import (
     spec_to_message,
 )
 from pinetune.jobs.store.database import Database
-from pinetune.jobs.store.datasets import get_dataset
+from pinetune.jobs.store.datasets import Hold, get_dataset
 from pinetune.jobs.store.evaluations import insert_evaluation
 from pinetune.jobs.store.jobs import get_job, insert_job
 from pinetune.jobs.store.works import EVALUATION, JOB, NewWork, find_request
@@ -142,7 +142,8 @@ class Creator:
         try:
             with self._database.write() as connection:
                 for dataset_id in new.dataset_uris:
-                    get_dataset(connection, dataset_id)  # It may have been deleted while the rows were checked.
+                    # It may have been deleted while the rows were checked.
+                    get_dataset(connection, dataset_id, hold=Hold.FROM_DELETION)
                 insert(connection)
         except sa.exc.IntegrityError:
             # Two calls with one request id raced, and this one lost.

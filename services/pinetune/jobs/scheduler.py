@@ -201,7 +201,9 @@ class Scheduler:
             queued = [work for work in list_works(connection, State.QUEUED) if work.work_id not in running]
             if not queued or len(running) >= self._limits.max_running:
                 return False
-            work, moment = queued[0], now()
+            work, moment = get_work(connection, queued[0].work_id), now()
+            if work.state is not State.QUEUED:
+                return True  # It was cancelled or paused this moment.
             move(connection, work, State.RUNNING, now=moment)
             attempt = begin_attempt(connection, work, now=moment)
             events.record(connection, work, f"attempt {attempt} starts", moment=moment, kind=wire.EVENT_TYPE_STATE)
@@ -252,6 +254,9 @@ class Scheduler:
             if sentence == work.pending:
                 continue
             with self._database.write() as connection:
+                current = get_work(connection, work.work_id)
+                if (current.state, current.attempt) != (State.RUNNING, work.attempt):
+                    continue
                 update_work(connection, work.work_id, pending=sentence)
                 if sentence:
                     events.record(connection, work, sentence, moment=now(), level=wire.EVENT_LEVEL_WARN)

@@ -90,7 +90,7 @@ class JobsServicer(JobsServiceServicer):
     ) -> wire.DeleteDatasetResponse:
         """Delete a data set that nothing uses; one that is gone already is fine."""
         with self._database.write() as connection:
-            dataset = datasets.find_dataset(connection, request.dataset_id)
+            dataset = datasets.find_dataset(connection, request.dataset_id, hold=datasets.Hold.FROM_USE)
             if dataset is None:
                 return wire.DeleteDatasetResponse()
             if users := users_of_dataset(connection, request.dataset_id):

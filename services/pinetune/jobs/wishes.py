@@ -1,4 +1,7 @@
-"""What users want of jobs that exist: cancel, pause, resume. A running one hears of it from its next call."""
+"""What users want of jobs that exist: cancel, pause, resume. A running one hears of it from its next call.
+
+Each locks the job first: what it then decides by cannot change before the end of the transaction.
+"""
 
 from sqlalchemy.engine import Connection
 
@@ -8,7 +11,7 @@ from pinetune.jobs.ending import end_work
 from pinetune.jobs.moments import now
 from pinetune.jobs.states import State, Wish, check_transition
 from pinetune.jobs.store.jobs import get_job
-from pinetune.jobs.store.works import get_work, move, update_work
+from pinetune.jobs.store.works import Work, move, update_work
 from pinetune.pod.errors import Conflict
 
 WISH_SENTENCES = {
@@ -19,31 +22,31 @@ WISH_SENTENCES = {
 
 def cancel(connection: Connection, job_id: str) -> None:
     """End a job for good: at once where no worker runs, else by its worker. A cancelled job stays cancelled."""
-    work = get_job(connection, job_id).work
+    work = get_job(connection, job_id, for_change=True).work
     if work.state is State.CANCELLED:
         return
     if work.state is State.RUNNING:
-        _wish(connection, job_id, Wish.CANCEL)
+        _wish(connection, work, Wish.CANCEL)
     else:
-        end_work(connection, get_work(connection, job_id), State.CANCELLED, moment=now())
+        end_work(connection, work, State.CANCELLED, moment=now())
 
 
 def pause(connection: Connection, job_id: str) -> None:
     """Stop a job until it is resumed: at once where it waits in the queue, else at its worker's next step."""
-    work = get_job(connection, job_id).work
+    work = get_job(connection, job_id, for_change=True).work
     if work.state is State.PAUSED:
         return
     if work.wish is Wish.CANCEL:
         raise Conflict(f"{job_id} is being cancelled and cannot be paused", reason="STATE_FORBIDS", work_id=job_id)
     if work.state is State.RUNNING:
-        _wish(connection, job_id, Wish.PAUSE)
+        _wish(connection, work, Wish.PAUSE)
     else:
-        end_work(connection, get_work(connection, job_id), State.PAUSED, moment=now())
+        end_work(connection, work, State.PAUSED, moment=now())
 
 
 def resume(connection: Connection, job_id: str) -> None:
     """Queue a paused job again; one that has not stopped yet is not paused after all."""
-    work = get_job(connection, job_id).work
+    work = get_job(connection, job_id, for_change=True).work
     moment = now()
     if work.state is State.RUNNING and work.wish is Wish.PAUSE:
         update_work(connection, job_id, wish=Wish.NONE.value)
@@ -58,10 +61,9 @@ def resume(connection: Connection, job_id: str) -> None:
     )
 
 
-def _wish(connection: Connection, job_id: str, wish: Wish) -> None:
-    work = get_work(connection, job_id)
+def _wish(connection: Connection, work: Work, wish: Wish) -> None:
     if work.wish is wish:
         return
     moment = now()
-    update_work(connection, job_id, wish=wish.value, wish_time=moment)
+    update_work(connection, work.work_id, wish=wish.value, wish_time=moment)
     events.record(connection, work, WISH_SENTENCES[wish], moment=moment)

@@ -59,10 +59,10 @@ def test_a_job_that_ran_ended_and_runs_again_is_shown_again() -> None:
     assert shown(LAST_STEP) == 200
 
 
-def test_statements_that_the_database_refuses_are_counted_and_its_size_is_known(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+def test_statements_that_the_database_refuses_are_counted_and_its_size_is_known(database_url: str) -> None:
+    database = Database(database_url)
     before = REGISTRY.get_sample_value("pinetune_jobs_database_errors_total") or 0.0
-    with pytest.raises(sa.exc.OperationalError), database.read() as connection:
+    with pytest.raises(sa.exc.DBAPIError), database.read() as connection:
         connection.execute(sa.text("SELECT nothing FROM nowhere"))
     assert REGISTRY.get_sample_value("pinetune_jobs_database_errors_total") == before + 1
     assert database.size_bytes() >= 4096

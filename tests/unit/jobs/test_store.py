@@ -1,6 +1,8 @@
 """The database: migrated to what the code says, one writer at a time, nothing half written."""
 
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,13 +13,15 @@ from alembic.migration import MigrationContext
 from pinetune.jobs.states import State
 from pinetune.jobs.store.database import Database
 from pinetune.jobs.store.tables import metadata
-from pinetune.jobs.store.works import JOB, NewWork, get_work, insert_work, list_works
+from pinetune.jobs.store.works import JOB, NewWork, get_work, insert_work, list_works, update_work
 from pinetune.pod.errors import InvalidInput, NotFound
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
-    return Database(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database(database_url)
+    yield opened
+    opened.close()
 
 
 def work(name: str) -> NewWork:
@@ -40,21 +44,30 @@ def test_the_migrations_make_the_tables_that_the_code_names(database: Database) 
         assert compare_metadata(context, metadata) == []
 
 
-def test_opening_again_changes_nothing(database: Database, tmp_path: Path) -> None:
+def test_opening_again_changes_nothing(database: Database, database_url: str) -> None:
     with database.write() as connection:
         insert_work(connection, work("ftjob-1"))
-    database.close()
-    with Database(f"sqlite:///{tmp_path / 'jobs.sqlite'}").read() as connection:
+    again = Database(database_url)
+    with again.read() as connection:
         assert [row.work_id for row in list_works(connection, State.QUEUED)] == ["ftjob-1"]
+    again.close()
 
 
-def test_a_database_of_a_newer_release_is_refused(database: Database, tmp_path: Path) -> None:
+def test_a_database_of_a_newer_release_is_refused(database: Database, database_url: str) -> None:
     with database.write() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
-    database.close()
-    with pytest.raises(InvalidInput, match="newer release") as caught:
-        Database(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    with pytest.raises(InvalidInput, match=r"was written by a newer release of pinetune .*'9999'.*; use that one") as caught:
+        Database(database_url)
     assert caught.value.reason == "DATABASE_TOO_NEW"
+
+
+def test_two_services_that_start_at_once_make_the_tables_once(database_url: str) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        opened = list(threads.map(lambda _: Database(database_url), range(4)))
+    for database in opened:
+        with database.read() as connection:
+            assert list_works(connection, State.QUEUED) == []
+        database.close()
 
 
 @pytest.mark.parametrize("url", ["", "nosuchdb://x", "sqlite:////no/such/folder/jobs.sqlite"])
@@ -71,8 +84,8 @@ def test_a_transaction_that_fails_leaves_nothing(database: Database) -> None:
 
     with pytest.raises(RuntimeError):
         fail_half_way()
-    with database.read() as connection, pytest.raises(NotFound):
-        get_work(connection, "ftjob-1")
+    with database.read() as connection:
+        assert list_works(connection, State.QUEUED) == []
 
 
 def test_foreign_keys_are_kept(database: Database) -> None:
@@ -96,7 +109,7 @@ def test_writers_wait_for_each_other(database: Database) -> None:
     for thread in threads:
         thread.join()
     with database.read() as connection:
-        assert get_work(connection, "ftjob-1").attempt == 40
+        assert [row.attempt for row in list_works(connection, State.QUEUED)] == [40]
 
 
 def test_a_reader_does_not_see_what_is_not_committed(database: Database) -> None:
@@ -104,3 +117,22 @@ def test_a_reader_does_not_see_what_is_not_committed(database: Database) -> None
         insert_work(writing, work("ftjob-1"))
         with database.read() as connection:
             assert list_works(connection, State.QUEUED) == []
+
+
+def test_a_reader_sees_one_state_however_many_statements_it_sends(database: Database) -> None:
+    with database.read() as reading:
+        assert list_works(reading, State.QUEUED) == []
+        with database.write() as connection:
+            insert_work(connection, work("ftjob-1"))
+        assert list_works(reading, State.QUEUED) == []
+
+
+def test_what_no_database_holds_as_text_is_kept_as_a_picture(database: Database) -> None:
+    with database.write() as connection:
+        insert_work(connection, work("ftjob-1"))
+        update_work(connection, "ftjob-1", error_message="tail of a log: \0\0, ✓", waiting_for="a\0b")
+    with database.write() as connection:
+        found = get_work(connection, "ftjob-1")
+        with pytest.raises(NotFound):
+            get_work(connection, "ftjob\0-1")
+    assert (found.fault.message, found.waiting_for) == ("tail of a log: ␀␀, ✓", "a␀b")

@@ -1,7 +1,8 @@
 """The database behind the jobs service: SQLite on one machine, PostgreSQL on a cluster.
 
 The service is the only writer. In SQLite a writing transaction takes the write lock at its beginning: one that reads
-first and writes later could not be told to wait, only to fail.
+first and writes later could not be told to wait, only to fail. In PostgreSQL writers wait for the rows that they lock
+(`get_work`, `get_job(for_change=True)`, …): whoever decides by a row and then writes must have locked it.
 """
 
 import logging
@@ -15,10 +16,11 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from pinetune.jobs import metrics
+from pinetune.jobs.store.outages import outages_told
 from pinetune.pod.errors import InvalidInput
 
 # It says at every start which dialect it found; that it upgraded is in the tables.
@@ -26,12 +28,30 @@ logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 BUSY_TIMEOUT_MS = 30_000
+"""How long a writer waits for another."""
+IDLE_TIMEOUT_MS = 60_000
+"""After how long PostgreSQL ends the transaction of a jobs service that is gone, and frees the rows it locked."""
+POOL_SIZE, POOL_OVERFLOW = 10, 20
+"""Connections to PostgreSQL that are kept, and that are opened beyond them; its own limit is 100 unless told otherwise."""
+MIGRATION_LOCK = 0x70696E65
+"""Key of PostgreSQL's advisory lock under which one service at a time brings the tables up to date."""
 WRITES = "pinetune_writes"
 _SIZE = {
     "sqlite": "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()",
     "postgresql": "SELECT pg_database_size(current_database())",
 }
 """How each kind of database is asked for its size."""
+_LIBPQ = {
+    "application_name": "pinetune-jobs",
+    "client_encoding": "utf8",
+    # A host that is gone says nothing: without these, calls would wait for it for hours.
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+"""How PostgreSQL is connected to, where the URL does not say it."""
 
 
 class Database:
@@ -39,15 +59,24 @@ class Database:
 
     def __init__(self, url: str) -> None:
         """Open the database and bring its tables up to date; InvalidInput where the URL or the database is unusable."""
-        self._engine = _engine(url)
+        self._engine = self._reading = _engine(url)
         # SQLite has one writer at a time; waiting here is fair and cheap, waiting there is polling.
         self._writing = threading.Lock() if self._engine.dialect.name == "sqlite" else None
-        _migrate(self._engine)
+        if self._writing is None:
+            self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        try:
+            _migrate(self._engine)
+        except InvalidInput:
+            self.close()
+            raise
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Yield a connection in a transaction that may write; commits at the end, rolls back on an exception."""
-        with metrics.DATABASE_WRITE_TIME.time():
+        """Yield a connection in a transaction that may write; commits at the end, rolls back on an exception.
+
+        Raises Unavailable DATABASE_UNAVAILABLE where the database is away or cannot do it now.
+        """
+        with metrics.DATABASE_WRITE_TIME.time(), outages_told():
             if self._writing is None:
                 with self._engine.begin() as connection:
                     yield connection
@@ -58,8 +87,8 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Yield a connection in a transaction that sees one state of the database."""
-        with self._engine.begin() as connection:
+        """Yield a connection in a transaction that sees one state of the database; raises Unavailable as `write`."""
+        with outages_told(), self._reading.begin() as connection:
             yield connection
 
     def size_bytes(self) -> int:
@@ -74,18 +103,37 @@ class Database:
 
 def _engine(url: str) -> Engine:
     try:
-        engine = sa.create_engine(
-            make_url(url), pool_size=32, max_overflow=64, pool_pre_ping=not url.startswith("sqlite")
-        )
+        parsed = make_url(url)
+        if parsed.get_backend_name() not in _SIZE:
+            raise sa.exc.ArgumentError(f"{parsed.get_backend_name()} is not supported")
+        engine = _sqlite_engine(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql_engine(parsed)
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
         raise InvalidInput(
             f"PINETUNE_JOBS_DATABASE_URL: {error}; write sqlite:////folder/jobs.sqlite or postgresql+psycopg://host/name",
             reason="INVALID_SETTINGS",
         ) from error
     sa.event.listen(engine, "handle_error", lambda _: metrics.DATABASE_ERRORS.inc())
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _prepare_sqlite)
-        sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    engine = sa.create_engine(url, pool_size=32, max_overflow=64)
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    engine = sa.create_engine(
+        url.update_query_dict({name: value for name, value in _LIBPQ.items() if name not in url.query}),
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_OVERFLOW,
+        # After a restart of the server every connection of the pool is dead.
+        pool_pre_ping=True,
+        # Whatever the server's default is: what a statement sees after it waited for a row has to be what is there now.
+        isolation_level="READ COMMITTED",
+    )
+    sa.event.listen(engine, "connect", _prepare_postgresql)
     return engine
 
 
@@ -100,14 +148,24 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITES) else "BEGIN")
 
 
+def _prepare_postgresql(connection: Any, _: ConnectionPoolEntry) -> None:
+    # Not among the arguments of the connection: poolers in between refuse those.
+    connection.autocommit = True
+    connection.execute(f"SET lock_timeout = {BUSY_TIMEOUT_MS}")
+    connection.execute(f"SET idle_in_transaction_session_timeout = {IDLE_TIMEOUT_MS}")
+    connection.autocommit = False
+
+
 def _migrate(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     try:
         with engine.connect().execution_options(**{WRITES: True}) as connection, connection.begin():
+            if engine.dialect.name == "postgresql":
+                _prepare_migration(connection)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
-    except sa.exc.OperationalError as error:
+    except sa.exc.DBAPIError as error:
         raise InvalidInput(
             f"PINETUNE_JOBS_DATABASE_URL: {engine.url} cannot be opened: {error.orig}", reason="DATABASE_UNUSABLE"
         ) from error
@@ -116,3 +174,15 @@ def _migrate(engine: Engine) -> None:
             f"{engine.url} was written by a newer release of pinetune ({error}); use that one",
             reason="DATABASE_TOO_NEW",
         ) from error
+
+
+def _prepare_migration(connection: Connection) -> None:
+    """Wait for another service that migrates; raises InvalidInput where the database cannot hold every text."""
+    encoding = connection.scalar(sa.text("SHOW server_encoding"))
+    if encoding != "UTF8":
+        raise InvalidInput(
+            f"PINETUNE_JOBS_DATABASE_URL: {connection.engine.url} has the encoding {encoding}; it must be UTF8: "
+            "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
+            reason="DATABASE_ENCODING",
+        )
+    connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})

@@ -1,5 +1,6 @@
 """Data sets as rows; their bytes are among the artifacts."""
 
+import enum
 import json
 from dataclasses import dataclass
 
@@ -9,6 +10,15 @@ from sqlalchemy.engine import Connection, RowMapping
 from pinetune.jobs.rows import Finding
 from pinetune.jobs.store.tables import datasets
 from pinetune.pod.errors import NotFound
+
+
+class Hold(enum.Enum):
+    """What a transaction keeps others from doing to a data set."""
+
+    FROM_DELETION = enum.auto()
+    """It may be used by others too, but not be deleted."""
+    FROM_USE = enum.auto()
+    """Nobody may begin to use it."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +70,20 @@ def insert_dataset(connection: Connection, new: NewDataset) -> None:
     )
 
 
-def find_dataset(connection: Connection, dataset_id: str) -> Dataset | None:
-    """Return a data set; None where there is none."""
-    row = connection.execute(sa.select(datasets).where(datasets.c.dataset_id == dataset_id)).mappings().first()
+def find_dataset(connection: Connection, dataset_id: str, *, hold: Hold | None = None) -> Dataset | None:
+    """Return a data set; None where there is none. `hold` says what nobody else may do before the transaction ends."""
+    query = sa.select(datasets).where(datasets.c.dataset_id == dataset_id)
+    if hold is not None:
+        query = query.with_for_update(read=hold is Hold.FROM_DELETION)
+    row = connection.execute(query).mappings().first()
     return None if row is None else _dataset(row)
 
 
-def get_dataset(connection: Connection, dataset_id: str, *, field: str = "dataset_id") -> Dataset:
-    """Return a data set; raises NotFound that names the `field` it was asked by."""
-    dataset = find_dataset(connection, dataset_id)
+def get_dataset(
+    connection: Connection, dataset_id: str, *, field: str = "dataset_id", hold: Hold | None = None
+) -> Dataset:
+    """Return a data set, held as `find_dataset` does; raises NotFound that names the `field` it was asked by."""
+    dataset = find_dataset(connection, dataset_id, hold=hold)
     if dataset is None:
         raise NotFound(
             f"{field}: there is no data set {dataset_id!r}; upload it first",

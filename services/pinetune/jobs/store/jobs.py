@@ -55,9 +55,11 @@ def insert_job(connection: Connection, new: NewWork) -> None:
     )
 
 
-def get_job(connection: Connection, job_id: str) -> Job:
-    """Return a job; raises NotFound."""
+def get_job(connection: Connection, job_id: str, *, for_change: bool = False) -> Job:
+    """Return a job, its row locked against other writers where it is read `for_change`; raises NotFound."""
     query = sa.select(works, jobs).join(jobs, jobs.c.work_id == works.c.work_id).where(works.c.work_id == job_id)
+    if for_change:
+        query = query.with_for_update(of=works)
     row = connection.execute(query).mappings().first()
     if row is None:
         raise NotFound(f"there is no job {job_id!r}", reason="JOB_NOT_FOUND", job_id=job_id)

@@ -5,19 +5,19 @@ are microseconds since 1970, UTC: exact, and the same in SQLite and PostgreSQL. 
 it; a test compares the two.
 """
 
+import sqlalchemy as sa
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Dialect,
     Float,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
     MetaData,
-    String,
     Table,
-    Text,
     UniqueConstraint,
 )
 
@@ -31,6 +31,24 @@ metadata = MetaData(naming_convention=NAMING)
 
 # SQLite numbers rows by itself only in a column of exactly this type.
 Number = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Text(sa.TypeDecorator[str]):
+    """Text of any length, without the character NUL: PostgreSQL has no room for it, and logs and file names may."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Write the picture of NUL in its place, in what is stored and in what is looked for."""
+        return value if value is None else value.replace("\0", "\N{SYMBOL FOR NULL}")
+
+
+class String(Text):
+    """Text of a length that PostgreSQL keeps to, and SQLite does not."""
+
+    impl = sa.String
+    cache_ok = True
 
 
 def _work_id(*, primary_key: bool = False) -> Column[str]:
