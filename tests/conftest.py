@@ -69,9 +69,7 @@ def postgresql() -> Iterator[PostgresqlServer]:
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def make_database_url(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[], str]:
+def make_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
     """A function that returns the URL of a new, empty database; every test of it runs on SQLite and on PostgreSQL."""
     if request.param == "postgresql":
         server: PostgresqlServer = request.getfixturevalue("postgresql")

@@ -5,7 +5,7 @@ and an evaluation, with a model so small that the folder stays below 200 KB or s
 
     database-0002.sql    the SQLite database as SQL, one file for each revision of the tables that no older folder has
     answers.json         what the jobs service said of all that is in there
-    artifacts/           data sets, the paused job's model, state and policies, the finished job's model, some rollouts
+    artifacts/           data sets, the paused job's base model and state, the finished job's model, rollouts of step 1
 
 Addresses in the database are relative (`artifacts/jobs/…`), so that a test can put the folder wherever it works.
 """
@@ -47,7 +47,7 @@ GRADER = {
     "location": {"marker": "The answer is"},
     "partial_score": 0.1,
 }
-NANO = {"layer_count": 1, "width": 16, "head_count": 2, "vocabulary_size": 280, "max_tokens": 64}
+NANO = {"layer_count": 1, "width": 16, "head_count": 2, "vocabulary_size": 300, "max_tokens": 64}
 
 
 def main() -> None:
@@ -60,7 +60,7 @@ def main() -> None:
             answers = run_jobs(client)
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
-        for revision in revisions_without_file():
+        for revision in revisions_of(version):
             (target / f"database-{revision}.sql").write_text(dump(work / "data" / "jobs.sqlite", revision))
         keep_artifacts(work / ARTIFACTS, target / ARTIFACTS, answers)
     (target / "answers.json").write_text(json.dumps(answers, indent=1, ensure_ascii=False) + "\n")
@@ -113,7 +113,8 @@ def run_jobs(client: JobsClient) -> dict[str, Any]:
     measured = client.create_evaluation(evaluation)
     wait(lambda: client.get_evaluation(measured.evaluation_id).state == wire.JOB_STATE_SUCCEEDED)
     paused = client.create_job(order(*files, epochs=50))
-    wait(lambda: client.get_job(paused.job_id).step >= 1)
+    # The number of steps comes with a heartbeat.
+    wait(lambda: min(client.get_job(paused.job_id).step, client.get_job(paused.job_id).total_steps) > 0)
     client.pause_job(paused.job_id)
     wait(lambda: client.get_job(paused.job_id).state == wire.JOB_STATE_PAUSED)
     return answers_of(client, finished.job_id, paused.job_id)
@@ -169,20 +170,25 @@ def spelt(message: Message) -> dict[str, Any]:
     return MessageToDict(message, preserving_proto_field_name=True)
 
 
-def revisions_without_file() -> list[str]:
-    """Return the revisions of the tables whose database no folder has yet, oldest first."""
+def revisions_of(version: str) -> list[str]:
+    """Return the revisions of the tables whose database no other version's folder has, oldest first."""
+    there = {path.name for path in RELEASED.glob("*/database-*.sql") if path.parent.name != version}
+    revisions = [one.revision for one in ScriptDirectory.from_config(migrations()).walk_revisions()]
+    return [one for one in reversed(revisions) if f"database-{one}.sql" not in there]
+
+
+def migrations() -> Config:
+    """Return what alembic has to know of the migrations."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    revisions = [one.revision for one in ScriptDirectory.from_config(config).walk_revisions()]
-    return [one for one in reversed(revisions) if not list(RELEASED.glob(f"*/database-{one}.sql"))]
+    return config
 
 
 def dump(database: Path, revision: str) -> str:
     """Return the database as SQL, as it was when the tables were at `revision`: without later tables and columns."""
     with tempfile.TemporaryDirectory() as name, closing(sqlite3.connect(Path(name) / "old.sqlite")) as old:
         engine = sa.create_engine(f"sqlite:///{Path(name) / 'old.sqlite'}")
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
+        config = migrations()
         with engine.begin() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
@@ -203,16 +209,12 @@ def keep_artifacts(source: Path, target: Path, answers: dict[str, Any]) -> None:
     finished, paused = (answers[name]["job"]["job_id"] for name in ("finished", "paused"))
     shutil.copytree(source / "datasets", target / "datasets")
     shutil.copytree(source / "jobs" / finished / "model", target / "jobs" / finished / "model")
-    for folder in ("base", "states", "rollouts"):
+    for folder in ("base", "states"):
         shutil.copytree(source / "jobs" / paused / folder, target / "jobs" / paused / folder)
-    kept = {target / uri.removeprefix(f"{ARTIFACTS}/") for uri in uris_of_step_1(answers)}
     for uri in uris_of_step_1(answers):
         path = uri.removeprefix(f"{ARTIFACTS}/")
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / path, target / path)
-    for path in (target / "jobs" / paused / "rollouts").iterdir():
-        if path not in kept:
-            path.unlink()
 
 
 def uris_of_step_1(answers: dict[str, Any]) -> list[str]:

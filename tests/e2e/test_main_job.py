@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pinetune.api.jobs.v1 import jobs_pb2
 
+
 def order(training_file: str, validation_file: str) -> str:
     return json.dumps(
         {

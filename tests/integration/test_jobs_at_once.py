@@ -51,7 +51,9 @@ def waits_for_a_lock(room: Room) -> bool:
     with room.database.read() as connection:
         if connection.dialect.name == "sqlite":
             return True
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
         return bool(connection.scalar(sa.text(waiting)))
 
 

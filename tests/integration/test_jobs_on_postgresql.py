@@ -85,9 +85,7 @@ def test_while_the_server_is_away_calls_fail_in_a_way_that_is_worth_repeating(
     assert room.client.get_job(job_id).state == wire.JOB_STATE_RUNNING
 
 
-def test_steps_that_are_committed_while_the_server_crashes_count_once(
-    room: Room, postgresql: PostgresqlServer
-) -> None:
+def test_steps_that_are_committed_while_the_server_crashes_count_once(room: Room, postgresql: PostgresqlServer) -> None:
     job_id = room.create_job().job_id
     worker = room.take(job_id)
     committed, enough = [0], threading.Event()
@@ -100,7 +98,9 @@ def test_steps_that_are_committed_while_the_server_crashes_count_once(
     events: list[int] = []
     working = threading.Thread(target=work)
     watching = threading.Thread(
-        target=lambda: events.extend(one.event.step.number for one in room.client.watch(job_id) if one.event.step.number)
+        target=lambda: events.extend(
+            one.event.step.number for one in room.client.watch(job_id) if one.event.step.number
+        )
     )
     for thread in (working, watching):
         thread.start()

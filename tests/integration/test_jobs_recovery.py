@@ -89,8 +89,8 @@ def children(room: str) -> list[int]:
 
 
 @pytest.mark.parametrize("room", ["worker", "learning"])
-def test_a_job_survives_the_death_of_a_process(tmp_path: Path, database_url: str, grading_address: str, room: str) -> None:
-    with jobs_service(tmp_path, database_url, grading_address) as client:
+def test_a_job_survives_the_death_of_a_process(tmp_path: Path, grading_address: str, room: str) -> None:
+    with jobs_service(tmp_path, "", grading_address) as client:
         job_id = create_job(client)
         wait_for_step(client, job_id, 2)
         for pid in children(room):

@@ -76,6 +76,19 @@ def test_a_bad_upload_is_refused_and_leaves_nothing(room: Room, filename: str, c
     assert len(list((room.folder / "artifacts" / "datasets").iterdir())) == len(before)
 
 
+def test_a_character_that_no_database_holds_is_no_fault_of_ours(room: Room) -> None:
+    dataset = room.client.create_dataset(b'{"a\\u0000": "\\u0000"}\n', filename="rows\0.jsonl")
+    assert dataset.filename == "rows␀.jsonl"
+    assert list(room.client.get_dataset(dataset.dataset_id).common_keys) == ["a\0"]
+    with pytest.raises(NotFound):
+        room.client.get_dataset("file-\0")
+    job = room.create_job()
+    worker = room.take(job.job_id)
+    error = wire.JobError(reason="UNEXPECTED", message="the log ends with \0\0")
+    worker.finish(wire.JOB_STATE_FAILED, error=error)
+    assert room.client.get_job(job.job_id).error.message == "the log ends with ␀␀"
+
+
 def test_a_data_set_in_use_cannot_be_deleted(room: Room) -> None:
     order = room.order()
     job = room.client.create_job(json.dumps(order))

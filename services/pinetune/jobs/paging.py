@@ -8,6 +8,8 @@ from typing import TypeVar
 from pinetune.pod.errors import InvalidInput
 
 PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX = 20, 1000
+NUMBER_MAX = 2**63 - 1
+"""The largest number of a row; a token with a larger one is no token of ours, and no database could look it up."""
 
 T = TypeVar("T")
 
@@ -37,7 +39,7 @@ def position_of(token: str, *, scope: str, field: str = "page_token", length: in
         position = tuple(int(part) for part in parts)
     except (binascii.Error, ValueError):
         found, position = "", ()
-    if found != scope or len(position) != length:
+    if found != scope or len(position) != length or not all(0 <= part <= NUMBER_MAX for part in position):
         raise InvalidInput(
             f"{field} is not one that this list gave; begin without one", reason="INVALID_TOKEN", field=field
         )

@@ -21,7 +21,17 @@ def test_a_token_comes_back_as_its_position() -> None:
     assert position_of("", scope="jobs") is None
 
 
-@pytest.mark.parametrize("token", ["x", "ünlesbar", token_of([1], scope="events"), token_of([1, 2], scope="jobs")])
+@pytest.mark.parametrize(
+    "token",
+    [
+        "x",
+        "ünlesbar",
+        token_of([1], scope="events"),
+        token_of([1, 2], scope="jobs"),
+        token_of([-1], scope="jobs"),
+        token_of([2**63], scope="jobs"),
+    ],
+)
 def test_a_token_of_another_list_is_refused(token: str) -> None:
     with pytest.raises(InvalidInput, match="page_token is not one that this list gave"):
         position_of(token, scope="jobs")

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from pinetune.jobs.states import State
 from pinetune.jobs.store.database import Database
 from pinetune.jobs.store.tables import metadata
 from pinetune.jobs.store.works import JOB, NewWork, get_work, insert_work, list_works, update_work
-from pinetune.pod.errors import InvalidInput, NotFound
+from pinetune.pod.errors import InvalidInput, NotFound, Unavailable
 
 
 @pytest.fixture
@@ -56,7 +57,9 @@ def test_opening_again_changes_nothing(database: Database, database_url: str) ->
 def test_a_database_of_a_newer_release_is_refused(database: Database, database_url: str) -> None:
     with database.write() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(InvalidInput, match=r"was written by a newer release of pinetune .*'9999'.*; use that one") as caught:
+    with pytest.raises(
+        InvalidInput, match=r"was written by a newer release of pinetune .*'9999'.*; use that one"
+    ) as caught:
         Database(database_url)
     assert caught.value.reason == "DATABASE_TOO_NEW"
 
@@ -136,3 +139,32 @@ def test_what_no_database_holds_as_text_is_kept_as_a_picture(database: Database)
         with pytest.raises(NotFound):
             get_work(connection, "ftjob\0-1")
     assert (found.fault.message, found.waiting_for) == ("tail of a log: ␀␀, ✓", "a␀b")
+
+
+def test_a_disk_that_is_full_is_worth_a_second_try(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+
+    def fill() -> None:
+        with database.write() as connection:
+            connection.exec_driver_sql("PRAGMA max_page_count = 1")
+            insert_work(connection, replace(work("ftjob-1"), order_message=bytes(10_000_000)))
+
+    with pytest.raises(Unavailable) as caught:
+        fill()
+    assert caught.value.reason == "DATABASE_UNAVAILABLE"
+    with database.write() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+        insert_work(connection, work("ftjob-1"))
+    database.close()
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "jobs.sqlite").write_bytes(bytes(range(256)) * 100)
+    with pytest.raises(InvalidInput, match="file is not a database") as caught:
+        Database(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    assert caught.value.reason == "DATABASE_UNUSABLE"
+
+
+def test_another_kind_of_database_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="mysql is not supported; write sqlite:"):
+        Database("mysql://host/jobs")
