@@ -1,4 +1,4 @@
-"""What all tests share: a real pod to call, real databases, the data beside the repository, and no test of an old core."""
+"""What all tests share: a real pod, real databases, the data beside the repository, and no test of an old Rust core."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence

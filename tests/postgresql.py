@@ -33,6 +33,8 @@ SETTINGS = {
     "full_page_writes": "off",
     "listen_addresses": "",
     "max_connections": "200",
+    # A new database is 8 MB of log.
+    "max_wal_size": "96MB",
 }
 
 
@@ -97,6 +99,8 @@ class PostgresqlServer:
     def stop(self) -> None:
         """Stop it as a crash does: connections break, and it recovers at its next start."""
         assert self._process is not None
+        # What all tests before this one wrote would have to be done again at the next start.
+        self.sql("postgres", "CHECKPOINT")
         self._process.communicate(timeout=PATIENCE_SECONDS)
         self._process = None
 

@@ -1,4 +1,4 @@
-"""What released versions wrote, as `tools/release_files.py` keeps it in `tests/released`: found, and put where a test works."""
+"""What released versions wrote, as `tools/release_files.py` keeps it in `tests/released`: put where a test works."""
 
 import json
 import shutil

@@ -59,6 +59,37 @@ def make_data(folder: Path) -> None:
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
 
 
+def order(training_file: str, validation_file: str) -> str:
+    return json.dumps(
+        {
+            "model": "nano",
+            "training_file": training_file,
+            "validation_file": validation_file,
+            "method": {
+                "type": "reinforcement",
+                "reinforcement": {
+                    "grader": GRADER,
+                    "hyperparameters": {"n_epochs": 4, "batch_size": 16, "eval_interval": 4},
+                },
+            },
+            "pinetune": {
+                "dataset": {"prompt": "{{item.question}}"},
+                "warm_up": {"epochs": 12, "batch_size": 16, "learning_rate": 3e-3},
+                "sampling": {"samples_per_prompt": 4, "max_tokens": 32},
+                "algorithm": {"learning_rate": 1e-4},
+                "checkpoints": {"interval": 2},
+                "nano": {
+                    "layer_count": 2,
+                    "width": 64,
+                    "head_count": 4,
+                    "vocabulary_size": 400,
+                    "max_tokens": 96,
+                },
+            },
+        }
+    )
+
+
 def wait_for(client: JobsClient, job_id: str, *, step: int) -> jobs_pb2.Job:
     """Return the job once it has done `step`, or has ended."""
     give_up = time.monotonic() + DEADLINE_SECONDS

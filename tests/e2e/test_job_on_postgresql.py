@@ -13,7 +13,7 @@ from pinetune.api.jobs.v1 import jobs_pb2
 
 
 def order(training_file: str, validation_file: str) -> str:
-    hyperparameters = {"n_epochs": 2, "batch_size": 8, "eval_interval": 4}
+    hyperparameters = {"n_epochs": 1, "batch_size": 8, "eval_interval": 4}
     return json.dumps(
         {
             "model": "nano",

@@ -1,46 +1,14 @@
 """A whole job through `pinetune up`: real processes, a model from nothing, and a worker that is killed under way."""
 
-import json
 import os
 import signal
 from pathlib import Path
 
 import pytest
-from tests.e2e.deployment import DEADLINE_SECONDS, GRADER, make_data, up, wait_for
+from tests.e2e.deployment import DEADLINE_SECONDS, make_data, order, up, wait_for
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pinetune.api.jobs.v1 import jobs_pb2
-
-
-def order(training_file: str, validation_file: str) -> str:
-    return json.dumps(
-        {
-            "model": "nano",
-            "training_file": training_file,
-            "validation_file": validation_file,
-            "method": {
-                "type": "reinforcement",
-                "reinforcement": {
-                    "grader": GRADER,
-                    "hyperparameters": {"n_epochs": 4, "batch_size": 16, "eval_interval": 4},
-                },
-            },
-            "pinetune": {
-                "dataset": {"prompt": "{{item.question}}"},
-                "warm_up": {"epochs": 12, "batch_size": 16, "learning_rate": 3e-3},
-                "sampling": {"samples_per_prompt": 4, "max_tokens": 32},
-                "algorithm": {"learning_rate": 1e-4},
-                "checkpoints": {"interval": 2},
-                "nano": {
-                    "layer_count": 2,
-                    "width": 64,
-                    "head_count": 4,
-                    "vocabulary_size": 400,
-                    "max_tokens": 96,
-                },
-            },
-        }
-    )
 
 
 def worker_of(job_id: str) -> int:

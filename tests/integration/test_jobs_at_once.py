@@ -1,4 +1,4 @@
-"""Calls that meet in the database, on SQLite and on PostgreSQL: one waits for the other, and decides by what is then there."""
+"""Calls that meet in the database, of either kind: one waits for the other, and decides by what is then there."""
 
 import json
 import time

@@ -3,6 +3,7 @@
 import json
 import shutil
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from tests.fakes.jobs_room import Room, jobs_room, training_step
 from tests.postgresql import PostgresqlServer
 
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
+from pinetune.client.jobs import JobsClient
 from pinetune.client.worker import WorkerClient
 from pinetune.jobs.store.database import Database
 from pinetune.jobs.store.tables import metadata
@@ -65,12 +67,12 @@ def test_while_the_server_is_away_calls_fail_in_a_way_that_is_worth_repeating(
 ) -> None:
     job_id = room.create_job().job_id
     room.take(job_id).commit_step(training_step(1), USAGE)
-    worker = impatient(room, job_id)
+    worker, client = impatient(room, job_id), JobsClient(room.channel, patience_seconds=0.0)
     calls: list[Callable[[], object]] = [
         lambda: worker.commit_step(training_step(2), USAGE),
-        lambda: room.client.get_job(job_id),
-        lambda: next(room.client.watch(job_id, patience_seconds=0.0)),
-        lambda: room.client.pause_job(job_id),
+        lambda: client.get_job(job_id),
+        lambda: next(client.watch(job_id, patience_seconds=0.0)),
+        lambda: client.pause_job(job_id),
         room.scheduler.look,
     ]
     with away(postgresql):
@@ -122,8 +124,7 @@ class Proxy:
 
     def __init__(self, server: PostgresqlServer) -> None:
         self.commits_to_cut = 0
-        self.folder = server.folder / "proxy"
-        self.folder.mkdir()
+        self.folder = Path(tempfile.mkdtemp(dir=server.folder))
         self._server_address = str(server.folder / SOCKET)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self.folder / SOCKET))

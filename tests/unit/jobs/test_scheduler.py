@@ -20,8 +20,8 @@ RUNNING, QUEUED = wire.JOB_STATE_RUNNING, wire.JOB_STATE_QUEUED
 
 
 @pytest.fixture
-def room(tmp_path: Path, database_url: str) -> Iterator[Room]:
-    with jobs_room(tmp_path, database_url) as running:
+def room(tmp_path: Path) -> Iterator[Room]:
+    with jobs_room(tmp_path) as running:
         yield running
 
 

@@ -32,7 +32,7 @@ BUSY_TIMEOUT_MS = 30_000
 IDLE_TIMEOUT_MS = 60_000
 """After how long PostgreSQL ends the transaction of a jobs service that is gone, and frees the rows it locked."""
 POOL_SIZE, POOL_OVERFLOW = 10, 20
-"""Connections to PostgreSQL that are kept, and that are opened beyond them; its own limit is 100 unless told otherwise."""
+"""Connections to PostgreSQL that are kept, and that are opened beyond them; a server allows 100 by default."""
 MIGRATION_LOCK = 0x70696E65
 """Key of PostgreSQL's advisory lock under which one service at a time brings the tables up to date."""
 WRITES = "pinetune_writes"

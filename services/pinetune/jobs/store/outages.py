@@ -1,4 +1,4 @@
-"""Tells failures of a database that pass by themselves: it is away, starts, fails over, is full, or a lock took too long.
+"""Tells failures of a database that pass by themselves: it is away, starts, is full, or a lock took too long.
 
 The caller hears of them as Unavailable, and repeats the call. Where the connection broke while a transaction was being
 committed nobody knows whether it took effect; what workers commit is taken up once, and orders have a request id.

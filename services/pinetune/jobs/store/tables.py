@@ -36,7 +36,7 @@ Number = BigInteger().with_variant(Integer, "sqlite")
 class Text(sa.TypeDecorator[str]):
     """Text of any length, without the character NUL: PostgreSQL has no room for it, and logs and file names may."""
 
-    impl = sa.Text
+    impl: type[sa.String] = sa.Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
