@@ -29,7 +29,7 @@ from transformers.utils import logging as transformers_logging
 
 from benchmarks.generation_limit import tokens_per_second_at_most
 from benchmarks.generation_vllm import VllmProcess
-from pinetune.generation.engine import Prompt, SamplingParams
+from pinetune.generation.samples import Prompt, SamplingParams
 from pinetune.generation.transformers_engine import EngineOptions, TransformersEngine
 
 VOCABULARY_SIZE = 8192

@@ -14,15 +14,8 @@ from tests.unit.generation.tiny_models import plain_logprobs, prompts_of
 from transformers import AutoModelForCausalLM
 
 from pinetune.generation.conversation import Example, Message
-from pinetune.generation.engine import (
-    AnswerFormat,
-    Caller,
-    Prompt,
-    SampledCompletion,
-    SampledTokens,
-    SamplingParams,
-    TokenSequence,
-)
+from pinetune.generation.engine import Caller, TokenSequence
+from pinetune.generation.samples import AnswerFormat, Prompt, SampledCompletion, SampledTokens, SamplingParams
 from pinetune.generation.transformers_engine import EngineOptions, TransformersEngine
 from pinetune.pod.errors import Busy, Cancelled, Conflict, InvalidInput
 

@@ -15,16 +15,8 @@ from tests.unit.generation.tiny_models import make_model, plain_logprobs, prompt
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from pinetune.generation.engine import (
-    Caller,
-    InFlight,
-    LoadedPolicy,
-    PolicySpan,
-    Prompt,
-    SampledCompletion,
-    SamplingParams,
-    TokenSequence,
-)
+from pinetune.generation.engine import Caller, InFlight, LoadedPolicy, TokenSequence
+from pinetune.generation.samples import PolicySpan, Prompt, SampledCompletion, SamplingParams
 from pinetune.pod.errors import Broken, Cancelled, Conflict, Corrupt, NotFound, PinetuneError, Unavailable
 from pinetune.pod.manifest import content_hash, read_manifest, write_manifest
 

@@ -18,7 +18,7 @@ from llguidance import LLExecutor, LLMatcher
 from llguidance.numpy import allocate_token_bitmask, consume_token_par, fill_next_token_bitmask_par
 from torch import Tensor
 
-from pinetune.generation.engine import AnswerFormat
+from pinetune.generation.samples import AnswerFormat
 from pinetune.pod.errors import Broken, InvalidInput
 
 

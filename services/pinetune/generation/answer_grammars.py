@@ -16,7 +16,7 @@ from llguidance.hf import from_tokenizer
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from pinetune.generation.allowed_tokens import AllowedTokens, shape_refused
-from pinetune.generation.engine import AnswerFormat
+from pinetune.generation.samples import AnswerFormat
 from pinetune.pod.errors import Unsupported
 
 GRAMMARS_MAX = 32

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pinetune.generation.call_text import read_calls, read_named_call
+from pinetune.generation.coming_text import SPACE, ComingText
 from pinetune.generation.conversation import ToolCall
 from pinetune.generation.json_end import JsonEnd
 from pinetune.generation.part_text import PartText
 from pinetune.generation.parts_format import THINK_CLOSING, THINK_OPENING, CallFormat, PartsFormat
 
-SPACE = re.compile(r"\s*")
 HEAD_CHARACTERS_MAX = 256
 """Longest name and marks before arguments; without a bound every mark would be searched for them to the end."""
 HEAD = re.compile(rf"[A-Za-z0-9_.\[\]\s-]{{0,{HEAD_CHARACTERS_MAX + 1}}}")
@@ -73,15 +73,14 @@ class AnswerReader:
         self._bare = parts_format.calls is not None and parts_format.calls.bare and tools
         self._reasoning, self._content, self._calls = PartText(), PartText(), list[ToolCall]()
         self._call_count = 0
-        self._text, self._at, self._ended = "", 0, False
+        self._text = ComingText()
         self._call: OpenCall | None = None
         self._state: Callable[[], bool] = self._beginning if parts_format.thinks else self._opening
 
     def push(self, text: str) -> PartsDelta:
         """Take more text; returns what is certain now."""
-        cut = self._at if self._call is None else self._call.start
-        self._text = self._text[cut:] + text
-        self._at -= cut
+        cut = self._text.at if self._call is None else self._call.start
+        self._text.add(text, drop=cut)
         if self._call is not None:
             self._call.move(-cut)
         self._go_on()
@@ -89,7 +88,7 @@ class AnswerReader:
 
     def finish(self) -> PartsDelta:
         """Take the end of the text; returns all that was held back."""
-        self._ended = True
+        self._text.ended = True
         self._go_on()
         while self._call is not None:
             self._give_up_call()
@@ -109,8 +108,8 @@ class AnswerReader:
 
     def _beginning(self) -> bool:
         """Reasoning stands at the beginning or nowhere; a prompt may have opened it, and the model again."""
-        self._skip_space(self._content)
-        found = self._found(THINK_OPENING)
+        self._content.write(self._text.skip(SPACE))
+        found = self._text.found(THINK_OPENING)
         if found is None:
             return False
         if found or self._opened:
@@ -122,7 +121,7 @@ class AnswerReader:
         return True
 
     def _in_reasoning(self) -> bool:
-        if not self._write_to(THINK_CLOSING, self._reasoning):
+        if not self._text.write_to(THINK_CLOSING, self._reasoning):
             return False
         self._reasoning.mark()
         self._content.mark()
@@ -132,10 +131,10 @@ class AnswerReader:
     def _opening(self) -> bool:
         """The final answer begins here, or a call without a mark."""
         if self._bare:
-            self._skip_space(self._content)
-            if self._at == len(self._text):
+            self._content.write(self._text.skip(SPACE))
+            if not self._text.next:
                 return False
-            if self._text[self._at] == "{":
+            if self._text.next == "{":
                 self._open_call("")
                 return True
         self._state = self._in_content
@@ -143,17 +142,16 @@ class AnswerReader:
 
     def _in_content(self) -> bool:
         if self._calls_format is None:
-            self._content.write(self._text[self._at :])
-            self._at = len(self._text)
+            self._text.write_rest(self._content)
             return False
-        if not self._write_to(self._calls_format.opening, self._content):
+        if not self._text.write_to(self._calls_format.opening, self._content):
             return False
         self._open_call(self._calls_format.opening)
         return True
 
     def _open_call(self, opening: str) -> None:
         """Begin to hold back; the mark itself was read."""
-        self._call = OpenCall(self._at - len(opening), opening, self._at)
+        self._call = OpenCall(self._text.at - len(opening), opening, self._text.at)
         self._state = self._in_call
 
     def _in_call(self) -> bool:
@@ -162,28 +160,31 @@ class AnswerReader:
         assert self._calls_format is not None
         if call.value is None:
             return self._begin_value(call, self._calls_format)
-        self._at = call.value.read(self._text, self._at)
+        self._text.at = call.value.read(self._text.text, self._text.at)
         if call.value.outcome == "broken":
             self._give_up_call()
         elif call.value.outcome == "whole":
-            call.value_end = self._at
+            call.value_end = self._text.at
             self._state = self._behind_value
         return call.value.outcome != "open"
 
     def _begin_value(self, call: OpenCall, calls_format: CallFormat) -> bool:
         """Step over white space, and over a name where one may stand, to the bracket that begins the JSON."""
-        if self._at == call.body:
-            self._at = call.body = _end_of(SPACE, self._text, self._at)
+        text = self._text
+        if text.at == call.body:
+            text.skip(SPACE)
+            call.body = text.at
         # A square bracket at once begins a list; behind a name it belongs to a mark.
-        brackets = "{[" if calls_format.listed and self._at == call.body else "{"
-        if calls_format.named and self._text[self._at : self._at + 1] not in brackets:
-            self._at, brackets = _end_of(HEAD, self._text, self._at), "{"
-        first = self._text[self._at : self._at + 1]
-        too_long = self._at - call.body > HEAD_CHARACTERS_MAX
+        brackets = "{[" if calls_format.listed and text.at == call.body else "{"
+        if calls_format.named and text.next not in brackets:
+            text.skip(HEAD)
+            brackets = "{"
+        first = text.next
+        too_long = text.at - call.body > HEAD_CHARACTERS_MAX
         if not first and not too_long:
             return False
         if first and first in brackets and not too_long:
-            call.value, call.value_start = JsonEnd(), self._at
+            call.value, call.value_start = JsonEnd(), text.at
         else:
             self._give_up_call()
         return True
@@ -193,21 +194,21 @@ class AnswerReader:
         call, closing = self._call, self._calls_format.closing if self._calls_format else ""
         assert call is not None
         if closing:
-            self._at = _end_of(SPACE, self._text, self._at)
-            found = self._found(closing)
+            self._text.skip(SPACE)
+            found = self._text.found(closing)
             if found is None:
                 return False
-            if not found and not (self._ended and closing.startswith(self._text[self._at :])):
+            if not found and not (self._text.ended and closing.startswith(self._text.rest)):
                 self._give_up_call()
                 return True
             if not found:
-                self._at = len(self._text)
+                self._text.at = len(self._text.text)
         self._end_call(call)
         return True
 
     def _end_call(self, call: OpenCall) -> None:
-        head = self._text[call.body : call.value_start]
-        value = self._text[call.value_start : call.value_end]
+        head = self._text.text[call.body : call.value_start]
+        value = self._text.text[call.value_start : call.value_end]
         calls = read_named_call(head, value) if head.strip() else read_calls(value)
         if calls is None:
             self._give_up_call()
@@ -223,11 +224,11 @@ class AnswerReader:
     def _behind_call(self) -> bool:
         """Another call without a mark may follow a semicolon."""
         if self._calls_format is not None and self._calls_format.bare:
-            self._skip_space(self._content)
-            if self._at == len(self._text):
+            self._content.write(self._text.skip(SPACE))
+            if not self._text.next:
                 return False
-            if self._text[self._at] == SEPARATOR:
-                self._at += 1
+            if self._text.next == SEPARATOR:
+                self._text.at += 1
                 self._open_call(SEPARATOR)
                 return True
         self._state = self._in_content
@@ -237,38 +238,6 @@ class AnswerReader:
         """It is none: its mark is content, and what stands behind is read as content again."""
         assert self._call is not None
         self._content.write(self._call.opening)
-        self._at = self._call.start + len(self._call.opening)
+        self._text.at = self._call.start + len(self._call.opening)
         self._call = None
         self._state = self._in_content
-
-    def _skip_space(self, part: PartText) -> None:
-        end = _end_of(SPACE, self._text, self._at)
-        part.write(self._text[self._at : end])
-        self._at = end
-
-    def _found(self, mark: str) -> bool | None:
-        """Step over the mark if it stands here; None where that cannot be said yet."""
-        if self._text.startswith(mark, self._at):
-            self._at += len(mark)
-            return True
-        return None if not self._ended and mark.startswith(self._text[self._at :]) else False
-
-    def _write_to(self, mark: str, part: PartText) -> bool:
-        """Write up to the next mark and step over it; without one write all that cannot be its beginning."""
-        end = self._text.find(mark, self._at)
-        stop = end if end >= 0 else len(self._text) - (0 if self._ended else _overlap(self._text, mark, self._at))
-        part.write(self._text[self._at : stop])
-        self._at = stop + (len(mark) if end >= 0 else 0)
-        return end >= 0
-
-
-def _overlap(text: str, mark: str, at: int) -> int:
-    """Return how many characters at the end of a text may be the beginning of the mark."""
-    longest = min(len(mark) - 1, len(text) - at)
-    return next((length for length in range(longest, 0, -1) if text.endswith(mark[:length])), 0)
-
-
-def _end_of(pattern: re.Pattern[str], text: str, at: int) -> int:
-    match = pattern.match(text, at)
-    assert match is not None, "the pattern matches the empty text too"
-    return match.end()

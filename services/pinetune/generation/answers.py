@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from pinetune.api.generation.v1 import generation_pb2 as wire
 from pinetune.api.rollout.v1 import rollout_pb2
 from pinetune.generation.conversation import ToolCall
-from pinetune.generation.engine import PolicyState, Prompt, SampledCompletion
+from pinetune.generation.engine import PolicyState
+from pinetune.generation.samples import Prompt, SampledCompletion
 
 FINISH_REASONS = {"stop": rollout_pb2.FINISH_REASON_STOP, "length": rollout_pb2.FINISH_REASON_LENGTH}
 

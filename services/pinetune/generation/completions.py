@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pinetune.generation.decoding import SampledRow
-from pinetune.generation.engine import PolicySpan, SampledCompletion
+from pinetune.generation.samples import PolicySpan, SampledCompletion
 from pinetune.generation.stop_strings import StopStrings
 
 

@@ -22,8 +22,8 @@ from transformers import Cache, DynamicCache
 from pinetune.generation.allowed_tokens import AllowedTokens
 from pinetune.generation.batches import Batch, plan_reading
 from pinetune.generation.causal_model import CausalModel
-from pinetune.generation.engine import Prompt, SamplingParams
 from pinetune.generation.kv_cache import can_be_joined, joined_cache, reserved_cache, select_rows, survivors
+from pinetune.generation.samples import Prompt, SamplingParams
 from pinetune.generation.sampling import draw, uniforms
 from pinetune.generation.stop_strings import StopStrings
 from pinetune.pod.errors import Cancelled

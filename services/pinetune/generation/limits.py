@@ -4,7 +4,7 @@ import math
 from typing import Literal
 
 from pinetune.api.generation.v1 import generation_pb2 as wire
-from pinetune.generation.engine import AnswerFormat, SamplingParams
+from pinetune.generation.samples import AnswerFormat, SamplingParams
 from pinetune.pod.errors import InvalidInput
 
 # Below it, float32 logits divided by the temperature lose what they differ in; 0 says what is meant.

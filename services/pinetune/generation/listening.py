@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pinetune.generation.engine import Caller, SampledCompletion, SampledTokens
+from pinetune.generation.engine import Caller
+from pinetune.generation.samples import SampledCompletion, SampledTokens
 
 
 @dataclass

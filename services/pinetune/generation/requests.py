@@ -7,8 +7,9 @@ from pinetune.api.generation.v1 import generation_pb2 as wire
 from pinetune.api.rollout.v1 import rollout_pb2
 from pinetune.generation.answer_parts import Reading
 from pinetune.generation.conversation import Example, Message, Role, Tool, ToolCall
-from pinetune.generation.engine import Engine, InFlight, Prompt, SamplingParams, TokenSequence
+from pinetune.generation.engine import Engine, InFlight, TokenSequence
 from pinetune.generation.parts_format import PARTS_FORMATS, THINK_CLOSING
+from pinetune.generation.samples import Prompt, SamplingParams
 from pinetune.generation.selection import Rule
 from pinetune.pod.errors import InvalidInput
 

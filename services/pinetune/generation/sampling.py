@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pinetune.generation.engine import SamplingParams
+from pinetune.generation.samples import SamplingParams
 
 BLOCK = 64  # Tokens in a block of the cumulative sum; near the square root of usual vocabularies.
 UNIFORM_BITS = 24  # What float32 holds exactly, so that no number rounds up to 1.

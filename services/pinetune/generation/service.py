@@ -19,7 +19,7 @@ from pinetune.client.rollout import Completion
 from pinetune.generation import metrics
 from pinetune.generation.answers import completions_message, policy_message
 from pinetune.generation.conversation import Example, Message
-from pinetune.generation.engine import Caller, Engine, InFlight, LoadedPolicy, Prompt, Sampled, SamplingParams
+from pinetune.generation.engine import Caller, Engine, InFlight, LoadedPolicy, Sampled
 from pinetune.generation.limits import checked_sampling
 from pinetune.generation.outcomes import failures_counted, first_token_timer
 from pinetune.generation.policy_messages import read_broadcast, read_stream
@@ -33,6 +33,7 @@ from pinetune.generation.requests import (
     read_sample_count,
     read_sequences,
 )
+from pinetune.generation.samples import Prompt, SamplingParams
 from pinetune.generation.selection import Rule, Selector
 from pinetune.generation.streaming import CompletionStream
 from pinetune.pod.errors import InvalidInput

@@ -12,7 +12,8 @@ from queue import Empty, SimpleQueue
 
 from pinetune.api.generation.v1 import generation_pb2 as wire
 from pinetune.generation.answers import FINISH_REASONS, call_messages, completions_message
-from pinetune.generation.engine import Caller, Engine, Prompt, Sampled, SampledTokens, SamplingParams
+from pinetune.generation.engine import Caller, Engine, Sampled
+from pinetune.generation.samples import Prompt, SampledTokens, SamplingParams
 from pinetune.generation.text_stream import TextStream
 
 Heard = SampledTokens | Sampled | BaseException

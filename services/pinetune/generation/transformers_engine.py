@@ -26,10 +26,7 @@ from pinetune.generation.engine import (
     EngineLoad,
     InFlight,
     LoadedPolicy,
-    Prompt,
     Sampled,
-    SampledCompletion,
-    SamplingParams,
     Scored,
     TokenSequence,
     refuse_old_policy,
@@ -38,6 +35,7 @@ from pinetune.generation.kv_memory import KvMemory
 from pinetune.generation.listening import Listening
 from pinetune.generation.parts_format import AUTO
 from pinetune.generation.pretrained import load_pretrained
+from pinetune.generation.samples import Prompt, SampledCompletion, SamplingParams
 from pinetune.generation.scoring import score
 from pinetune.generation.stop_strings import StopStrings
 from pinetune.generation.tokenisation import Tokenisation

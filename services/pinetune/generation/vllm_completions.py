@@ -6,14 +6,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pinetune.generation.admission import RETRY_SECONDS, Call
-from pinetune.generation.engine import (
-    PolicySpan,
-    Prompt,
-    SampledCompletion,
-    SamplingParams,
-    TokenSequence,
-)
+from pinetune.generation.engine import TokenSequence
 from pinetune.generation.listening import Listening
+from pinetune.generation.samples import PolicySpan, Prompt, SampledCompletion, SamplingParams
 from pinetune.generation.stop_strings import StopStrings
 from pinetune.generation.vllm_requests import Llm, SampledRow, row_seed, sample, score, vllm_sampling
 from pinetune.pod.errors import Unavailable

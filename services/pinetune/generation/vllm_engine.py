@@ -4,8 +4,9 @@ All callers' completions share vLLM's batches. A completion's draws come from a 
 batch changes its tokens only where float noise does. Log-probabilities are those of the raw policy.
 
 Parts: `vllm_settings.py` what vLLM is started with; `vllm_completions.py` what a call samples, `vllm_requests.py` one
-completion of it as a request; `admission.py` who may come in; `vllm_policy.py` and, in vLLM's processes,
-`vllm_worker.py` and `vllm_tensors.py` how a policy is loaded; `event_loop.py` the thread that all of it runs in.
+completion of it as a request; `admission.py` who may come in; `vllm_replacing.py` what becomes of those in flight when
+a policy is loaded; `vllm_policy.py` and, in vLLM's processes, `vllm_worker.py` and `vllm_tensors.py` how that is done;
+`event_loop.py` the thread that all of it runs in.
 """
 
 import asyncio
@@ -30,9 +31,7 @@ from pinetune.generation.engine import (
     EngineLoad,
     InFlight,
     LoadedPolicy,
-    Prompt,
     Sampled,
-    SamplingParams,
     Scored,
     TokenSequence,
     refuse_old_policy,
@@ -40,16 +39,16 @@ from pinetune.generation.engine import (
 from pinetune.generation.event_loop import EventLoop
 from pinetune.generation.listening import Listening
 from pinetune.generation.model_outline import load_outline
+from pinetune.generation.samples import AnswerFormat, Prompt, SamplingParams
 from pinetune.generation.stop_strings import StopStrings
 from pinetune.generation.tokenisation import Tokenisation
 from pinetune.generation.vllm_completions import Completions, together
 from pinetune.generation.vllm_load import LoadLogger
-from pinetune.generation.vllm_policy import POLICY_LOST, Change, VllmPolicy
+from pinetune.generation.vllm_policy import VllmPolicy
+from pinetune.generation.vllm_replacing import PolicyReplacing
 from pinetune.generation.vllm_requests import score
 from pinetune.generation.vllm_settings import VllmOptions, engine_arguments, prepare_environment
-from pinetune.generation.weights import check_request
-from pinetune.pod.errors import Broken, InvalidInput, Unavailable
-from pinetune.pod.manifest import Manifest, read_manifest
+from pinetune.pod.errors import InvalidInput, Unavailable
 
 NAME = "vllm"
 WATCH_SECONDS = 0.5
@@ -86,6 +85,10 @@ class VllmEngine:
         """Return the decoded text of sampled ids, without special tokens but marks."""
         return self._tokenisation.text(token_ids)
 
+    def check_format(self, answer_format: AnswerFormat) -> None:
+        """Refuse a shape that answers cannot keep."""
+        self._grammars.check(answer_format)
+
     def opens_reasoning(self, prompt_token_ids: Sequence[int]) -> bool:
         """Return whether a prompt ends inside reasoning."""
         return self._tokenisation.opens_reasoning(prompt_token_ids)
@@ -98,7 +101,7 @@ class VllmEngine:
         A listener to answers of a given shape hears each of them at its end, when its log-probabilities are known.
         """
         if sampling.answer_format is not None:
-            self._grammars.check(sampling.answer_format)
+            self.check_format(sampling.answer_format)
         return self._loop.run(self._alive(self._generate(prompts, sample_count, sampling, caller)), caller.waits)
 
     def score(self, sequences: Sequence[TokenSequence], caller: Caller = CALLER) -> Scored:
@@ -118,7 +121,7 @@ class VllmEngine:
         A caller who leaves ends the waiting; once tensors are being placed the load goes on to its end.
         """
         return self._loop.run(
-            self._alive(self._load(policy_uri, policy_version, content_hash, in_flight)), caller.waits
+            self._alive(self._replacing.load(policy_uri, policy_version, content_hash, in_flight)), caller.waits
         )
 
     def tensor_hashes(self) -> Mapping[str, str]:
@@ -173,7 +176,7 @@ class VllmEngine:
             policy=self._policy.state,
             parts_format=self._tokenisation.parts_format.name,
         )
-        self._loading = asyncio.Lock()
+        self._replacing = PolicyReplacing(self._llm, self._policy, self._admission, options.on_death)
         self._watcher = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
@@ -217,48 +220,6 @@ class VllmEngine:
             policy = self._policy.state
             refuse_old_policy(policy, caller.min_policy_version)
             return Scored(await together([score(self._llm, self._request_id(), one) for one in sequences]), policy)
-
-    async def _load(self, policy_uri: str, policy_version: int, content_hash: str, in_flight: InFlight) -> LoadedPolicy:
-        began = time.monotonic()
-        manifest = await asyncio.to_thread(read_manifest, policy_uri)
-        check_request(manifest, policy_version, content_hash)
-        async with self._loading:
-            held = self._policy.state
-            if (held.policy_version, held.content_hash) == (manifest.policy_version, manifest.content_hash):
-                return LoadedPolicy(held, changed_tensor_count=0, seconds=time.monotonic() - began)
-            change = await asyncio.to_thread(self._policy.check, policy_uri, manifest)
-            async with self._admission.closed():
-                if in_flight == "abort":
-                    self._admission.abort()
-                # What is being scored ends first: its log-probabilities must be of one policy.
-                await self._admission.drained("scoring" if in_flight == "continue" else None)
-                began = time.monotonic()
-                # On its own, so that a caller who leaves cannot end it half-way.
-                placing = asyncio.create_task(self._place(manifest, change, in_flight))
-                try:
-                    await asyncio.shield(placing)
-                finally:
-                    await asyncio.wait([placing])
-            return LoadedPolicy(self._policy.state, change.tensor_count, time.monotonic() - began)
-
-    async def _place(self, manifest: Manifest, change: Change, in_flight: InFlight) -> None:
-        """Let the workers take the policy while nothing is being sampled, and forget what was cached of the old one."""
-        if in_flight == "continue":
-            await self._llm.pause_generation(mode="keep", clear_cache=False)
-        try:
-            await self._policy.load(manifest, change)
-            await self._llm.update_weight_version(str(manifest.policy_version))
-        except Broken as error:
-            if error.reason == POLICY_LOST:
-                self._options.on_death(error.message)
-            raise
-        finally:
-            # Also after an error: what is kept of keys and values must never be of other weights. With the running
-            # requests, since else vLLM leaves the cache as it is where it believes that one still runs.
-            if not await self._llm.reset_prefix_cache(reset_running_requests=True):
-                self._options.on_death("vLLM does not forget the keys and values of the old policy")
-            if in_flight == "continue":
-                await self._llm.resume_generation()
 
     def _request_id(self) -> str:
         return f"{next(self._request_numbers)}"

@@ -11,7 +11,8 @@ from vllm.inputs.engine import tokens_input
 from vllm.outputs import RequestOutput
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-from pinetune.generation.engine import AnswerFormat, FinishReason, PolicySpan, SamplingParams, TokenSequence
+from pinetune.generation.engine import TokenSequence
+from pinetune.generation.samples import AnswerFormat, FinishReason, PolicySpan, SamplingParams
 from pinetune.generation.stop_strings import StopStrings
 from pinetune.pod.errors import InvalidInput, Unavailable
 

@@ -17,14 +17,8 @@ from tests.unit.generation.tiny_models import make_model, make_tokenizer, plain_
 from transformers import AutoModelForCausalLM
 
 from pinetune.generation.allowed_tokens import unpacked
-from pinetune.generation.engine import (
-    AnswerFormat,
-    Caller,
-    Prompt,
-    SampledCompletion,
-    SampledTokens,
-    SamplingParams,
-)
+from pinetune.generation.engine import Caller
+from pinetune.generation.samples import AnswerFormat, Prompt, SampledCompletion, SampledTokens, SamplingParams
 from pinetune.generation.sampling import uniforms
 from pinetune.generation.transformers_engine import TransformersEngine
 from pinetune.pod.errors import Broken, InvalidInput

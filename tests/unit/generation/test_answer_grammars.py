@@ -8,7 +8,7 @@ from tests.unit.generation.tiny_models import make_tokenizer
 from transformers import ByT5Tokenizer, PreTrainedTokenizerBase
 
 from pinetune.generation.answer_grammars import GRAMMARS_MAX, AnswerGrammars
-from pinetune.generation.engine import AnswerFormat
+from pinetune.generation.samples import AnswerFormat
 from pinetune.pod.errors import InvalidInput, Unsupported
 
 

@@ -12,7 +12,7 @@ from tests.unit.generation.tiny_models import make_model, make_tokenizer
 from tokenizers import Tokenizer, decoders, models, normalizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from pinetune.generation.engine import AnswerFormat
+from pinetune.generation.samples import AnswerFormat
 from pinetune.generation.transformers_engine import TransformersEngine
 from pinetune.learning.nano import make_tokenizer as make_nano_tokenizer
 from pinetune.learning.settings import NanoSettings

@@ -8,7 +8,8 @@ import pytest
 from tests.unit.generation.test_weights import tensors_of, write_policy
 from tests.unit.generation.tiny_models import make_model, make_tokenizer, plain_logprobs, prompts_of
 
-from pinetune.generation.engine import Caller, InFlight, Sampled, SampledTokens, SamplingParams, TokenSequence
+from pinetune.generation.engine import Caller, InFlight, Sampled, TokenSequence
+from pinetune.generation.samples import SampledTokens, SamplingParams
 from pinetune.generation.transformers_engine import TransformersEngine
 from pinetune.pod.errors import Corrupt, Unavailable
 

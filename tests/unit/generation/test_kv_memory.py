@@ -8,8 +8,9 @@ from tests.unit.generation.tiny_models import make_model, prompts_of
 
 from pinetune.generation.batches import batch_tokens, plan_batches
 from pinetune.generation.causal_model import CausalModel
-from pinetune.generation.engine import Caller, SamplingParams
+from pinetune.generation.engine import Caller
 from pinetune.generation.kv_memory import KvMemory, free_bytes
+from pinetune.generation.samples import SamplingParams
 from pinetune.generation.transformers_engine import TransformersEngine
 from pinetune.pod.errors import Busy, InvalidInput
 

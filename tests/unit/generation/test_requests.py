@@ -5,8 +5,8 @@ import torch
 from tests.unit.generation.tiny_models import make_model, make_tokenizer
 
 from pinetune.api.generation.v1 import generation_pb2 as wire
-from pinetune.generation.engine import AnswerFormat, SamplingParams
 from pinetune.generation.requests import read_prompt
+from pinetune.generation.samples import AnswerFormat, SamplingParams
 from pinetune.generation.transformers_engine import EngineOptions, TransformersEngine
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pinetune.generation.engine import SamplingParams
+from pinetune.generation.samples import SamplingParams
 from pinetune.generation.sampling import draw, uniforms
 
 

@@ -7,13 +7,8 @@ from transformers import AutoModelForCausalLM
 
 from pinetune.generation.batches import plan_reading
 from pinetune.generation.decoding import PART_TOKENS_MIN
-from pinetune.generation.engine import (
-    Caller,
-    SampledCompletion,
-    SampledTokens,
-    SamplingParams,
-    TokenSequence,
-)
+from pinetune.generation.engine import Caller, TokenSequence
+from pinetune.generation.samples import SampledCompletion, SampledTokens, SamplingParams
 from pinetune.generation.scoring import score
 from pinetune.generation.transformers_engine import TransformersEngine
 from pinetune.pod.errors import Cancelled, Conflict

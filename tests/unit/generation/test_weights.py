@@ -11,7 +11,7 @@ from tests.unit.generation.tiny_models import make_model, plain_logprobs
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from pinetune.generation.engine import Prompt, SamplingParams
+from pinetune.generation.samples import Prompt, SamplingParams
 from pinetune.generation.transformers_engine import TransformersEngine
 from pinetune.generation.weight_files import dtype_name, tensor_sha256
 from pinetune.generation.weights import HeldWeights
