@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-BENCHMARKS = ("grading", "sandbox", "generation", "learning", "weights")
+BENCHMARKS = ("grading", "sandbox", "generation", "replicas", "learning", "weights")
 
 if __name__ == "__main__":
     for name in BENCHMARKS:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, models
+from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
@@ -86,10 +86,9 @@ def make_model(folder: Path, size: str = "5M") -> None:
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     words = {f"w{number}": number for number in range(VOCABULARY_SIZE)}
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(models.WordLevel(words, unk_token="w0")), eos_token=f"w{END_TOKEN_ID}"
-    )
-    tokenizer.save_pretrained(folder)
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="w0"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=f"w{END_TOKEN_ID}").save_pretrained(folder)
 
 
 def prompts_of(case: Case) -> list[Prompt]:

@@ -21,8 +21,6 @@ import copy
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -39,7 +37,7 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
-from pinetune.client.calls import wait_until_serving
+from benchmarks.generation_pod import generation_pod
 from pinetune.client.generation import GenerationClient
 from pinetune.client.prompts import TokenSequence
 from pinetune.learning.batches import TokenSequence as LearnerSequence
@@ -48,7 +46,6 @@ from pinetune.learning.policy import Policy
 from pinetune.learning.policy_files import entries_of, policy_tensors, write_policy
 from pinetune.learning.ppo import Trajectory
 from pinetune.learning.pushing import Send, held_policy, push
-from pinetune.pod.channel import connect
 from pinetune.pod.manifest import Manifest, content_hash, write_manifest
 
 VOCABULARY_SIZE = 50_257
@@ -121,27 +118,8 @@ def make_model(folder: Path) -> GPT2LMHeadModel:
 @contextmanager
 def sampler_process(model: Path, dtype: str) -> Iterator[Sampler]:
     """Run a generation pod."""
-    addresses = model.parent / "addresses.json"
-    environment = os.environ | {
-        "PINETUNE_GENERATION_MODEL": str(model),
-        "PINETUNE_GENERATION_CHAT_TEMPLATE": "plain",
-        "PINETUNE_GENERATION_DEVICE": "cpu",
-        "PINETUNE_GENERATION_DTYPE": dtype,
-        "PINETUNE_POD_ADDRESS_FILE": str(addresses),
-        "PINETUNE_POD_LOG_LEVEL": "WARNING",
-    }
-    process = subprocess.Popen([sys.executable, "-m", "pinetune.generation"], env=environment)
-    try:
-        while not addresses.exists():
-            assert process.poll() is None, "the generation pod did not start"
-            time.sleep(0.1)
-        address = json.loads(addresses.read_text())["grpc"]
-        with connect(address) as channel:
-            wait_until_serving(channel, "generation", seconds=120)
-            yield Sampler(channel, address, process.pid)
-    finally:
-        process.terminate()
-        process.wait()
+    with generation_pod(model, dtype) as pod:
+        yield Sampler(pod.channel, pod.address, pod.pid)
 
 
 def shared_files(learner: Learner, sampler: Sampler, folder: Path) -> list[float]:
