@@ -1,7 +1,8 @@
 """Policies that are broadcast to samplers at once: all get them, and a fault of one is named and holds nobody up."""
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,10 +24,10 @@ from pinetune.generation.engine import InFlight, LoadedPolicy
 from pinetune.generation.receiving import Chunk
 from pinetune.generation.service import GenerationService
 from pinetune.learning.broadcasting import broadcast
-from pinetune.learning.pushing import saved_policy
+from pinetune.learning.pushing import PolicySource, saved_policy
 from pinetune.pod.channel import connect
-from pinetune.pod.errors import Busy, Corrupt, InvalidInput, Unavailable
-from pinetune.pod.manifest import Manifest
+from pinetune.pod.errors import Busy, Conflict, Corrupt, InvalidInput, Unavailable
+from pinetune.pod.manifest import Manifest, TensorEntry
 from pinetune.pod.manifest_messages import manifest_message
 
 DEADLINE_SECONDS = 60.0
@@ -120,7 +121,7 @@ class BusySampler(GenerationService):
     def ReceivePolicy(
         self, request: wire.ReceivePolicyRequest, context: grpc.ServicerContext
     ) -> wire.ReceivePolicyResponse:
-        raise Busy("not now", reason="STREAM_ACTIVE", retry_after_seconds=1.0)
+        raise Busy("not now", reason="SPOOL_FULL", retry_after_seconds=1.0)
 
 
 def test_a_sampler_that_refuses_sends_the_others_home(start_sampler: Callable[..., str], tmp_path: Path) -> None:
@@ -189,6 +190,42 @@ def test_a_sampler_that_hangs_is_not_waited_for(
         send(tmp_path, hung, good, seconds=50.0)
     assert caught.value.reason == "BROADCAST_BROKEN"
     assert held(good) == 0
+
+
+def test_a_learner_that_freezes_is_replaced_by_the_next_one_at_once(
+    start_sampler: Callable[..., str], tmp_path: Path
+) -> None:
+    addresses = [start_sampler() for _ in range(2)]
+    write_policy(tmp_path / "old", tensors_of("llama", seed=1), version=1)
+    manifest = write_policy(tmp_path / "new", tensors_of("llama", seed=2), version=1)
+    source, frozen, thaw = saved_policy(str(tmp_path / "old")), threading.Event(), threading.Event()
+    sent: list[str] = []
+
+    def read(entry: TensorEntry, size: int) -> Iterable[bytes | memoryview]:
+        if len(sent) == 2:
+            frozen.set()
+            assert thaw.wait(DEADLINE_SECONDS)
+        sent.append(entry.name)
+        return source.read(entry, size)
+
+    with ThreadPoolExecutor(1) as pool:
+        old = pool.submit(
+            broadcast,
+            PolicySource(source.manifest, read),
+            addresses,
+            deadline_seconds=DEADLINE_SECONDS,
+            backend="gloo",
+        )
+        assert frozen.wait(DEADLINE_SECONDS)
+        assert [one.content_hash for one in send(tmp_path / "new", *addresses)] == [manifest.content_hash] * 2
+        assert not old.done(), "it is frozen still"
+        thaw.set()
+        with pytest.raises(Conflict, match="a later call brings a policy to this sampler") as caught:
+            old.result(DEADLINE_SECONDS)
+    assert caught.value.reason == "STREAM_REPLACED"
+    for address in addresses:
+        with connect(address) as channel:
+            assert GenerationClient(channel).describe().policy.content_hash == manifest.content_hash
 
 
 def test_a_fault_of_the_source_ends_the_broadcast(start_sampler: Callable[..., str], tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Policies over gRPC without storage between: what travels, what is repeated, and which error names what."""
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -17,6 +19,7 @@ from pinetune.api.generation.v1.generation_pb2_grpc import (
 from pinetune.api.learning.v1 import learning_pb2
 from pinetune.api.learning.v1.learning_pb2_grpc import add_LearningServiceServicer_to_server
 from pinetune.client.calls import call
+from pinetune.client.generation import GenerationClient
 from pinetune.client.learning import LearningClient
 from pinetune.client.policy_stream import StreamedPolicy, stream_policy
 from pinetune.generation.service import SERVICE_NAME, GenerationService
@@ -26,6 +29,7 @@ from pinetune.learning.service import SERVICE_NAME as LEARNING
 from pinetune.learning.service import LearningService
 from pinetune.pod.channel import connect
 from pinetune.pod.errors import Conflict, Corrupt, TimedOut, Unavailable
+from pinetune.pod.manifest import TensorEntry
 from pinetune.pod.server import RegisteredService
 
 Serve = Callable[..., str]
@@ -129,6 +133,75 @@ def test_a_push_keeps_its_deadline(channel: grpc.Channel, tmp_path: Path) -> Non
     write_policy(tmp_path, tensors_of("llama", seed=1), version=1)
     with pytest.raises(TimedOut):
         send(channel, tmp_path, seconds=0.0)
+
+
+class FrozenSender:
+    """A learner that stops in the middle of a policy, and goes on when it is told to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.source = saved_policy(str(folder))
+        self.frozen, self.thaw = threading.Event(), threading.Event()
+        self._sent_count = 0
+
+    def read(self, entry: TensorEntry, size: int) -> Iterable[bytes | memoryview]:
+        if self._sent_count == 2:
+            self.frozen.set()
+            assert self.thaw.wait(DEADLINE_SECONDS)
+        self._sent_count += 1
+        return self.source.read(entry, size)
+
+    def send(self, address: str) -> StreamedPolicy:
+        with connect(address) as channel:
+            return stream_policy(channel, self.source.manifest, self.read, deadline_seconds=DEADLINE_SECONDS)
+
+
+def test_a_learner_that_freezes_is_replaced_by_the_next_one_at_once(
+    start_sampler: Callable[..., str], tmp_path: Path
+) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    address = start_sampler(lambda: GenerationService(spool))
+    write_policy(tmp_path / "old", tensors_of("llama", seed=1), version=1)
+    manifest = write_policy(tmp_path / "new", tensors_of("llama", seed=2), version=1)
+    old = FrozenSender(tmp_path / "old")
+    with connect(address) as channel, ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(old.send, address)
+        assert old.frozen.wait(DEADLINE_SECONDS)
+        # The old one is frozen all the time, and may have been told already.
+        assert send(channel, tmp_path / "new").content_hash == manifest.content_hash
+        assert list(spool.iterdir()) == [], "what it had sent is discarded"
+        old.thaw.set()
+        with pytest.raises(Conflict, match="a later call brings a policy to this sampler") as caught:
+            sent.result(DEADLINE_SECONDS)
+        assert caught.value.reason == "STREAM_REPLACED"
+        assert GenerationClient(channel).describe().policy.content_hash == manifest.content_hash
+
+
+def test_two_learners_that_are_alive_leave_one_of_their_policies_whole(
+    start_sampler: Callable[..., str], tmp_path: Path
+) -> None:
+    address = start_sampler()
+    hashes = [
+        write_policy(tmp_path / f"{seed}", tensors_of("llama", seed=seed), version=seed).content_hash for seed in (1, 2)
+    ]
+
+    def repeat(seed: int) -> set[str]:
+        outcomes = set()
+        with connect(address) as channel:
+            for _ in range(5):
+                try:
+                    outcomes.add(send(channel, tmp_path / f"{seed}").content_hash)
+                except Conflict as error:
+                    outcomes.add(error.reason)
+        return outcomes
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(repeat, (1, 2)))
+    for content_hash, of_learner in zip(hashes, outcomes, strict=True):
+        assert of_learner <= {content_hash, "STREAM_REPLACED", "TENSORS_NOT_SENT"}
+    with connect(address) as channel:
+        state = GenerationClient(channel).describe().policy
+    assert state.content_hash == hashes[state.policy_version - 1]
 
 
 def test_the_learner_sends_to_every_sampler(

@@ -142,10 +142,10 @@ def test_a_streamed_policy_stays_in_its_folder_while_layers_cannot_be_read_back(
     readable = not engine.describe().folders
     for version in (501, 502):
         manifest = write_policy(tmp_path / f"{version}", dict(model_of("llama", version).named_parameters()), version)
-        with receiver.receive(manifest, {}, chunks(tmp_path, manifest), bytes_max=1 << 30) as folder:
-            load(engine, (folder, version))
+        with receiver.receive(manifest, dict, chunks(tmp_path, manifest), bytes_max=1 << 30) as arrived:
+            load(engine, (arrived.folder, version))
             receiver.keep(engine.describe().folders)
-        assert folder.exists() != readable
+        assert arrived.folder.exists() != readable
         assert len(list((tmp_path / "spool").iterdir())) == (0 if readable else 1)
     # One tensor changes; the others are read once more where they were received.
     tensors = {name: tensor.detach().clone() for name, tensor in model_of("llama", 502).named_parameters()}

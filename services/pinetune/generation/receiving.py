@@ -3,33 +3,28 @@
 The folder is private, lies in memory where there is room, and is gone after the engine has loaded it, unless the engine
 says that it may have to read it again: engines know one way to load a policy. Each tensor is hashed as it arrives, so a
 wrong byte ends the stream at that tensor; the manifest is written last, as everywhere.
+
+One policy is received at a time, the one whose call came last: a sender may be frozen, and the one that was started in
+its place takes over. What the earlier one had sent is discarded, and should it wake up it is refused. The load of a
+policy that has come whole is over before the next one is received.
 """
 
 import errno
-import fcntl
 import hashlib
 import os
-import shutil
-import tempfile
 import threading
-import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pinetune.pod.errors import Busy, Conflict, Corrupt, InvalidInput
+from pinetune.generation.latest_turn import LatestTurn, Turn
+from pinetune.generation.spool_folder import default_folders, no_room, private_folder, sweep
+from pinetune.pod.errors import Cancelled, Conflict, Corrupt, InvalidInput
 from pinetune.pod.manifest import ADAPTER_CONFIG_FILE, Manifest, TensorEntry, write_manifest
 from pinetune.pod.tensor_files import DTYPES, layout, size_bytes
 
-PREFIX, LOCK_FILE = "pinetune-policy-", "lock"
 WEIGHTS_FILES = {"full": "model.safetensors", "lora": "adapter_model.safetensors"}
-SHARED_MEMORY = Path("/dev/shm")
-SPARE_BYTES = 64 << 20
-"""Room left over in the folder for others."""
-RETRY_SECONDS = 1.0
-SWEEP_SECONDS = 60.0
-"""Folders that changed since are left alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,54 +39,82 @@ class Chunk:
     """The bytes; they may be others once the next chunk is asked for."""
 
 
+@dataclass(frozen=True)
+class Arrived:
+    """A policy that has come whole."""
+
+    folder: Path
+    """Where it is, until the end of `receive` or as long as it is kept."""
+    replaced: Callable[[], bool]
+    """Whether a later call waits to bring another one, so that this one need not be loaded any more."""
+
+
 class Receiver:
-    """Takes one streamed policy at a time."""
+    """Takes one streamed policy at a time, the latest."""
 
     def __init__(self, folder: Path | None = None) -> None:
         """Spool below `folder`; below shared memory or, where that has no room, the temporary folder by default."""
-        self._folders = [folder] if folder else [SHARED_MEMORY, Path(tempfile.gettempdir())]
-        self._taken = threading.Lock()
+        self._folders = [folder] if folder else default_folders()
+        self._latest = LatestTurn()
+        self._lock = threading.Lock()
         self._received: dict[str, ExitStack] = {}
         """Folders that are there, with what deletes them."""
         self._kept: frozenset[str] = frozenset()
         for one in self._folders:
-            _sweep(one)
+            sweep(one)
 
     @contextmanager
     def receive(
-        self, manifest: Manifest, held: Mapping[str, str], chunks: Iterable[Chunk], *, bytes_max: int
-    ) -> Iterator[Path]:
-        """Yield the folder of a policy whose tensors are those of `chunks`, but for those that are `held` by hash.
+        self,
+        manifest: Manifest,
+        held: Callable[[], Mapping[str, str]],
+        chunks: Iterable[Chunk],
+        *,
+        bytes_max: int,
+        waits: Callable[[], bool] = lambda: True,
+    ) -> Iterator[Arrived]:
+        """Yield the policy whose tensors are those of `chunks`, but for those that are `held` by hash, to be loaded.
 
-        Raises Corrupt TENSOR_HASH_MISMATCH, InvalidInput for pieces that are no policy, Conflict TENSORS_NOT_SENT where
-        some are neither held nor sent, Busy where another stream is on or there is no room.
+        `held` is asked once no other policy is being loaded. Raises Corrupt TENSOR_HASH_MISMATCH, InvalidInput for
+        pieces that are no policy, Conflict TENSORS_NOT_SENT where some are neither held nor sent, Conflict
+        STREAM_REPLACED where a later call takes over, Busy where there is no room, Cancelled once `waits` says False.
         """
-        if not self._taken.acquire(blocking=False):
-            raise Busy(
-                "another policy is being received; repeat the call later",
-                reason="STREAM_ACTIVE",
-                retry_after_seconds=RETRY_SECONDS,
-            )
-        try:
-            wanted = _wanted(manifest, held)
+        with self._latest.take(waits) as turn:
+            wanted = _wanted(manifest, held())
             size = _checked_size(wanted, bytes_max)
-            with ExitStack() as deletion:
-                folder = deletion.enter_context(_private_folder(self._folders, size))
-                _write(folder, manifest, wanted, chunks)
-                yield folder
-                if str(folder) in self._kept:
-                    self._received[str(folder)] = deletion.pop_all()
-        finally:
-            self._taken.release()
+            with turn.working():
+                folder = turn.discards.enter_context(private_folder(self._folders, size))
+                spool = _Spool(folder / WEIGHTS_FILES[manifest.kind], wanted)
+                turn.discards.callback(spool.close)
+            try:
+                _write(spool, manifest, wanted, chunks, turn)
+                with turn.working():
+                    _complete(spool, folder, manifest)
+                    turn.commit()
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                raise no_room(str(folder.parent), str(error)) from error
+            try:
+                yield Arrived(folder, lambda: turn.replaced)
+            except Cancelled:
+                turn.refuse_replaced()
+                raise
+            finally:
+                # Also where the caller has left: his policy may be held all the same.
+                with self._lock:
+                    if str(folder) in self._kept:
+                        self._received[str(folder)] = turn.discards.pop_all()
 
     def keep(self, folders: Collection[str]) -> None:
         """Keep these folders, which the engine may read again, and delete the others; within `receive`, or at the end.
 
         What is kept stays until it is not named any more.
         """
-        self._kept = frozenset(folders)
-        for folder in self._received.keys() - self._kept:
-            self._received.pop(folder).close()
+        with self._lock:
+            self._kept = frozenset(folders)
+            for folder in self._received.keys() - self._kept:
+                self._received.pop(folder).close()
 
 
 class _Spool:
@@ -100,9 +123,9 @@ class _Spool:
     def __init__(self, path: Path, entries: Sequence[TensorEntry]) -> None:
         self._entries = {entry.name: entry for entry in entries}
         first, self._starts, size = layout(entries, {"format": "pt"})
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        os.truncate(self._descriptor, size)
-        os.pwrite(self._descriptor, first, 0)
+        self._file = path.open("xb", buffering=0)
+        self._file.truncate(size)
+        os.pwrite(self._file.fileno(), first, 0)
         self._name, self._done, self._hash = "", 0, hashlib.sha256()
         self.missing = {entry.name for entry in entries if size_bytes(entry.dtype, entry.shape)}
         """Tensors that have not come."""
@@ -120,15 +143,15 @@ class _Spool:
                 reason="CHUNK_OUT_OF_ORDER",
                 tensor=chunk.name,
             )
-        os.pwrite(self._descriptor, chunk.data, self._starts[chunk.name] + self._done)
+        os.pwrite(self._file.fileno(), chunk.data, self._starts[chunk.name] + self._done)
         self._hash.update(chunk.data)
         self._done += len(chunk.data)
         if self._done == size:
             self._end(entry)
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._descriptor)
+        """Close the file; once is enough."""
+        self._file.close()
 
     def _begin(self, name: str) -> None:
         self.refuse_half()
@@ -182,26 +205,25 @@ def _checked_size(wanted: Sequence[TensorEntry], bytes_max: int) -> int:
     return size
 
 
-def _write(folder: Path, manifest: Manifest, wanted: Sequence[TensorEntry], chunks: Iterable[Chunk]) -> None:
-    file = WEIGHTS_FILES[manifest.kind]
+def _write(
+    spool: _Spool, manifest: Manifest, wanted: Sequence[TensorEntry], chunks: Iterable[Chunk], turn: Turn
+) -> None:
     names = {entry.name for entry in wanted}
     known = {entry.name for entry in manifest.tensors}
-    spool = _Spool(folder / file, wanted)
-    try:
-        for chunk in chunks:
-            if chunk.name not in known:
-                raise InvalidInput(
-                    f"chunk of {chunk.name!r}, which is not in the manifest", reason="CHUNK_UNKNOWN", tensor=chunk.name
-                )
+    for chunk in chunks:
+        if chunk.name not in known:
+            raise InvalidInput(
+                f"chunk of {chunk.name!r}, which is not in the manifest", reason="CHUNK_UNKNOWN", tensor=chunk.name
+            )
+        # Not around waiting for the next chunk: who takes over waits for no sender.
+        with turn.working():
             if chunk.name in names:  # What came to be held since the sender asked is not needed.
                 spool.add(chunk)
-        spool.refuse_half()
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise _no_room(str(folder.parent), str(error)) from error
-    finally:
-        spool.close()
+
+
+def _complete(spool: _Spool, folder: Path, manifest: Manifest) -> None:
+    """Refuse what has not come whole, and make a policy's folder of what has."""
+    spool.refuse_half()
     if spool.missing:
         raise Conflict(
             f"{len(spool.missing)} of {len(manifest.tensors)} tensors are neither held nor sent, first "
@@ -210,49 +232,9 @@ def _write(folder: Path, manifest: Manifest, wanted: Sequence[TensorEntry], chun
             tensor=min(spool.missing),
             missing=len(spool.missing),
         )
+    spool.close()
     if manifest.kind == "lora":
         (folder / ADAPTER_CONFIG_FILE).write_text(manifest.adapter_config_json, encoding="utf-8")
+    file = WEIGHTS_FILES[manifest.kind]
     entries = tuple(replace(entry, file=file) for entry in manifest.tensors)
     write_manifest(str(folder), replace(manifest, tensors=entries))
-
-
-@contextmanager
-def _private_folder(folders: Sequence[Path], size: int) -> Iterator[Path]:
-    """Yield a new folder below the first of `folders` with room; it is deleted with all in it."""
-    free = {one: shutil.disk_usage(one).free for one in folders if one.is_dir() and os.access(one, os.W_OK)}
-    below = next((one for one, room in free.items() if room >= size + SPARE_BYTES), None)
-    if below is None:
-        had = ", ".join(f"{one} has {room}" for one, room in free.items()) or "none of the folders can be written"
-        raise _no_room(", ".join(map(str, folders)), f"{size + SPARE_BYTES} bytes are needed, {had}")
-    outer = Path(tempfile.mkdtemp(prefix=PREFIX, dir=below))
-    try:
-        with (outer / LOCK_FILE).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            inner = outer / "policy"
-            inner.mkdir()
-            yield inner
-    finally:
-        shutil.rmtree(outer, ignore_errors=True)
-
-
-def _sweep(below: Path) -> None:
-    """Delete what receivers left that were killed; a living one holds its lock."""
-    if not below.is_dir():
-        return
-    for outer in below.glob(f"{PREFIX}*"):
-        try:
-            if time.time() - outer.stat().st_mtime < SWEEP_SECONDS:  # It may be about to take its lock.
-                continue
-            with (outer / LOCK_FILE).open("r+") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(outer, ignore_errors=True)
-        except OSError:
-            continue  # In use, not ours, or gone meanwhile.
-
-
-def _no_room(where: str, why: str) -> Busy:
-    return Busy(
-        f"no room to receive the policy in {where}: {why}; set PINETUNE_GENERATION_SPOOL_DIR to a folder with room",
-        reason="SPOOL_FULL",
-        retry_after_seconds=RETRY_SECONDS,
-    )

@@ -200,11 +200,14 @@ class GenerationService(GenerationServiceServicer):
         # Closed whatever happens: a broadcast then goes on to its end, for the others' sake.
         with (
             closing(chunks),
-            self._receiver.receive(manifest, engine.tensor_hashes(), chunks, bytes_max=bytes_max) as folder,
+            self._receiver.receive(
+                manifest, engine.tensor_hashes, chunks, bytes_max=bytes_max, waits=context.is_active
+            ) as arrived,
         ):
+            caller = Caller(lambda: context.is_active() and not arrived.replaced())
             try:
                 loaded = engine.load_policy(
-                    str(folder), manifest.policy_version, manifest.content_hash, in_flight, Caller(context.is_active)
+                    str(arrived.folder), manifest.policy_version, manifest.content_hash, in_flight, caller
                 )
             finally:
                 # Asked whatever happened: a caller who left may have left a policy that is held.

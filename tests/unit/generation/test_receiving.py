@@ -11,10 +11,11 @@ from tests.unit.generation.test_adapters import QUERY, adapter_of, write_adapter
 from tests.unit.generation.test_weights import tensors_of, write_policy
 from tests.unit.generation.tiny_models import make_model
 
-from pinetune.generation.receiving import LOCK_FILE, PREFIX, Chunk, Receiver
+from pinetune.generation.receiving import Chunk, Receiver
+from pinetune.generation.spool_folder import LOCK_FILE, PREFIX
 from pinetune.generation.weight_files import WeightFile, tensor_sha256
 from pinetune.generation.weights import HeldWeights
-from pinetune.pod.errors import Busy, Conflict, Corrupt, InvalidInput, PinetuneError
+from pinetune.pod.errors import Busy, Cancelled, Conflict, Corrupt, InvalidInput, PinetuneError
 from pinetune.pod.manifest import Manifest, read_manifest
 
 BYTES_MAX = 1 << 20
@@ -47,9 +48,11 @@ def spool(tmp_path: Path) -> Path:
 def test_what_was_received_loads_as_what_was_sent_and_leaves_nothing_behind(policy: Path, spool: Path) -> None:
     manifest = read_manifest(str(policy))
     held = HeldWeights(make_model("llama"), threads=1)
-    with Receiver(spool).receive(manifest, held.tensor_hashes, chunks_of(policy), bytes_max=BYTES_MAX) as folder:
-        assert folder.stat().st_mode & 0o077 == 0 or folder.parent.stat().st_mode & 0o077 == 0, "private"
-        assert held.load(str(folder), 3, manifest.content_hash).state.content_hash == manifest.content_hash
+    with Receiver(spool).receive(
+        manifest, lambda: held.tensor_hashes, chunks_of(policy), bytes_max=BYTES_MAX
+    ) as arrived:
+        assert arrived.folder.parent.stat().st_mode & 0o077 == 0, "private"
+        assert held.load(str(arrived.folder), 3, manifest.content_hash).state.content_hash == manifest.content_hash
     assert list(spool.iterdir()) == []
 
 
@@ -60,8 +63,8 @@ def test_only_what_is_not_held_has_to_come(policy: Path, spool: Path, tmp_path: 
     write_policy(tmp_path / "next", tensors | {changed: tensors[changed] + 1}, version=4)
     pieces = [piece for piece in chunks_of(tmp_path / "next") if piece.name == changed]
     manifest = read_manifest(str(tmp_path / "next"))
-    with Receiver(spool).receive(manifest, held.tensor_hashes, pieces, bytes_max=BYTES_MAX) as folder:
-        assert held.load(str(folder), 4, "").changed_tensor_count == 1
+    with Receiver(spool).receive(manifest, lambda: held.tensor_hashes, pieces, bytes_max=BYTES_MAX) as arrived:
+        assert held.load(str(arrived.folder), 4, "").changed_tensor_count == 1
 
 
 def test_an_adapter_comes_whole_with_its_configuration(spool: Path, tmp_path: Path) -> None:
@@ -69,8 +72,8 @@ def test_an_adapter_comes_whole_with_its_configuration(spool: Path, tmp_path: Pa
     held = HeldWeights(model, threads=1)
     manifest = write_adapter(tmp_path / "sent", adapter_of(model, QUERY), 1, held.state.content_hash)
     pieces = chunks_of(tmp_path / "sent")
-    with Receiver(spool).receive(manifest, held.tensor_hashes, pieces, bytes_max=BYTES_MAX) as folder:
-        assert held.load(str(folder), 1, manifest.content_hash).state.content_hash == manifest.content_hash
+    with Receiver(spool).receive(manifest, lambda: held.tensor_hashes, pieces, bytes_max=BYTES_MAX) as arrived:
+        assert held.load(str(arrived.folder), 1, manifest.content_hash).state.content_hash == manifest.content_hash
 
 
 def flipped(pieces: list[Chunk]) -> list[Chunk]:
@@ -113,11 +116,11 @@ def test_pieces_that_are_no_policy_are_refused_and_deleted(  # type: ignore[no-u
 ) -> None:
     pieces = spoil(chunks_of(policy))
     receiver = Receiver(spool)
-    with pytest.raises(kind) as caught, receiver.receive(read_manifest(str(policy)), {}, pieces, bytes_max=BYTES_MAX):
+    with pytest.raises(kind) as caught, receiver.receive(read_manifest(str(policy)), dict, pieces, bytes_max=BYTES_MAX):
         pass
     assert caught.value.reason == reason
     assert list(spool.iterdir()) == []
-    with receiver.receive(read_manifest(str(policy)), {}, chunks_of(policy), bytes_max=BYTES_MAX):
+    with receiver.receive(read_manifest(str(policy)), dict, chunks_of(policy), bytes_max=BYTES_MAX):
         pass  # The next one is taken.
 
 
@@ -132,7 +135,7 @@ def test_a_wrong_byte_ends_the_stream_at_its_tensor(policy: Path, spool: Path) -
 
     with (
         pytest.raises(Corrupt),
-        Receiver(spool).receive(read_manifest(str(policy)), {}, watched(), bytes_max=BYTES_MAX),
+        Receiver(spool).receive(read_manifest(str(policy)), dict, watched(), bytes_max=BYTES_MAX),
     ):
         pass
     assert set(taken) == {pieces[0].name}
@@ -141,7 +144,7 @@ def test_a_wrong_byte_ends_the_stream_at_its_tensor(policy: Path, spool: Path) -
 def test_a_policy_larger_than_the_model_is_refused_before_a_byte_is_taken(policy: Path, spool: Path) -> None:
     with (
         pytest.raises(InvalidInput, match="the model takes at most 1000") as caught,
-        Receiver(spool).receive(read_manifest(str(policy)), {}, iter(()), bytes_max=1000),
+        Receiver(spool).receive(read_manifest(str(policy)), dict, iter(()), bytes_max=1000),
     ):
         pass
     assert caught.value.reason == "POLICY_TOO_LARGE"
@@ -150,21 +153,27 @@ def test_a_policy_larger_than_the_model_is_refused_before_a_byte_is_taken(policy
 def test_without_room_nothing_is_received(policy: Path, tmp_path: Path) -> None:
     with (
         pytest.raises(Busy, match="PINETUNE_GENERATION_SPOOL_DIR") as caught,
-        Receiver(tmp_path / "absent").receive(read_manifest(str(policy)), {}, (), bytes_max=BYTES_MAX),
+        Receiver(tmp_path / "absent").receive(read_manifest(str(policy)), dict, (), bytes_max=BYTES_MAX),
     ):
         pass
     assert caught.value.reason == "SPOOL_FULL"
 
 
-def test_one_stream_at_a_time(policy: Path, spool: Path) -> None:
+def test_what_the_engine_may_read_again_stays_until_it_is_not_named_any_more(policy: Path, spool: Path) -> None:
     receiver, manifest = Receiver(spool), read_manifest(str(policy))
-    with (
-        receiver.receive(manifest, {}, chunks_of(policy), bytes_max=BYTES_MAX),
-        pytest.raises(Busy) as caught,
-        receiver.receive(manifest, {}, chunks_of(policy), bytes_max=BYTES_MAX),
-    ):
-        pass
-    assert (caught.value.reason, caught.value.retry_after_seconds) == ("STREAM_ACTIVE", 1.0)
+    folders: list[Path] = []
+
+    def load_and_lose_the_caller() -> None:
+        with receiver.receive(manifest, dict, chunks_of(policy), bytes_max=BYTES_MAX) as arrived:
+            folders.append(arrived.folder)
+            receiver.keep([str(arrived.folder)])
+            raise Cancelled("the caller left once the policy was held", reason="CALLER_LEFT")
+
+    with pytest.raises(Cancelled):
+        load_and_lose_the_caller()
+    assert read_manifest(str(folders[0])).content_hash == manifest.content_hash
+    receiver.keep(())
+    assert list(spool.iterdir()) == []
 
 
 def test_what_a_killed_receiver_left_is_swept_and_what_a_living_one_has_is_not(spool: Path) -> None:
@@ -189,9 +198,9 @@ def test_tensors_of_any_dtype_arrive(spool: Path, tmp_path: Path) -> None:
         "empty": torch.zeros(0, 4),
     }
     manifest: Manifest = write_policy(tmp_path / "sent", tensors, version=1)
-    with Receiver(spool).receive(manifest, {}, chunks_of(tmp_path / "sent", 3), bytes_max=BYTES_MAX) as folder:
-        for entry in read_manifest(str(folder)).tensors:
-            tensor = WeightFile(str(folder), entry.file).read(entry.name)
+    with Receiver(spool).receive(manifest, dict, chunks_of(tmp_path / "sent", 3), bytes_max=BYTES_MAX) as arrived:
+        for entry in read_manifest(str(arrived.folder)).tensors:
+            tensor = WeightFile(str(arrived.folder), entry.file).read(entry.name)
             assert tensor_sha256(tensor) == entry.sha256
             assert (tensor.dtype, tensor.shape) == (tensors[entry.name].dtype, tensors[entry.name].shape)
 
@@ -202,8 +211,8 @@ def test_threads_do_not_share_a_spool(policy: Path, spool: Path) -> None:
     hashes: list[str] = []
 
     def receive(receiver: Receiver) -> None:
-        with receiver.receive(manifest, {}, chunks_of(policy), bytes_max=BYTES_MAX) as folder:
-            hashes.append(read_manifest(str(folder)).content_hash)
+        with receiver.receive(manifest, dict, chunks_of(policy), bytes_max=BYTES_MAX) as arrived:
+            hashes.append(read_manifest(str(arrived.folder)).content_hash)
 
     threads = [threading.Thread(target=receive, args=(one,)) for one in receivers]
     for thread in threads:
