@@ -33,6 +33,8 @@ class FakeReplica(GenerationServiceServicer):
         """Run before each answer with the number of the call, from 1; may wait, or raise the call's error."""
         self.after: Callable[[wire.GenerateResponse], None] = lambda response: None
         """May change an answer."""
+        self.shape: Callable[[wire.ResponseFormat], None] = lambda shape: None
+        """Told of each shape of answers that it is to look at; may raise the call's error."""
         self.policy = wire.PolicyState(policy_version=0, content_hash="base")
         self.logprob = -0.5
         """What it scores every token with."""
@@ -90,6 +92,8 @@ class FakeReplica(GenerationServiceServicer):
         return wire.ScoreResponse(sequences=[wire.TokenLogprobs(logprobs=one) for one in scores], policy=self.policy)
 
     def Tokenize(self, request: wire.TokenizeRequest, context: grpc.ServicerContext) -> wire.TokenizeResponse:
+        if request.HasField("response_format"):
+            self.shape(request.response_format)
         return wire.TokenizeResponse(examples=[wire.TokenizedExample(prompt_token_ids=[1]) for _ in request.examples])
 
     def StreamGenerate(

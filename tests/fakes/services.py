@@ -13,7 +13,7 @@ from pinetune.client.learning import LearnerState, LearningClient, SavedPolicy, 
 from pinetune.client.prompts import Example, Prompt, Sampling, TokenSequence
 from pinetune.client.rollout import Completion, FinishReason, Grade, GradeError, PolicySpan, Sampled
 from pinetune.client.worker import WorkerClient
-from pinetune.pod.errors import Conflict
+from pinetune.pod.errors import Conflict, PinetuneError
 
 PARAMETER_COUNT = 1000
 
@@ -129,6 +129,8 @@ class FakeGeneration(GenerationReplicas):
         self.max_model_tokens = 4096
         self.tokenized: list[Example] = []
         """All that it was asked to tokenise."""
+        self.format_refusal: PinetuneError | None = None
+        """What it says of any shape of answers."""
 
     def tokenize(self, examples: Sequence[Example]) -> list[TokenSequence]:
         """One token a word."""
@@ -140,6 +142,11 @@ class FakeGeneration(GenerationReplicas):
             )
             for example in examples
         ]
+
+    def check_format(self, sampling: Sampling) -> None:
+        """Refuse what it was told to."""
+        if self.format_refusal is not None:
+            raise self.format_refusal
 
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, *, min_policy_version: int = 0

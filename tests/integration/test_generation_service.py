@@ -23,6 +23,9 @@ from pinetune.api.generation.v1.generation_pb2_grpc import (
 )
 from pinetune.api.rollout.v1 import rollout_pb2
 from pinetune.client.calls import call
+from pinetune.client.generation import GenerationClient
+from pinetune.client.prompts import Message as ClientMessage
+from pinetune.client.prompts import Prompt, Sampling
 from pinetune.generation.service import SERVICE_NAME, GenerationService
 from pinetune.generation.transformers_engine import EngineOptions, TransformersEngine
 from pinetune.pod.channel import connect
@@ -127,6 +130,34 @@ def test_what_is_tokenised_is_what_is_sampled_from_and_scored(stub: GenerationSe
     assert [one.index for one in response.prompts[0].completions] == [0, 1]
     assert len({one.completion_id for _, one in pairs}) == 4
     assert scored.policy == response.policy == description.policy
+
+
+@pytest.mark.parametrize(
+    ("sampling", "field", "why"),
+    [
+        (Sampling(max_tokens=8, regex="(a"), "response_format.regex", "unclosed group"),
+        (Sampling(max_tokens=8, json_schema='{"type": "text"}'), "response_format.json_schema", "Invalid type: text"),
+        (
+            Sampling(max_tokens=8, regex="a" * 65_537),
+            "response_format.regex",
+            "must have at most 65536 bytes; it has 65537",
+        ),
+    ],
+    ids=["regex", "schema", "long"],
+)
+def test_a_shape_is_refused_as_for_sampling_without_any(address: str, sampling: Sampling, field: str, why: str) -> None:
+    before = metric("pinetune_generation_tokens_total", kind="completion")
+    with connect(address) as channel:
+        client = GenerationClient(channel)
+        with pytest.raises(InvalidInput, match=f"^{field} .*{why}") as caught:
+            client.check_format(sampling)
+        assert (caught.value.reason, caught.value.metadata["field"]) == ("RESPONSE_FORMAT", field)
+        with pytest.raises(InvalidInput) as sampled:
+            client.generate([Prompt("a", (ClientMessage("user", "b"),))], sampling)
+        assert sampled.value.message == caught.value.message
+        client.check_format(Sampling(regex="a+"))
+        client.check_format(Sampling())
+    assert metric("pinetune_generation_tokens_total", kind="completion") == before
 
 
 def test_the_same_request_gives_the_same_tokens(stub: GenerationServiceStub) -> None:

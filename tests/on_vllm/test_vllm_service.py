@@ -18,6 +18,7 @@ from tests.integration.test_generation_service import (
     test_a_load_waits_for_completions_in_flight,
     test_a_loaded_policy_is_named_by_every_token,
     test_a_policy_that_is_not_there_is_not_found,
+    test_a_shape_is_refused_as_for_sampling_without_any,
     test_tokens_and_completions_are_counted,
     test_what_is_tokenised_is_what_is_sampled_from_and_scored,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "test_a_load_waits_for_completions_in_flight",
     "test_a_loaded_policy_is_named_by_every_token",
     "test_a_policy_that_is_not_there_is_not_found",
+    "test_a_shape_is_refused_as_for_sampling_without_any",
     "test_tokens_and_completions_are_counted",
     "test_what_is_tokenised_is_what_is_sampled_from_and_scored",
 ]

@@ -121,6 +121,12 @@ class GenerationClient:
             ]
         return found
 
+    def check_format(self, sampling: Sampling) -> None:
+        """Raise InvalidInput or Unsupported where the service cannot keep answers to the shape that is asked for."""
+        if response_format := _response_format(sampling):
+            request = wire.TokenizeRequest(response_format=response_format)
+            call(self._stub.Tokenize, request, deadline_seconds=TOKENIZE_DEADLINE_SECONDS)
+
     def generate(
         self,
         prompts: Sequence[Prompt],

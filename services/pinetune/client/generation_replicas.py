@@ -73,12 +73,11 @@ class GenerationReplicas:
 
     def tokenize(self, examples: Sequence[Example]) -> list[TokenSequence]:
         """Tokenise at the first replica that answers."""
-        while True:
-            replica = self._members.await_some()[0]
-            try:
-                return replica.client.tokenize(examples)
-            except Unavailable as error:
-                self._members.lose(replica, error)
+        return self._ask_one(lambda replica: replica.client.tokenize(examples))
+
+    def check_format(self, sampling: Sampling) -> None:
+        """Raise as `GenerationClient.check_format`: what one replica cannot keep, none can."""
+        self._ask_one(lambda replica: replica.client.check_format(sampling))
 
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, *, min_policy_version: int = 0
@@ -143,6 +142,15 @@ class GenerationReplicas:
                 policy_version=expected.policy_version,
             )
         self._check(replica.client, state.policy_version)
+
+    def _ask_one(self, use: Callable[[Replica], T]) -> T:
+        """Return what the first replica says that answers."""
+        while True:
+            replica = self._members.await_some()[0]
+            try:
+                return use(replica)
+            except Unavailable as error:
+                self._members.lose(replica, error)
 
     def _ask_each(self, use: Callable[[Replica], T]) -> list[T]:
         """Return what each present replica answers, at least one."""

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pinetune.api.generation.v1 import generation_pb2 as wire
 from pinetune.api.rollout.v1 import rollout_pb2
 
+FORMAT_BYTES_MAX = 65_536
+"""Bytes of a JSON Schema or regular expression at the most; generation takes no longer one."""
+
 
 @dataclass(frozen=True)
 class ToolCall:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from pinetune.generation.conversation import Example, TokenisedExample
-from pinetune.generation.samples import Prompt, SampledCompletion, SampledTokens, SamplingParams
+from pinetune.generation.samples import AnswerFormat, Prompt, SampledCompletion, SampledTokens, SamplingParams
 from pinetune.pod.errors import Conflict
 
 InFlight = Literal["finish", "continue", "abort"]
@@ -148,6 +148,13 @@ class Engine(Protocol):
 
     def text(self, token_ids: Sequence[int]) -> str:
         """Return the decoded text of sampled ids, as in completions. Does not wait for what is being sampled."""
+        ...
+
+    def check_format(self, answer_format: AnswerFormat) -> None:
+        """Raise InvalidInput RESPONSE_FORMAT or Unsupported for a shape that `generate` would refuse.
+
+        Does not wait for what is being sampled.
+        """
         ...
 
     def opens_reasoning(self, prompt_token_ids: Sequence[int]) -> bool:

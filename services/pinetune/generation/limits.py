@@ -4,13 +4,13 @@ import math
 from typing import Literal
 
 from pinetune.api.generation.v1 import generation_pb2 as wire
+from pinetune.client.prompts import FORMAT_BYTES_MAX
 from pinetune.generation.samples import AnswerFormat, SamplingParams
 from pinetune.pod.errors import InvalidInput
 
 # Below it, float32 logits divided by the temperature lose what they differ in; 0 says what is meant.
 TEMPERATURE_MIN, TEMPERATURE_MAX = 1e-4, 10.0
 STOP_MAX = 16
-FORMAT_BYTES_MAX = 65_536
 
 
 def checked_sampling(given: wire.SamplingParams, response_format: wire.ResponseFormat) -> SamplingParams:
@@ -28,7 +28,7 @@ def checked_sampling(given: wire.SamplingParams, response_format: wire.ResponseF
         "min_tokens": (0 <= given.min_tokens <= max(given.max_tokens, 0), "0 to max_tokens", given.min_tokens),
         "stop": (len(given.stop) <= STOP_MAX and all(given.stop), f"at most {STOP_MAX} texts, none empty", given.stop),
     }
-    answer_format = _answer_format(response_format)
+    answer_format = checked_format(response_format)
     if answer_format is not None and given.stop:
         faults["stop"] = (False, "empty where response_format is given, whose shape it would cut", given.stop)
     for field, (right, limit, value) in faults.items():
@@ -52,7 +52,7 @@ def checked_sampling(given: wire.SamplingParams, response_format: wire.ResponseF
     )
 
 
-def _answer_format(given: wire.ResponseFormat) -> AnswerFormat | None:
+def checked_format(given: wire.ResponseFormat) -> AnswerFormat | None:
     """Return the shape, whose grammar the engine checks; raises InvalidInput RESPONSE_FORMAT for too long a text."""
     kind: Literal["json_schema", "regex"] = "json_schema" if given.HasField("json_schema") else "regex"
     if not given.HasField(kind):

@@ -20,7 +20,7 @@ from pinetune.generation import metrics
 from pinetune.generation.answers import completions_message, policy_message
 from pinetune.generation.conversation import Example, Message
 from pinetune.generation.engine import Caller, Engine, InFlight, LoadedPolicy, Sampled
-from pinetune.generation.limits import checked_sampling
+from pinetune.generation.limits import checked_format, checked_sampling
 from pinetune.generation.outcomes import failures_counted, first_token_timer
 from pinetune.generation.policy_messages import read_broadcast, read_stream
 from pinetune.generation.receiving import Chunk, Receiver
@@ -69,7 +69,9 @@ class GenerationService(GenerationServiceServicer):
         self._receiver.keep(())
 
     def Tokenize(self, request: wire.TokenizeRequest, context: grpc.ServicerContext) -> wire.TokenizeResponse:
-        """Turn prompts and answers into token ids."""
+        """Turn prompts and answers into token ids, and refuse a shape that answers cannot keep."""
+        if (answer_format := checked_format(request.response_format)) is not None:
+            self._held.check_format(answer_format)
         return wire.TokenizeResponse(
             examples=[
                 wire.TokenizedExample(prompt_token_ids=one.prompt_token_ids, answer_token_ids=one.answer_token_ids)

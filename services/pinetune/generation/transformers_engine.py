@@ -35,7 +35,7 @@ from pinetune.generation.kv_memory import KvMemory
 from pinetune.generation.listening import Listening
 from pinetune.generation.parts_format import AUTO
 from pinetune.generation.pretrained import load_pretrained
-from pinetune.generation.samples import Prompt, SampledCompletion, SamplingParams
+from pinetune.generation.samples import AnswerFormat, Prompt, SampledCompletion, SamplingParams
 from pinetune.generation.scoring import score
 from pinetune.generation.stop_strings import StopStrings
 from pinetune.generation.tokenisation import Tokenisation
@@ -112,6 +112,10 @@ class TransformersEngine:
         """Return the decoded text of sampled ids, without special tokens but marks."""
         return self._tokenisation.text(token_ids)
 
+    def check_format(self, answer_format: AnswerFormat) -> None:
+        """Refuse a shape that answers cannot keep."""
+        self._grammars.check(answer_format)
+
     def opens_reasoning(self, prompt_token_ids: Sequence[int]) -> bool:
         """Return whether a prompt ends inside reasoning."""
         return self._tokenisation.opens_reasoning(prompt_token_ids)
@@ -121,7 +125,7 @@ class TransformersEngine:
     ) -> Sampled:
         """Return `sample_count` completions per prompt, in the order of the prompts; see `Engine.generate`."""
         if sampling.answer_format is not None:
-            self._grammars.check(sampling.answer_format)
+            self.check_format(sampling.answer_format)
         token_count = sample_count * sum(len(prompt.token_ids) + sampling.max_tokens for prompt in prompts)
         with self._turns.take(caller.waits, len(prompts) * sample_count, token_count):
             refuse_old_policy(self._weights.state, caller.min_policy_version)

@@ -18,7 +18,10 @@ from pinetune.jobs.dataset import Item
 from pinetune.jobs.journal import Journal
 from pinetune.jobs.lengths import measured_items, refuse_too_long
 from pinetune.jobs.plan import Plan
+from pinetune.pod.errors import InvalidInput, Unsupported
 
+METHOD_FIELD = "method.reinforcement"
+"""Where `response_format` stands in an order."""
 CANARY_TOKENS = 64
 """Tokens of the canary's answer; enough for a mean, too few to cost time."""
 
@@ -67,11 +70,12 @@ def prepare(
     """Tokenise what will be read and imitated, open the learner, and go back to the checkpoint where there is one.
 
     Raises InvalidInput ROWS_TOO_LONG where the model has no room for a row, CALLS_NOT_READ where the grader needs calls
-    of tools and none are looked for.
+    of tools and none are looked for, RESPONSE_FORMAT where no answer of this model can have the shape that is wanted.
     """
     with journal.waiting("generation to tokenise"):
         engine = generation.describe()[0]
         refuse_unread_calls(plan.grader, engine.parts_format, field=JOB_FIELD)
+        _refuse_unkept_format(plan, generation)
         training = _tokenized(plan.training, generation)
         measured = {field: _tokenized(items, generation) for field, items in measured_items(plan).items()}
         canary = generation.tokenize([_canary_example(plan)])[0]
@@ -90,6 +94,16 @@ def prepare(
         canary=TokenSequence(canary.prompt_token_ids, canary.token_ids[:canary_tokens]),
         base_content_hash=engine.policy.content_hash,
     )
+
+
+def _refuse_unkept_format(plan: Plan, generation: GenerationReplicas) -> None:
+    """Let generation hold the shape of answers against its tokens, and name what it refuses as the job does."""
+    try:
+        generation.check_format(plan.training_sampling)
+    except (InvalidInput, Unsupported) as error:
+        error.message = f"{METHOD_FIELD}.{error.message}"
+        error.metadata["field"] = f"{METHOD_FIELD}.{error.metadata.get('field', 'response_format')}"
+        raise
 
 
 def _tokenized(items: Sequence[Item], generation: GenerationReplicas) -> list[tuple[Item, TokenSequence]]:

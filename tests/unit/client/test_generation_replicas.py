@@ -5,6 +5,7 @@ The replicas are real servers on real ports; a test ends them and starts them ag
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -14,7 +15,7 @@ from pinetune.api.generation.v1 import generation_pb2 as wire
 from pinetune.client import spread
 from pinetune.client.generation import GenerationClient, PolicyState
 from pinetune.client.generation_replicas import GenerationReplicas
-from pinetune.client.prompts import Message, Prompt, Sampling, TokenSequence
+from pinetune.client.prompts import Example, Message, Prompt, Sampling, TokenSequence
 from pinetune.client.replica_news import Back, Joined, Lost, Moved, News, Retired
 from pinetune.client.replica_set import Attendance
 from pinetune.client.rollout import Completion
@@ -89,6 +90,18 @@ def test_one_replica_gets_the_whole_step_in_one_call(group: Make) -> None:
     check_complete(one.client.generate(prompts(100), SAMPLING), 100)
     assert one.fakes[0].asked == [[f"p{number}" for number in range(100)]]
     assert one.news == []
+
+
+def test_what_one_can_say_for_all_is_asked_of_the_first_that_is_there(group: Make) -> None:
+    pair = group(2)
+    pair.fakes[0].end()
+    assert len(pair.client.tokenize([Example((Message("user", "2 + 2?"),), (), "")])) == 1
+    assert isinstance(pair.wait_for(Lost), Lost)
+    shapes: list[str] = []
+    pair.fakes[1].shape = lambda shape: shapes.append(shape.regex)
+    pair.client.check_format(SAMPLING)
+    pair.client.check_format(replace(SAMPLING, regex="a+"))
+    assert shapes == ["a+"], "without a shape nobody is asked"
 
 
 def test_what_one_replica_is_asked_is_what_a_client_without_replicas_asks(group: Make) -> None:

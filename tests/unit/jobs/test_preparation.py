@@ -13,7 +13,7 @@ from pinetune.jobs.journal import Journal
 from pinetune.jobs.plan import Plan
 from pinetune.jobs.preparation import Prepared, prepare
 from pinetune.jobs.usage import Usage
-from pinetune.pod.errors import InvalidInput
+from pinetune.pod.errors import InvalidInput, PinetuneError, Unsupported
 
 SEARCH = Tool("search", "Looks a gene up.", '{"type": "object"}')
 
@@ -118,3 +118,35 @@ def test_rows_that_just_fit_are_taken_and_the_canary_with_them() -> None:
     short = with_files([item(1, "1 2 3 4 5 6 7 8", chain="")], sampling={"max_tokens": 1})
     canary = prepared(short, generation).canary
     assert len(canary.prompt_token_ids) + len(canary.token_ids) == 10
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence", "field"),
+    [
+        (
+            InvalidInput(
+                "response_format.regex cannot be kept: unclosed group",
+                reason="RESPONSE_FORMAT",
+                field="response_format.regex",
+            ),
+            "method.reinforcement.response_format.regex cannot be kept: unclosed group",
+            "method.reinforcement.response_format.regex",
+        ),
+        (
+            Unsupported("response_format: the tokens cannot be read", reason="RESPONSE_FORMAT_UNSUPPORTED"),
+            "method.reinforcement.response_format: the tokens cannot be read",
+            "method.reinforcement.response_format",
+        ),
+    ],
+    ids=["shape", "tokenizer"],
+)
+def test_a_shape_that_the_sampler_cannot_keep_is_refused_before_anything_is_trained_or_sampled(
+    said: PinetuneError, sentence: str, field: str
+) -> None:
+    calls = Calls()
+    generation = services(calls)
+    generation.format_refusal = said
+    with pytest.raises(type(said)) as caught:
+        prepared(plan_of(), generation)
+    assert (caught.value.message, caught.value.metadata["field"]) == (sentence, field)
+    assert calls == []

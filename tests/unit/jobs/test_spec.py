@@ -251,6 +251,15 @@ def test_supervised_epochs_are_the_warm_up_s() -> None:
             "method.reinforcement.response_format.json_schema must be a JSON Schema, an object; it is [1]",
         ),
         (
+            {"method__reinforcement__response_format": {"json_schema": '{"type": "object"'}},
+            "method.reinforcement.response_format.json_schema is no JSON: Expecting ',' delimiter: line 1 column 18 "
+            "(char 17)",
+        ),
+        (
+            {"method__reinforcement__response_format": {"regex": "ä" * 32_769}},
+            "method.reinforcement.response_format.regex must have at most 65536 bytes; it has 65538",
+        ),
+        (
             {"method__reinforcement__response_format": {"regex": "a"}, "pinetune__sampling__stop": ["x"]},
             "pinetune.sampling.stop must be empty where method.reinforcement.response_format is given, whose shape it "
             'would cut; it is ["x"]',
@@ -308,6 +317,15 @@ def test_what_is_no_json_object_is_refused(text: str, part: str) -> None:
 )
 def test_a_response_format_that_gives_no_shape_is_refused(form: dict[str, object], part: str) -> None:
     assert part in refusal_of(order(method__reinforcement__response_format=form)).message
+
+
+@pytest.mark.parametrize(
+    "text", ['{"type": NaN}', '{"a": 1, "a": 2}', '{"items":' * 5000 + "{}" + "}" * 5000], ids=["nan", "twice", "deep"]
+)
+def test_a_schema_whose_text_is_no_json_is_refused(text: str) -> None:
+    refused = refusal_of(order(method__reinforcement__response_format={"json_schema": text}))
+    assert refused.message.startswith("method.reinforcement.response_format.json_schema is no JSON: ")
+    assert len(refused.message) < 300
 
 
 @pytest.mark.parametrize("form", ["wrapped", "without a name", "flat", "text"])

@@ -1,9 +1,10 @@
 """What is wrong with an order although every field of it is right by itself."""
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from pinetune.client import strict_json
+from pinetune.client.prompts import FORMAT_BYTES_MAX
 from pinetune.jobs.spec.faults import Fault, shown
 
 if TYPE_CHECKING:
@@ -34,13 +35,17 @@ def _method_faults(spec: "JobSpec") -> Iterator[Fault]:
 
 
 def _response_format_faults(given: "ResponseFormat", stop: Sequence[str]) -> Iterator[Fault]:
+    """Yield what can be seen without the model; whether its tokens can keep the shape, generation says later."""
     field = "method.reinforcement.response_format"
     if given.json_schema and given.regex:
         yield Fault(field, "takes a json_schema or a regex, not both")
+    for kind, text in (("json_schema", given.json_schema), ("regex", given.regex)):
+        if (size := len(text.encode())) > FORMAT_BYTES_MAX:
+            yield Fault(f"{field}.{kind}", f"must have at most {FORMAT_BYTES_MAX} bytes; it has {size}")
     if given.json_schema:
         try:
-            schema = json.loads(given.json_schema)
-        except ValueError as error:
+            schema = strict_json.parse(given.json_schema)
+        except (ValueError, RecursionError) as error:
             yield Fault(f"{field}.json_schema", f"is no JSON: {error}")
         else:
             if not isinstance(schema, dict):

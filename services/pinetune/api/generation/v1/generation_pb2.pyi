@@ -137,10 +137,12 @@ class Example(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[_rollout_pb2.Message, _Mapping]]] = ..., tools: _Optional[_Iterable[_Union[_rollout_pb2.Tool, _Mapping]]] = ..., answer: _Optional[str] = ...) -> None: ...
 
 class TokenizeRequest(_message.Message):
-    __slots__ = ("examples",)
+    __slots__ = ("examples", "response_format")
     EXAMPLES_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FORMAT_FIELD_NUMBER: _ClassVar[int]
     examples: _containers.RepeatedCompositeFieldContainer[Example]
-    def __init__(self, examples: _Optional[_Iterable[_Union[Example, _Mapping]]] = ...) -> None: ...
+    response_format: ResponseFormat
+    def __init__(self, examples: _Optional[_Iterable[_Union[Example, _Mapping]]] = ..., response_format: _Optional[_Union[ResponseFormat, _Mapping]] = ...) -> None: ...
 
 class TokenizedExample(_message.Message):
     __slots__ = ("prompt_token_ids", "answer_token_ids")

@@ -87,7 +87,8 @@ class GenerationServiceServicer(object):
     """
 
     def Tokenize(self, request, context):
-        """Turns prompts and texts into token ids. Safe to repeat.
+        """Turns prompts and texts into token ids, and says whether answers of a shape can be made of them. Safe to repeat.
+        INVALID_ARGUMENT for a shape that Generate would refuse.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,7 +127,8 @@ class GenerationServiceServicer(object):
     def StreamPolicy(self, request_iterator, context):
         """As LoadPolicy, with the tensors' bytes in the stream, for places without shared storage. Tensors that are held already
         need not come; DescribePolicy says which. Each is hashed as it arrives.
-        DATA_LOSS as LoadPolicy; FAILED_PRECONDITION where a tensor is neither held nor sent, or another stream is on;
+        One policy is received at a time, the one that was begun last: it ends what another caller is still sending.
+        DATA_LOSS as LoadPolicy; FAILED_PRECONDITION where a tensor is neither held nor sent, or a later call took over;
         RESOURCE_EXHAUSTED where there is no room to receive it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

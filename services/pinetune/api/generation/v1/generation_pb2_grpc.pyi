@@ -34,7 +34,9 @@ class GenerationServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> GenerationServiceAsyncStub: ...
     Tokenize: _grpc.UnaryUnaryMultiCallable[_generation_pb2.TokenizeRequest, _generation_pb2.TokenizeResponse]
-    """Turns prompts and texts into token ids. Safe to repeat."""
+    """Turns prompts and texts into token ids, and says whether answers of a shape can be made of them. Safe to repeat.
+    INVALID_ARGUMENT for a shape that Generate would refuse.
+    """
     Generate: _grpc.UnaryUnaryMultiCallable[_generation_pb2.GenerateRequest, _generation_pb2.GenerateResponse]
     """Samples completions for a batch of prompts. The same request and seed on the same policy give the same tokens.
     FAILED_PRECONDITION where the held policy is older than the request allows; RESOURCE_EXHAUSTED with a retry hint under load.
@@ -50,7 +52,8 @@ class GenerationServiceStub:
     StreamPolicy: _grpc.StreamUnaryMultiCallable[_generation_pb2.StreamPolicyRequest, _generation_pb2.StreamPolicyResponse]
     """As LoadPolicy, with the tensors' bytes in the stream, for places without shared storage. Tensors that are held already
     need not come; DescribePolicy says which. Each is hashed as it arrives.
-    DATA_LOSS as LoadPolicy; FAILED_PRECONDITION where a tensor is neither held nor sent, or another stream is on;
+    One policy is received at a time, the one that was begun last: it ends what another caller is still sending.
+    DATA_LOSS as LoadPolicy; FAILED_PRECONDITION where a tensor is neither held nor sent, or a later call took over;
     RESOURCE_EXHAUSTED where there is no room to receive it.
     """
     ReceivePolicy: _grpc.UnaryUnaryMultiCallable[_generation_pb2.ReceivePolicyRequest, _generation_pb2.ReceivePolicyResponse]
@@ -69,7 +72,9 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Tokenize: _aio.UnaryUnaryMultiCallable[_generation_pb2.TokenizeRequest, _generation_pb2.TokenizeResponse]  # type: ignore[assignment]
-    """Turns prompts and texts into token ids. Safe to repeat."""
+    """Turns prompts and texts into token ids, and says whether answers of a shape can be made of them. Safe to repeat.
+    INVALID_ARGUMENT for a shape that Generate would refuse.
+    """
     Generate: _aio.UnaryUnaryMultiCallable[_generation_pb2.GenerateRequest, _generation_pb2.GenerateResponse]  # type: ignore[assignment]
     """Samples completions for a batch of prompts. The same request and seed on the same policy give the same tokens.
     FAILED_PRECONDITION where the held policy is older than the request allows; RESOURCE_EXHAUSTED with a retry hint under load.
@@ -85,7 +90,8 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     StreamPolicy: _aio.StreamUnaryMultiCallable[_generation_pb2.StreamPolicyRequest, _generation_pb2.StreamPolicyResponse]  # type: ignore[assignment]
     """As LoadPolicy, with the tensors' bytes in the stream, for places without shared storage. Tensors that are held already
     need not come; DescribePolicy says which. Each is hashed as it arrives.
-    DATA_LOSS as LoadPolicy; FAILED_PRECONDITION where a tensor is neither held nor sent, or another stream is on;
+    One policy is received at a time, the one that was begun last: it ends what another caller is still sending.
+    DATA_LOSS as LoadPolicy; FAILED_PRECONDITION where a tensor is neither held nor sent, or a later call took over;
     RESOURCE_EXHAUSTED where there is no room to receive it.
     """
     ReceivePolicy: _aio.UnaryUnaryMultiCallable[_generation_pb2.ReceivePolicyRequest, _generation_pb2.ReceivePolicyResponse]  # type: ignore[assignment]
@@ -107,7 +113,9 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _generation_pb2.TokenizeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_generation_pb2.TokenizeResponse, _abc.Awaitable[_generation_pb2.TokenizeResponse]]:
-        """Turns prompts and texts into token ids. Safe to repeat."""
+        """Turns prompts and texts into token ids, and says whether answers of a shape can be made of them. Safe to repeat.
+        INVALID_ARGUMENT for a shape that Generate would refuse.
+        """
 
     @_abc_1.abstractmethod
     def Generate(
@@ -153,7 +161,8 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_generation_pb2.StreamPolicyResponse, _abc.Awaitable[_generation_pb2.StreamPolicyResponse]]:
         """As LoadPolicy, with the tensors' bytes in the stream, for places without shared storage. Tensors that are held already
         need not come; DescribePolicy says which. Each is hashed as it arrives.
-        DATA_LOSS as LoadPolicy; FAILED_PRECONDITION where a tensor is neither held nor sent, or another stream is on;
+        One policy is received at a time, the one that was begun last: it ends what another caller is still sending.
+        DATA_LOSS as LoadPolicy; FAILED_PRECONDITION where a tensor is neither held nor sent, or a later call took over;
         RESOURCE_EXHAUSTED where there is no room to receive it.
         """
 
