@@ -89,6 +89,8 @@ IMAGES     ?= grading gateway jobs learning generation
 IMAGE_TAG  ?= dev
 IMAGE_NAME ?= pinetune-
 BUILDER    ?= $(firstword $(foreach tool,buildah podman docker,$(if $(shell command -v $(tool)),$(tool))))
+# What runs them: buildah's images are podman's too, and docker has its own.
+RUNNER     ?= $(if $(filter docker,$(BUILDER)),docker,$(if $(shell command -v podman),podman))
 # A folder with a wheel of pinetune; without it the wheel is compiled in RUST_IMAGE.
 WHEELS     ?=
 PYTHON_IMAGE ?= python:3.11-slim
@@ -110,8 +112,8 @@ images: ## Container images of the pods, with buildah, podman or docker; deploy/
 
 .PHONY: test-images
 test-images: setup images ## Build the images and try them as containers; needs podman or docker to run them.
-	@command -v podman >/dev/null || command -v docker >/dev/null || { echo "make test-images needs podman or docker"; exit 1; }
-	IMAGES="$(IMAGES)" IMAGE_NAME="$(IMAGE_NAME)" IMAGE_TAG="$(IMAGE_TAG)" $(BIN)/pytest -m images tests/images
+	@test -n "$(RUNNER)" || { echo "make test-images needs podman or docker, and docker for what docker built"; exit 1; }
+	RUNNER="$(RUNNER)" IMAGES="$(IMAGES)" IMAGE_NAME="$(IMAGE_NAME)" IMAGE_TAG="$(IMAGE_TAG)" $(BIN)/pytest -m images tests/images
 
 .PHONY: image-locks
 image-locks: setup ## Pin anew what the images install: deploy/images/requirements, with uv.

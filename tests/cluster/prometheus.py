@@ -21,7 +21,8 @@ QUICK = {"scrape_interval: 15s": "scrape_interval: 2s", "evaluation_interval: 15
 def prometheus() -> Iterator[str]:
     """Run it; yields its address, and leaves nothing behind."""
     try:
-        kubectl("apply", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": _objects()}))
+        everything = json.dumps({"apiVersion": "v1", "kind": "List", "items": _objects()})
+        kubectl(f"--namespace={HOME}", "apply", "-f", "-", given=everything)
         kubectl(f"--namespace={HOME}", "wait", "--for=condition=Ready", "pod/prometheus", "--timeout=240s")
         with forwarded("pod/prometheus", PORT, namespace=HOME) as address:
             yield f"http://{address}"

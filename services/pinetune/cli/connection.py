@@ -1,6 +1,7 @@
 """How a command reaches the services, and what it says when nobody is there."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -38,13 +39,16 @@ def watch_command(job_id: str, server: str) -> str:
 def jobs_at(address: str) -> Iterator[JobsClient]:
     """Give a client of the jobs service; Unavailable says how to start one where nobody answers.
 
-    A server elsewhere may be away for a new release, and is waited for; on this machine it runs or it does not.
+    A server elsewhere may be away for a new release, and is waited for; on this machine it runs or it does not, and a
+    port that is forwarded from a cluster goes away with the pod behind it.
     """
     patience_seconds = PATIENCE_HERE_SECONDS if _is_here(address) else PATIENCE_SECONDS
 
     def tell(error: PinetuneError) -> None:
         if patience_seconds > PATIENCE_HERE_SECONDS:
-            say(f"nobody answers at {address}, trying for {patience_seconds:.0f} s")
+            named = error.reason == grpc.StatusCode.UNAVAILABLE.name
+            what = f"nobody answers at {address}" if named else error.message
+            say(f"{what}; trying for {patience_seconds:.0f} s")
 
     with _channel_to(address) as channel:
         yield JobsClient(channel, patience_seconds=patience_seconds, away=tell)
@@ -62,7 +66,8 @@ def grading_at(address: str, *, local: bool = False) -> Iterator[GradingClient]:
 
 
 def _is_here(address: str) -> bool:
-    return address.rpartition("/")[2].rpartition(":")[0].strip("[]") in ("localhost", "127.0.0.1", "::1")
+    host = re.sub(r":\d+$", "", address.rpartition("/")[2]).strip("[]")
+    return address.startswith("unix:") or host in ("localhost", "0.0.0.0", "::1", "::") or host.startswith("127.")
 
 
 @contextlib.contextmanager

@@ -14,6 +14,8 @@ PROBE_SECONDS = 0.2
 """Pause between two probes of a service that is starting."""
 PROBE_DEADLINE_SECONDS = 2.0
 FIRST_PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.1, 2.0
+PASSING = frozenset({grpc.StatusCode.UNAVAILABLE.name, "POD_STARTING", "POD_STOPPING", "DATABASE_UNAVAILABLE"})
+"""Reasons of an Unavailable that a call is worth repeating for; the first is gRPC's own: nobody is there."""
 BUSY_PAUSE_SECONDS = 1.0
 """Pause before a busy service is asked again that does not say when to come."""
 
@@ -55,9 +57,9 @@ def call_safe(
     patience_seconds: float,
     away: Callable[[Unavailable], None] = lambda error: None,
 ) -> T:
-    """Make a call that may be repeated; repeat it while nobody is there, until the patience is over.
+    """Make a call that may be repeated; repeat it while the service is away, until the patience is over.
 
-    `away` is told the first time that nobody was there, if the call is repeated.
+    `away` is told the first time, if the call is repeated.
     """
     give_up = time.monotonic() + patience_seconds
     pause_seconds = FIRST_PAUSE_SECONDS
@@ -65,7 +67,7 @@ def call_safe(
         try:
             return call(method, request, deadline_seconds=deadline_seconds)
         except Unavailable as error:
-            if time.monotonic() + pause_seconds > give_up:
+            if error.reason not in PASSING or time.monotonic() + pause_seconds > give_up:
                 raise
             if pause_seconds == FIRST_PAUSE_SECONDS:
                 away(error)

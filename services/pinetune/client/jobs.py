@@ -1,8 +1,8 @@
 """Client of the jobs service: data sets, jobs, evaluations, and everything a job leaves behind, as messages.
 
-A server that is away for a moment, for an update say, fails no call: those that may be repeated are repeated, and
-those that may not (`pause_job`, `resume_job`, an upload) are made once, when it is there. `watch` goes on after an
-interruption where it was interrupted.
+A server that is away for a moment, for an update say, is waited for: calls that may be repeated are, and those that
+may not (`pause_job`, `resume_job`, an upload) are made once, when it is there; one of these fails where it is under way
+just then. `watch` goes on after an interruption where it was interrupted.
 
     with connect("localhost:50051") as channel:
         client = JobsClient(channel)
@@ -288,12 +288,11 @@ class JobsClient:
 
     def _await_server(self) -> None:
         """Wait for a server that is away; the call that follows says what is wrong where it stays away."""
-        if is_serving(self._channel):
-            return
-        if self._patience_seconds > 0:
-            self._away(Unavailable("the jobs service is away", reason="NOT_SERVING"))
-        with contextlib.suppress(Unavailable):
-            wait_until_serving(self._channel, "the jobs service", seconds=self._patience_seconds)
+        # What has no health service, a proxy for example, answers otherwise than that nobody is there.
+        with contextlib.suppress(PinetuneError):
+            if self._patience_seconds > 0 and not is_serving(self._channel):
+                self._away(Unavailable("the jobs service is away", reason="NOT_SERVING"))
+                wait_until_serving(self._channel, "the jobs service", seconds=self._patience_seconds)
 
     def _pages(
         self, method: Unary[Q, P], request: Callable[[str], Q], *, deadline_seconds: float = CALL_DEADLINE_SECONDS

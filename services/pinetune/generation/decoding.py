@@ -168,11 +168,11 @@ class _Rows:
         """Fill the keys and values anew with one text a row, with room for `new_count` tokens more."""
         lengths, config = [len(text) for text in texts], self._model.model.config
         longest, device = max(lengths), self._model.device
+        self._cache = reserved_cache(config, new_count)  # At once: the old one's memory is free before more is taken.
         parts = [list(range(len(texts)))]
         if min(lengths) < longest and can_be_joined(config):
             parts = plan_reading(lengths, PART_TOKENS_MIN if device.type == "cpu" else PART_TOKENS_MIN_GPU)
         if len(parts) == 1:
-            self._cache = reserved_cache(config, new_count)
             logits_PV = self._read_part(texts, self._cache)
             select_rows(self._cache, text_of_B)
         else:

@@ -116,12 +116,14 @@ def can_be_joined(config: PreTrainedConfig) -> bool:
 def joined_cache(
     config: PreTrainedConfig, parts: Sequence[Cache], place_of_R: Sequence[Tensor], token_count: int, new_count: int
 ) -> DynamicCache:
-    """Return one cache of prompts that were read in parts; see `ReservedLayer.join`."""
+    """Return one cache of prompts that were read in parts, whose caches are empty then; see `ReservedLayer.join`."""
     cache = reserved_cache(config, new_count)
     for number, layer in enumerate(cache.layers):
         read = [cast(DynamicLayer, part.layers[number]) for part in parts]
         states = [(cast(Tensor, one.keys), cast(Tensor, one.values)) for one in read]
         cast(ReservedLayer, layer).join(states, place_of_R, token_count)
+        for one in read:  # Given back layer by layer: together they are as large as what they become.
+            one.keys = one.values = None
     return cache
 
 

@@ -16,6 +16,8 @@ from pinetune.pod.errors import Corrupt, Unavailable
 MakeEngine = Callable[..., TransformersEngine]
 # Models that take no padding sample prompts of one length together, the others also of several.
 KINDS = {"llama": (5, 9), "tied_llama": (5, 9), "mistral": (5, 9), "bloom": (9, 9), "lfm2": (9, 9)}
+IN_PARTS = (80, 45, 78, 15, 77)
+"""Lengths that are read in parts, at first and again."""
 SAMPLING = SamplingParams(max_tokens=40, min_tokens=40, seed=2)
 LOADED_AT = 5
 """Token of the first prompt at which a test asks for the new policy."""
@@ -56,7 +58,7 @@ def new_model(tmp_path: Path) -> Callable[[str], tuple[Path, Path]]:
     return make
 
 
-@pytest.mark.parametrize(("kind", "lengths"), KINDS.items(), ids=KINDS)
+@pytest.mark.parametrize(("kind", "lengths"), [*KINDS.items(), ("llama", IN_PARTS)], ids=[*KINDS, "in-parts"])
 def test_completions_go_on_under_the_new_policy_as_if_it_had_read_all_that_was_said(
     kind: str, lengths: tuple[int, ...], make_engine: MakeEngine, new_model: Callable[[str], tuple[Path, Path]]
 ) -> None:
