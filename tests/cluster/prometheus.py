@@ -10,7 +10,7 @@ from tests.cluster.kubectl import ROOT, forwarded, kubectl
 
 SHIPPED = ROOT / "deploy" / "monitoring" / "prometheus"
 HOME = "pinetune-prometheus"
-IMAGE = "PINETUNE_TEST_PROMETHEUS_IMAGE"
+IMAGE = "CLUSTER_PROMETHEUS_IMAGE"
 """Variable with the image to run, for a cluster that pulls none."""
 PORT = 9090
 QUICK = {"scrape_interval: 15s": "scrape_interval: 2s", "evaluation_interval: 15s": "evaluation_interval: 2s"}

@@ -31,7 +31,9 @@ def test_a_job_succeeds_and_its_metrics_are_in_prometheus(tmp_path: Path, token:
         def asked(expression: str) -> list[Series]:
             return ask(url, expression, begin=begin, end=time.time(), step_seconds=2.0)
 
-        job_id = client.create_job(demo_order(client, tmp_path, step_count=12)).job_id
+        # Weights from the learner to the sampler: no other test has those two speak to each other.
+        ordered = demo_order(client, tmp_path, step_count=12, engine={"weights": "broadcast"})
+        job_id = client.create_job(ordered).job_id
         assert_whole(client, job_id, step_count=12)
         assert {one.labels["room"] for one in asked("up == 1")} == ROOMS
         assert {one.labels["namespace"] for one in asked("up == 1")} == {"pinetune"}

@@ -11,7 +11,7 @@ from tests.cluster.scripts import Script, running
 
 from pinetune.client.jobs import ENDED
 
-NEXT_TAG = "PINETUNE_TEST_NEXT_TAG"
+NEXT_TAG = "CLUSTER_NEXT_TAG"
 """Variable with the tag of the images that are rolled out over those of the overlay."""
 SERVICES = {"grading": "deployment", "gateway": "deployment", "jobs": "statefulset"}
 WATCH = """
