@@ -1,9 +1,12 @@
-"""One caller at a time, and always the latest: who comes takes over from who is there.
+"""One caller at a time, and always the latest: who comes takes over from who is there, unless he brings what is older.
 
 For work that is worth nothing once somebody begins it anew, as a policy that is being received: its sender may be
-frozen, and the one that was started in its place must not wait for it. What the earlier caller has made is discarded at
-once, by the later one, since nobody knows when the earlier one's thread wakes up; when it does it is refused. From
-`commit` on a turn ends by itself: a successor then waits.
+frozen, or may have given up a call that the server still has and make it again, and that must not wait for the earlier
+one. What the earlier caller has made is discarded at once, by the later one, since nobody knows when the earlier one's
+thread wakes up; when it does it is refused. From `commit` on a turn ends by itself: a successor then waits.
+
+The fence is the version of what is brought: who comes with a lower one than somebody who is there, as a learner that was
+away for long, is refused and disturbs nobody. Who has left, though his turn is not over, keeps nobody out.
 """
 
 import threading
@@ -19,7 +22,13 @@ LOOK_SECONDS = 0.05
 class Turn:
     """One caller's turn."""
 
-    def __init__(self, place: threading.Lock) -> None:
+    def __init__(self, place: threading.Lock, version: int, waits: Callable[[], bool]) -> None:
+        self.version = version
+        """Of what the caller brings."""
+        self.waits = waits
+        """Whether the caller is still there."""
+        self.over = False
+        """Whether it has ended, or was ended for a later caller."""
         self.replaced = False
         """Whether a later caller has come."""
         self.discards = ExitStack()
@@ -56,11 +65,11 @@ class Turn:
             if not self._committed:
                 self._end()
 
-    def begin(self, waits: Callable[[], bool]) -> None:
+    def begin(self) -> None:
         """Wait for the place."""
         while not self._place.acquire(timeout=LOOK_SECONDS):
             self.refuse_replaced()
-            if not waits():
+            if not self.waits():
                 raise Cancelled("the caller left before it was its turn", reason="CALLER_LEFT")
         with self._lock:
             self._holds_place = True
@@ -74,6 +83,7 @@ class Turn:
             self._end()
 
     def _end(self) -> None:
+        self.over = True
         try:
             self.discards.close()
         finally:
@@ -88,21 +98,36 @@ class LatestTurn:
     def __init__(self) -> None:
         self._place = threading.Lock()
         self._lock = threading.Lock()
-        self._latest: Turn | None = None
+        self._turns: list[Turn] = []
+        """Those that may be under way."""
 
     @contextmanager
-    def take(self, waits: Callable[[], bool]) -> Iterator[Turn]:
-        """Yield the caller's turn, once what an earlier one has committed to is done.
+    def take(self, version: int, waits: Callable[[], bool]) -> Iterator[Turn]:
+        """Yield the turn of a caller who brings `version`, once what an earlier one has committed to is done.
 
-        Raises Conflict STREAM_REPLACED where a later caller comes meanwhile, Cancelled once `waits` says False.
+        Raises Conflict STREAM_OUTDATED where somebody who is there brings a higher version, Conflict STREAM_REPLACED
+        where a later caller comes meanwhile, Cancelled once `waits` says False.
         """
-        turn = Turn(self._place)
+        turn = Turn(self._place, version, waits)
         with self._lock:
-            earlier, self._latest = self._latest, turn
-        if earlier is not None:
-            earlier.give_up()
+            earlier = [one for one in self._turns if not one.over]
+            _refuse_outdated(version, max((one.version for one in earlier if one.waits()), default=version))
+            self._turns = [*earlier, turn]
+        for one in earlier:
+            one.give_up()
         try:
-            turn.begin(waits)
+            turn.begin()
             yield turn
         finally:
             turn.end()
+
+
+def _refuse_outdated(version: int, newest: int) -> None:
+    if version < newest:
+        raise Conflict(
+            f"policy {version} was refused: policy {newest} is on its way to this sampler; look whether another "
+            "learner of this job is at work",
+            reason="STREAM_OUTDATED",
+            policy_version=version,
+            newest_version=newest,
+        )

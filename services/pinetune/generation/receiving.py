@@ -4,9 +4,9 @@ The folder is private, lies in memory where there is room, and is gone after the
 says that it may have to read it again: engines know one way to load a policy. Each tensor is hashed as it arrives, so a
 wrong byte ends the stream at that tensor; the manifest is written last, as everywhere.
 
-One policy is received at a time, the one whose call came last: a sender may be frozen, and the one that was started in
-its place takes over. What the earlier one had sent is discarded, and should it wake up it is refused. The load of a
-policy that has come whole is over before the next one is received.
+One policy is received at a time, the one whose call came last, unless it is older than the one on its way: a sender
+may be frozen, and who makes its call again takes over. What the earlier call had sent is discarded, and should it wake
+up it is refused. The load of a policy that has come whole is over before the next one is received.
 """
 
 import errno
@@ -77,9 +77,10 @@ class Receiver:
 
         `held` is asked once no other policy is being loaded. Raises Corrupt TENSOR_HASH_MISMATCH, InvalidInput for
         pieces that are no policy, Conflict TENSORS_NOT_SENT where some are neither held nor sent, Conflict
-        STREAM_REPLACED where a later call takes over, Busy where there is no room, Cancelled once `waits` says False.
+        STREAM_REPLACED where a later call takes over, Conflict STREAM_OUTDATED where a newer policy is on its way, Busy
+        where there is no room, Cancelled once `waits` says False.
         """
-        with self._latest.take(waits) as turn:
+        with self._latest.take(manifest.policy_version, waits) as turn:
             wanted = _wanted(manifest, held())
             size = _checked_size(wanted, bytes_max)
             with turn.working():

@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 2.0
 LASTING = (InvalidInput, Conflict, NotFound, Unsupported)
 """Errors that would come again however often the work is started."""
-STALE_ATTEMPT = "STALE_ATTEMPT"
+OF_THIS_ATTEMPT = ("STALE_ATTEMPT", "STREAM_REPLACED", "STREAM_OUTDATED")
+"""Reasons of those among them that only this attempt meets: another one, or another learner, is at work."""
 
 
 class Worker:
@@ -75,10 +76,15 @@ class Worker:
         except StopAsked as stop:
             self._journal.finish(wire.JOB_STATE_PAUSED if stop.paused else wire.JOB_STATE_CANCELLED)
         except LASTING as error:
-            if error.reason == STALE_ATTEMPT:
+            if not lasts(error):
                 raise
             log.exception("the work failed")
             self._journal.finish(wire.JOB_STATE_FAILED, error=_job_error(error))
+
+
+def lasts(error: PinetuneError) -> bool:
+    """Return whether the error would come again in a successor, so that the job has failed."""
+    return isinstance(error, LASTING) and error.reason not in OF_THIS_ATTEMPT
 
 
 def beat_until(ended: threading.Event, beat: Callable[[], None], *, every_seconds: float = HEARTBEAT_SECONDS) -> None:

@@ -164,6 +164,40 @@ def test_a_load_that_is_broken_off_for_a_successor_says_so(
     assert of_later[0].result(PATIENCE_SECONDS) == hash_of(policies[1])
 
 
+@pytest.mark.parametrize("freezes_at", [3, None], ids=["is sent", "is loaded"])
+def test_an_older_policy_does_not_disturb_a_newer_one(
+    freezes_at: int | None, policies: list[Path], spool: Path, pool: ThreadPoolExecutor
+) -> None:
+    receiver = Receiver(spool)
+    old, new = Sender(receiver, policies[0]), Sender(receiver, policies[1], freezes_at)
+    old.loaded.set()
+    of_new = pool.submit(new.run)
+    assert (new.loads if freezes_at is None else new.frozen).wait(PATIENCE_SECONDS)
+    with pytest.raises(Conflict, match="policy 1 was refused: policy 2 is on its way to this sampler") as caught:
+        old.run()
+    assert caught.value.reason == "STREAM_OUTDATED"
+    new.thaw.set()
+    new.loaded.set()
+    assert of_new.result(PATIENCE_SECONDS) == hash_of(policies[1])
+    assert not new.replaced
+
+
+def test_an_older_policy_waits_for_a_newer_one_whose_sender_has_left(
+    policies: list[Path], spool: Path, pool: ThreadPoolExecutor
+) -> None:
+    receiver = Receiver(spool)
+    new, old = Sender(receiver, policies[1]), Sender(receiver, policies[0])
+    old.loaded.set()
+    of_new = pool.submit(new.run)
+    assert new.loads.wait(PATIENCE_SECONDS)
+    new.leaves = True
+    of_old = pool.submit(old.run)
+    assert old.waiting.wait(PATIENCE_SECONDS)
+    new.loaded.set()
+    assert of_new.result(PATIENCE_SECONDS) == hash_of(policies[1])
+    assert of_old.result(PATIENCE_SECONDS) == hash_of(policies[0])
+
+
 def test_who_waits_for_a_load_and_leaves_is_gone(policies: list[Path], spool: Path, pool: ThreadPoolExecutor) -> None:
     receiver = Receiver(spool)
     first, second = Sender(receiver, policies[0]), Sender(receiver, policies[1])
@@ -195,6 +229,6 @@ def test_live_senders_that_get_into_each_others_way_spoil_nothing(
     sent = [pool.submit(send, policy) for policy in policies]
     outcomes = [future.result(PATIENCE_SECONDS) for future in sent]
     for policy, of_sender in zip(policies, outcomes, strict=True):
-        assert set(of_sender) <= {hash_of(policy), "STREAM_REPLACED"}
+        assert set(of_sender) <= {hash_of(policy), "STREAM_REPLACED", "STREAM_OUTDATED"}
     assert any(hash_of(policy) in of_sender for policy, of_sender in zip(policies, outcomes, strict=True))
     assert list(spool.iterdir()) == []

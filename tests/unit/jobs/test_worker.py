@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from pinetune.jobs.worker import beat_until
-from pinetune.pod.errors import Conflict
+from pinetune.jobs.worker import beat_until, lasts
+from pinetune.pod.errors import Conflict, Corrupt, InvalidInput, PinetuneError
 
 
 @pytest.mark.parametrize("error", [KeyError("phase"), Conflict("given up", reason="STALE_ATTEMPT")], ids=["bug", "no"])
@@ -30,6 +30,22 @@ def test_a_beat_that_breaks_off_is_logged_and_the_next_one_follows(
     (entry,) = caplog.records
     assert entry.exc_info is not None
     assert entry.exc_info[1] is error
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (InvalidInput("", reason="SPEC_INVALID"), True),
+        (Conflict("", reason="POLICY_NOT_ATTESTED"), True),
+        (Conflict("", reason="STALE_ATTEMPT"), False),
+        (Conflict("", reason="STREAM_REPLACED"), False),
+        (Conflict("", reason="STREAM_OUTDATED"), False),
+        (Corrupt("", reason="TENSOR_HASH_MISMATCH"), False),
+    ],
+    ids=lambda value: getattr(value, "reason", None),
+)
+def test_a_job_fails_for_good_of_what_would_come_again(error: PinetuneError, expected: bool) -> None:
+    assert lasts(error) is expected
 
 
 def test_a_reward_that_was_not_measured_yet_is_no_number() -> None:
