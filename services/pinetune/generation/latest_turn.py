@@ -5,8 +5,8 @@ frozen, or may have given up a call that the server still has and make it again,
 one. What the earlier caller has made is discarded at once, by the later one, since nobody knows when the earlier one's
 thread wakes up; when it does it is refused. From `commit` on a turn ends by itself: a successor then waits.
 
-The fence is the version of what is brought: who comes with a lower one than somebody who is there, as a learner that was
-away for long, is refused and disturbs nobody. Who has left, though his turn is not over, keeps nobody out.
+The fence is the version of what is brought: who comes with a lower one than somebody who is there, as a learner that
+was away for long, is refused and disturbs nobody. Who has left, though his turn is not over, keeps nobody out.
 """
 
 import threading
