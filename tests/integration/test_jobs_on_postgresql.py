@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -248,10 +249,68 @@ def test_a_user_who_may_not_make_tables_is_told_so(postgresql: PostgresqlServer)
     assert "secret" not in caught.value.message
 
 
-def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_server_that_is_not_there_is_named_as_it_was_given_but_for_passwords(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="PINETUNE_JOBS_DATABASE_URL") as caught:
-        Database(f"postgresql+psycopg://pinetune@/jobs?host={tmp_path}")
+        Database(f"postgresql+psycopg://me:secret@/jobs?host={tmp_path}&password=secret", patience_seconds=0.0)
     assert caught.value.reason == "DATABASE_UNUSABLE"
+    named = caught.value.message.split()[1]
+    assert sa.make_url(named).query == {"host": str(tmp_path)}
+    assert "secret" not in caught.value.message
+
+
+def test_a_service_that_starts_waits_for_a_server_that_starts(
+    tmp_path: Path, postgresql: PostgresqlServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = postgresql.make_database()
+    with ThreadPoolExecutor(1) as pool:
+        with away(postgresql):
+            opened = pool.submit(Database, url)
+            until(lambda: "cannot be opened yet" in caplog.text)
+            assert not opened.done()
+        database = opened.result(PATIENCE_SECONDS)
+    with database.read() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(metadata.tables["works"])) == 0
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("state", "passes"),
+    [("40001", True), ("53300", True), ("57P01", True), ("25006", True), ("53400", False), ("57P04", False)],
+)
+def test_only_what_passes_by_itself_is_worth_a_second_try(
+    postgresql: PostgresqlServer, state: str, passes: bool
+) -> None:
+    database = Database(postgresql.make_database())
+
+    def fail() -> None:
+        with database.write() as connection:
+            connection.exec_driver_sql(f"DO $$ BEGIN RAISE 'so it is' USING ERRCODE = '{state}'; END $$")
+
+    with pytest.raises(Unavailable if passes else sa.exc.DBAPIError, match="so it is"):
+        fail()
+    database.close()
+
+
+def test_a_write_where_only_reading_is_meant_is_our_fault(postgresql: PostgresqlServer) -> None:
+    database = Database(postgresql.make_database())
+
+    def fail() -> None:
+        with database.read() as connection:
+            connection.exec_driver_sql("DELETE FROM works")
+
+    with pytest.raises(sa.exc.InternalError, match="read-only transaction"):
+        fail()
+    database.close()
+
+
+def test_callers_are_told_what_the_server_says(postgresql: PostgresqlServer) -> None:
+    url = postgresql.make_database()
+    database = Database(url)
+    postgresql.sql("postgres", f"DROP DATABASE {name_of(url)} WITH (FORCE)")
+    with pytest.raises(Unavailable, match=f'database "{name_of(url)}" does not exist') as caught:
+        database.size_bytes()
+    assert "\n" not in caught.value.message
+    database.close()
 
 
 @pytest.mark.parametrize("level", ["serializable", "repeatable read"])

@@ -7,6 +7,7 @@ first and writes later could not be told to wait, only to fail. In PostgreSQL wr
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,11 +21,12 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from pinetune.jobs import metrics
-from pinetune.jobs.store.outages import outages_told
+from pinetune.jobs.store.outages import outages_told, passes, said_by
 from pinetune.pod.errors import InvalidInput
 
 # It says at every start which dialect it found; that it upgraded is in the tables.
 logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
+log = logging.getLogger(__name__)
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 BUSY_TIMEOUT_MS = 30_000
@@ -33,6 +35,8 @@ IDLE_TIMEOUT_MS = 60_000
 """After how long PostgreSQL ends the transaction of a jobs service that is gone, and frees the rows it locked."""
 POOL_SIZE, POOL_OVERFLOW = 10, 20
 """Connections to PostgreSQL that are kept, and that are opened beyond them; a server allows 100 by default."""
+START_PATIENCE_SECONDS, START_PAUSE_SECONDS = 60.0, 1.0
+"""How long a service that starts waits for a database that starts too, and the pause between two tries."""
 MIGRATION_LOCK = 0x70696E65
 """Key of PostgreSQL's advisory lock under which one service at a time brings the tables up to date."""
 WRITES = "pinetune_writes"
@@ -57,15 +61,18 @@ _LIBPQ = {
 class Database:
     """One open database. Its transactions may be used from any thread."""
 
-    def __init__(self, url: str) -> None:
-        """Open the database and bring its tables up to date; InvalidInput where the URL or the database is unusable."""
+    def __init__(self, url: str, *, patience_seconds: float = START_PATIENCE_SECONDS) -> None:
+        """Open the database and bring its tables up to date; waits so long for one that is away.
+
+        Raises InvalidInput where the URL or the database is unusable.
+        """
         self._engine = self._reading = _engine(url)
         # SQLite has one writer at a time; waiting here is fair and cheap, waiting there is polling.
         self._writing = threading.Lock() if self._engine.dialect.name == "sqlite" else None
         if self._writing is None:
             self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         try:
-            _migrate(self._engine)
+            _migrate_once_it_is_there(self._engine, _named(url), time.monotonic() + patience_seconds)
         except InvalidInput:
             self.close()
             raise
@@ -76,7 +83,7 @@ class Database:
 
         Raises Unavailable DATABASE_UNAVAILABLE where the database is away or cannot do it now.
         """
-        with metrics.DATABASE_WRITE_TIME.time(), outages_told():
+        with metrics.DATABASE_WRITE_TIME.time(), outages_told(writes=True):
             if self._writing is None:
                 with self._engine.begin() as connection:
                     yield connection
@@ -88,7 +95,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Yield a connection in a transaction that sees one state of the database; raises Unavailable as `write`."""
-        with outages_told(), self._reading.begin() as connection:
+        with outages_told(writes=False), self._reading.begin() as connection:
             yield connection
 
     def size_bytes(self) -> int:
@@ -156,32 +163,49 @@ def _prepare_postgresql(connection: Any, _: ConnectionPoolEntry) -> None:
     connection.autocommit = False
 
 
-def _migrate(engine: Engine) -> None:
+def _named(url: str) -> str:
+    """Return the URL as it was given, for people: without passwords."""
+    return make_url(url).difference_update_query(("password", "sslpassword")).render_as_string(hide_password=True)
+
+
+def _migrate_once_it_is_there(engine: Engine, name: str, give_up: float) -> None:
+    told = False
+    while True:
+        try:
+            return _migrate(engine, name)
+        except sa.exc.DBAPIError as error:
+            if not passes(error, writes=True) or time.monotonic() >= give_up:
+                raise InvalidInput(
+                    f"PINETUNE_JOBS_DATABASE_URL: {name} cannot be opened: {error.orig}", reason="DATABASE_UNUSABLE"
+                ) from error
+            if not told:
+                log.warning("the database %s cannot be opened yet: %s", name, said_by(error))
+                told = True
+        time.sleep(START_PAUSE_SECONDS)
+
+
+def _migrate(engine: Engine, name: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     try:
         with engine.connect().execution_options(**{WRITES: True}) as connection, connection.begin():
             if engine.dialect.name == "postgresql":
-                _prepare_migration(connection)
+                _prepare_migration(connection, name)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
-    except sa.exc.DBAPIError as error:
-        raise InvalidInput(
-            f"PINETUNE_JOBS_DATABASE_URL: {engine.url} cannot be opened: {error.orig}", reason="DATABASE_UNUSABLE"
-        ) from error
     except CommandError as error:
         raise InvalidInput(
-            f"{engine.url} was written by a newer release of pinetune ({error}); use that one",
+            f"{name} was written by a newer release of pinetune ({error}); use that one",
             reason="DATABASE_TOO_NEW",
         ) from error
 
 
-def _prepare_migration(connection: Connection) -> None:
+def _prepare_migration(connection: Connection, name: str) -> None:
     """Wait for another service that migrates; raises InvalidInput where the database cannot hold every text."""
     encoding = connection.scalar(sa.text("SHOW server_encoding"))
     if encoding != "UTF8":
         raise InvalidInput(
-            f"PINETUNE_JOBS_DATABASE_URL: {connection.engine.url} has the encoding {encoding}; it must be UTF8: "
+            f"PINETUNE_JOBS_DATABASE_URL: {name} has the encoding {encoding}; it must be UTF8: "
             "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
             reason="DATABASE_ENCODING",
         )
