@@ -1,7 +1,7 @@
 """Makes `tests/released/VERSION`: what this version of pinetune writes, for later versions to prove that they read it.
 
-`python -m tools.release_files` at a release; folders of older versions stay. A real `pinetune up` runs two jobs on sums
-and an evaluation, with a model so small that the folder stays below 200 KB or so. In it are
+`python -m tools.release_files` at a release; until then it may be run again, from then on the folder stays. A real
+`pinetune up` runs two jobs on sums and an evaluation, with a model so small that the folder has some 600 KB. In it are
 
     database-0002.sql    the SQLite database as SQL, one file for each revision of the tables that no older folder has
     answers.json         what the jobs service said of all that is in there
