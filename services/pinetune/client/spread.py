@@ -4,9 +4,9 @@ Prompts are cut into units of a few; each replica pulls the next one as soon as 
 the others when its replica is lost or busy, and is sent a second time when it takes far longer than the others did; the
 first answer wins and the other call is cancelled. So nothing enters a step twice, whoever answers late.
 
-Draws derive from seed, prompt id and sample index: which replica answers changes float noise and nothing else. With one
-replica nothing is cut beyond what a call may hold: the batch of a call decides last bits, so the same step is always
-the same calls.
+Draws derive from seed, prompt id and sample index: which replica answers changes float noise and nothing else. Units
+are cut for the replicas that are there when the step begins. With one nothing is cut beyond what a call may hold: small
+calls would only be slower, and the batch of a call decides last bits, so the same step is always the same calls.
 """
 
 import queue
@@ -81,13 +81,14 @@ class Spread:
         """`held` is the policy version that the replicas were given last."""
         self._members, self._sampling, self._tell = members, sampling, tell
         self._min_policy_version, self._held = min_policy_version, held
-        replica_count, size = len(members.replicas), prompts_per_call(sampling)
+        # Not for those that are wanted: one may stay away for hours, and whoever is there would sample small calls.
+        present_count, size = len(members.present()), prompts_per_call(sampling)
         # As many full calls as one replica would need, each with the time that a call has.
         self._deadline_seconds = deadline_seconds or GENERATE_DEADLINE_SECONDS * max(1, -(-len(prompts) // size))
         self._give_up = time.monotonic() + self._deadline_seconds
         self._calls_per_replica = 1
-        if replica_count > 1:
-            size = min(size, max(1, -(-len(prompts) // (replica_count * UNITS_PER_REPLICA))))
+        if present_count > 1:
+            size = min(size, max(1, -(-len(prompts) // (present_count * UNITS_PER_REPLICA))))
             self._calls_per_replica = CALLS_PER_REPLICA
         self._units = [_Unit(place, part) for place, part in enumerate(in_calls(prompts, size))]
         self._waiting = deque(self._units)

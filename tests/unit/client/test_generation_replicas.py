@@ -402,6 +402,7 @@ def test_one_that_is_added_gets_work_once_it_serves_and_holds_the_attested_polic
     pair.client.check_returned(lambda client, version: checked.append((version, len(pair.fakes[1].asked))))
     pair.client.resize(2)
     check_complete(pair.client.generate(prompts(32), SAMPLING, min_policy_version=3), 32)
+    assert [len(ids) for ids in pair.fakes[0].asked] == [32], "while it is alone nothing is cut"
     assert pair.client.attendance() == Attendance((True, False), 0)
     assert not pair.fakes[1].asked
     pair.fakes[1].begin()
@@ -415,7 +416,7 @@ def test_one_that_is_added_gets_work_once_it_serves_and_holds_the_attested_polic
     assert [type(one) for one in pair.news] == [Joined]
 
 
-def test_one_that_joins_in_the_middle_of_a_step_does_its_part_of_it(group: Make) -> None:
+def test_one_that_joins_in_the_middle_of_a_step_takes_the_calls_that_wait(group: Make) -> None:
     pair = group(2, used=1)
     pair.fakes[1].end()
     pair.client.resize(2)
@@ -433,8 +434,9 @@ def test_one_that_joins_in_the_middle_of_a_step_does_its_part_of_it(group: Make)
         assert joined_is_asked.wait(PATIENCE_SECONDS)
 
     pair.fakes[0].after = wait_for_the_other
-    check_complete(pair.client.generate(prompts(32), SAMPLING), 32)
-    assert sorted(pair.asked) == sorted(f"p{number}" for number in range(32)), "each prompt once"
+    check_complete(pair.client.generate(prompts(600), SAMPLING), 600)
+    assert sorted(len(ids) for fake in pair.fakes for ids in fake.asked) == [88, 256, 256], "as one alone is asked"
+    assert sorted(pair.asked) == sorted(f"p{number}" for number in range(600)), "each prompt once"
 
 
 def test_the_highest_numbers_retire_get_no_more_work_and_are_not_missed(group: Make) -> None:
