@@ -324,6 +324,39 @@ def test_a_further_sampler_that_dies_is_started_again_alone(launcher: Launch) ->
     assert restart_of(started).process == "generation-1"
 
 
+@pytest.mark.parametrize(
+    ("sampler", "why"),
+    [
+        ("print('cannot start: no GPU memory'); raise SystemExit(2)", "it refuses its settings: no GPU memory"),
+        ("raise SystemExit('broken')", "it died more than 2 times within 600 s, last with code 1: broken"),
+    ],
+    ids=["one that refuses its settings", "one that dies again and again"],
+)
+def test_a_further_sampler_that_cannot_run_is_given_up_and_told_and_ends_nothing(
+    launcher: Launch, tmp_path: Path, sampler: str, why: str
+) -> None:
+    # The second one to start fails, and each of its successors.
+    script = f"import os; first = os.path.exists('{tmp_path}/first')\nif first:\n    {sampler}\n"
+    started = launcher(generation=f"{script}open('{tmp_path}/first', 'w').close()\n{PATIENT}")
+    started.launch(SCALING)
+    wait_for((tmp_path / "first").exists)
+    started.scale("ftjob-1", 2)
+
+    def told() -> str:
+        assert not [one for one in started.poll() if isinstance(one, Exit)]
+        return started.pending().get("ftjob-1", "")
+
+    assert wait_for(told) == f"generation-1 is given up for this attempt, and the job goes on without it: {why}"
+    started.scale("ftjob-1", 2)
+    assert list(pids(started)) == ["learning", "generation-0", "worker"]
+    assert scraped(tmp_path) == ["learning", "generation-0", "worker"]
+    assert told(), "said until it is not wanted any more"
+    (group,) = started._groups.values()
+    assert not any(is_free(port) for port in group._samplers[1].ports), "nobody else is to answer there"
+    started.scale("ftjob-1", 1)
+    assert not told()
+
+
 def test_one_that_cannot_be_started_is_told_until_it_can_and_ends_nothing(tmp_path: Path) -> None:
     program, away = tmp_path / "python", tmp_path / "away"
     program.symlink_to(sys.executable)

@@ -55,6 +55,16 @@ class Retired:
 
 
 @dataclass(frozen=True)
+class GivenUp:
+    """A replica beyond those that the set began with cannot be made ready; it is tried again at the next resize."""
+
+    replica: str
+    """Its name."""
+    why: str
+    """What was wrong with it."""
+
+
+@dataclass(frozen=True)
 class Moved:
     """Prompts that a replica did not answer were put back, to be sampled wherever there is room first."""
 
@@ -66,5 +76,5 @@ class Moved:
     """`lost`, `busy` or `slow`; a slow one may still answer first."""
 
 
-News = Lost | Back | Joined | Retired | Moved
+News = Lost | Back | Joined | Retired | GivenUp | Moved
 Tell = Callable[[News], None]

@@ -2,18 +2,22 @@
 
 A set knows all replicas that there may ever be and uses the first of them, as many as `resize` says. A replica is lost
 when a call of it ends with nobody there. From then on a thread asks for its health, as for one that is new; once it
-serves, it is made ready (`Ready`: load the policy, attest it) and only then counts as present. What cannot be made
-ready for a fault that would come again is raised at whoever uses the set next.
+serves, it is made ready (`Ready`: load the policy, attest it) and only then counts as present. Where that fails for a
+fault that would come again, the fault is raised at whoever uses the set next; but one beyond those that the set began
+with is given up until the next `resize`, since the others can do without it.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pinetune.client.generation import GenerationClient, PolicyState
-from pinetune.client.replica_news import Back, Joined, Lost, Retired, Tell
+from pinetune.client.replica_news import Back, GivenUp, Joined, Lost, Retired, Tell
 from pinetune.pod.errors import PinetuneError, TimedOut, Transient, Unavailable
+
+log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 0.5
 """Pause between two looks at a lost replica."""
@@ -70,7 +74,10 @@ class ReplicaSet:
         self._count = len(self._all) if count is None else count
         if not 1 <= self._count <= len(self._all):
             raise ValueError(f"count must be from 1 to the {len(self._all)} replicas; it is {self._count}")
-        for replica in self._all[self._count :]:
+        self._further = frozenset(self._all[self._count :])
+        """Those that the set can do without."""
+        self._given_up: set[Replica] = set()
+        for replica in self._further:
             replica.present = False
         self.arrivals = threading.Lock()
         """Held while one that came back is made ready; who holds it sees nobody come back meanwhile."""
@@ -130,13 +137,17 @@ class ReplicaSet:
     def resize(self, count: int) -> None:
         """Use the first `count` replicas: look after those that are new, and use those that are too many no more.
 
+        Those that were given up are tried again.
+
         Raises ValueError where there are not so many, or none.
         """
         if not 1 <= count <= len(self._all):
             raise ValueError(f"count must be from 1 to the {len(self._all)} replicas; it is {count}")
         with self._changed:
-            added, retired = self._all[self._count : count], self._all[count : self._count]
+            again = [replica for replica in self._all[: min(self._count, count)] if replica in self._given_up]
+            added, retired = [*again, *self._all[self._count : count]], self._all[count : self._count]
             self._count = count
+            self._given_up.clear()
             for replica in retired:
                 replica.present = False
                 if replica in self._looks:
@@ -172,10 +183,16 @@ class ReplicaSet:
                     return
         except Exception as error:
             with self._changed:
-                # What nobody wants any more may fail as it likes.
-                if not given_up.is_set():
+                if given_up.is_set():
+                    return  # What nobody wants any more may fail as it likes.
+                if replica not in self._further:
                     self._fault = error
                     self._changed.notify_all()
+                    return
+                self._given_up.add(replica)
+                replica.why = str(error)[:WHY_CHARACTERS_MAX] or type(error).__name__
+            log.warning("%s cannot be used", replica.name, exc_info=error)
+            self._tell(GivenUp(replica.name, replica.why))
 
     def _arrived(self, replica: Replica, given_up: threading.Event) -> bool:
         if not replica.client.is_serving():

@@ -1,6 +1,6 @@
 """Tells a job's story, and /metrics, what becomes of its generation replicas."""
 
-from pinetune.client.replica_news import Back, Joined, Lost, Moved, News, Retired
+from pinetune.client.replica_news import Back, GivenUp, Joined, Lost, Moved, News, Retired
 from pinetune.jobs import worker_metrics
 from pinetune.jobs.journal import Journal
 
@@ -41,6 +41,8 @@ class ReplicaNews:
             case Retired():
                 worker_metrics.REPLICAS_PRESENT.set(news.present_count)
                 self._journal.note(f"{news.replica} is not needed any more and gets no more work")
+            case GivenUp():
+                self._journal.warn(f"{news.replica} is given up, and the job goes on without it: {news.why}")
             case Moved():
                 worker_metrics.PROMPTS_MOVED.labels(news.reason).inc(len(news.prompt_ids))
                 sentence = MOVES[news.reason].format(count=len(news.prompt_ids), replica=news.replica)

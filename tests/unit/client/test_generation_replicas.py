@@ -16,7 +16,7 @@ from pinetune.client import spread
 from pinetune.client.generation import GenerationClient, PolicyState
 from pinetune.client.generation_replicas import GenerationReplicas
 from pinetune.client.prompts import Example, Message, Prompt, Sampling, TokenSequence
-from pinetune.client.replica_news import Back, Joined, Lost, Moved, News, Retired
+from pinetune.client.replica_news import Back, GivenUp, Joined, Lost, Moved, News, Retired
 from pinetune.client.replica_set import Attendance
 from pinetune.client.rollout import Completion
 from pinetune.client.spread import Spread
@@ -480,6 +480,27 @@ def test_one_that_retires_while_it_is_made_ready_does_not_join_and_its_fault_end
     with pair.client._members.arrivals:
         check_complete(pair.client.generate(prompts(4), SAMPLING), 4)
     assert pair.news == [Retired("generation-1", 1)]
+
+
+def test_a_further_one_that_cannot_be_made_ready_is_given_up_until_the_next_resize_and_ends_nothing(
+    group: Make,
+) -> None:
+    trio = group(3, used=1)
+    other_card = [trio.fakes[1].replica.client]
+
+    def check(client: GenerationClient, version: int) -> None:
+        if client in other_card:
+            other_card.clear()
+            raise Conflict("it scores the canary differently", reason="POLICY_NOT_ATTESTED")
+
+    trio.client.check_returned(check)
+    trio.client.resize(2)
+    assert trio.wait_for(GivenUp) == GivenUp("generation-1", "it scores the canary differently")
+    check_complete(trio.client.generate(prompts(4), SAMPLING), 4)
+    assert trio.client.attendance().present == (True, False)
+    trio.client.resize(3)
+    with trio.told:
+        assert trio.told.wait_for(lambda: trio.client.attendance().present == (True, True, True), PATIENCE_SECONDS)
 
 
 def test_a_lost_one_that_retires_is_looked_after_no_more(group: Make) -> None:

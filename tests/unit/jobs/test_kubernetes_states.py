@@ -75,6 +75,26 @@ def test_a_sampler_that_refuses_its_settings_is_not_given_a_second_try() -> None
     assert found == Ended("generation-1", 2, f"{NAME}-generation-1")
 
 
+def test_a_further_sampler_that_cannot_run_ends_nothing_and_is_told() -> None:
+    refuses = pod("generation", "-1", lastState=ended(2), restartCount=1)
+    dies = pod("generation", "-1", lastState=ended(137), restartCount=SAMPLER_RESTARTS_MAX + 1)
+    for one, code in ((refuses, 2), (dies, -9)):
+        objects = AttemptObjects(NAME, (), [pod("generation"), one], (), ordered_count=1)
+        assert first_end(objects) is None
+        assert (
+            why_pending(objects)
+            == f"generation-1 ends again and again, last with code {code}: the job goes on without it"
+        )
+    assert restarted(objects) == {}, "told by that sentence from then on"
+    serves = AttemptObjects(NAME, (), [dies | {"status": {"containerStatuses": [READY]}}], (), ordered_count=1)
+    assert why_pending(serves) == ""
+    both = AttemptObjects(NAME, (), [pod("generation"), refuses], (), ordered_count=2)
+    assert first_end(both) == Ended("generation-1", 2, f"{NAME}-generation-1")
+
+
+READY = {"name": "pinetune", "ready": True, "lastState": ended(137), "restartCount": SAMPLER_RESTARTS_MAX + 1}
+
+
 def leaving(one: Object) -> Object:
     return one | {"metadata": one["metadata"] | {"deletionTimestamp": "2026-01-01T00:00:00Z"}}
 

@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import REGISTRY
 from tests.fakes.services import Calls, FakeJobs
 
-from pinetune.client.replica_news import Back, Joined, Lost, Moved, Retired
+from pinetune.client.replica_news import Back, GivenUp, Joined, Lost, Moved, Retired
 from pinetune.jobs.journal import Journal
 from pinetune.jobs.replica_news import IDS_SHOWN, ReplicaNews
 from pinetune.jobs.usage import Usage
@@ -43,7 +43,7 @@ def test_the_last_loss_says_what_the_job_waits_for(news: ReplicaNews, jobs: Fake
     assert jobs.messages == ["generation-0 is lost, none is left and the job waits for its return: Socket closed"]
 
 
-def test_one_that_joins_and_one_that_is_not_needed_any_more_are_told_and_no_loss(
+def test_those_that_join_are_not_needed_any_more_or_cannot_be_used_are_told_and_no_loss(
     news: ReplicaNews, jobs: FakeJobs
 ) -> None:
     lost_before = metric("generation_replicas_lost_total")
@@ -51,11 +51,13 @@ def test_one_that_joins_and_one_that_is_not_needed_any_more_are_told_and_no_loss
     news(Joined("generation-2", start_seconds=12.34, policy_version=4, present_count=3))
     assert metric("generation_replicas") == 3
     news(Retired("generation-2", present_count=2))
+    news(GivenUp("generation-3", "it scores the canary differently"))
     assert metric("generation_replicas") == 2
     assert metric("generation_replicas_lost_total") == lost_before
     assert jobs.messages == [
         "generation-2 has joined after 12.3 s and holds policy 4",
         "generation-2 is not needed any more and gets no more work",
+        "generation-3 is given up, and the job goes on without it: it scores the canary differently",
     ]
 
 

@@ -126,8 +126,9 @@ class Launcher(Protocol):
     """Runs attempts. Called by one thread; no method waits for a process.
 
     The processes of an attempt live and die together, but for generation replicas: one that dies is started again
-    alone, reachable under the same address, until it dies too often. On Kubernetes that is a container's own restart
-    policy, seen in `restartCount` and `lastState`.
+    alone, reachable under the same address, until it dies too often. One beyond those that the attempt began with does
+    not even then end it: `pending` tells of it. On Kubernetes starting again is a container's own restart policy, seen
+    in `restartCount` and `lastState`.
     """
 
     def launch(self, order: WorkOrder) -> None:

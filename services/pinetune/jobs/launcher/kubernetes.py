@@ -155,8 +155,9 @@ class KubernetesLauncher:
         for owner in owners:
             name = owner["metadata"]["name"]
             events = [event for event in warnings if event["involvedObject"]["name"].startswith(f"{name}-")]
-            sampler_count = self._scaled.get(name, ordered_replicas(owner))
-            found[name] = owner, AttemptObjects(name, jobs[name], pods[name], events, sampler_count)
+            ordered = ordered_replicas(owner)
+            objects = AttemptObjects(name, jobs[name], pods[name], events, self._scaled.get(name, ordered), ordered)
+            found[name] = owner, objects
         return found
 
     def _restarts_of(self, attempt: _Attempt, objects: AttemptObjects) -> list[Restart]:

@@ -41,6 +41,8 @@ class AttemptObjects:
     """Warnings about its objects, oldest first."""
     sampler_count: int | None = None
     """How many samplers it should have; None where that is not known."""
+    ordered_count: int | None = None
+    """How many it began with and cannot do without; None where that is not known: then it can do without none."""
 
     @property
     def samplers(self) -> Sequence[Object]:
@@ -65,21 +67,20 @@ def first_end(attempt: AttemptObjects) -> Ended | None:
     for job in sorted(attempt.jobs, key=lambda job: _room(job) != "worker"):
         if any(_is_true(job, kind) for kind in ("Complete", "Failed")):
             return _job_end(job, attempt.pods)
-    for pod in attempt.samplers:
-        container = _container(pod)
-        last = _terminated(container, "lastState") or _terminated(container, "state")
-        if last and (last["exitCode"] == EXIT_MISCONFIGURED or container.get("restartCount", 0) > SAMPLER_RESTARTS_MAX):
-            return Ended(_process(attempt, pod), _code(last), pod["metadata"]["name"])
-    return None
+    failed = (_failed(attempt, pod) for pod in attempt.samplers if not _is_further(attempt, pod))
+    return next((end for end in failed if end is not None), None)
 
 
 def restarted(attempt: AttemptObjects) -> dict[str, tuple[int, Ended]]:
-    """Return of each sampler that the cluster has put back, by its name, how often that was and how it ended last."""
+    """Return of each sampler that the cluster has put back, by its name, how often that was and how it ended last.
+
+    Those are left out that the attempt goes on without, and that the cluster puts back for ever.
+    """
     found = {}
     for pod in attempt.samplers:
         container = _container(pod)
         last, count = _terminated(container, "lastState"), container.get("restartCount", 0)
-        if last and count:
+        if last and 0 < count and not (_is_further(attempt, pod) and count > SAMPLER_RESTARTS_MAX):
             process = _process(attempt, pod)
             found[process] = count, Ended(process, _code(last), pod["metadata"]["name"])
     return found
@@ -92,7 +93,7 @@ def why_pending(attempt: AttemptObjects) -> str:
             queue = job["metadata"]["labels"].get(QUEUE_LABEL, "")
             return f"{_room(job)} is suspended" + (f": queue {queue} has not admitted it yet" if queue else "")
     for pod in attempt.pods:
-        if not _leaves(pod) and (sentence := _why_not_running(pod)):
+        if not _leaves(pod) and (sentence := _why_done_without(attempt, pod) or _why_not_running(pod)):
             return f"{_process(attempt, pod)} {sentence}"
     for event in reversed(attempt.events):
         # A quota or a policy keeps pods from being made at all; only the events of their makers tell.
@@ -109,6 +110,29 @@ def _job_end(job: Object, pods: Sequence[Object]) -> Ended:
             return Ended(room, _code(terminated), pod["metadata"]["name"])
     # The pod was deleted or evicted, or its node is lost.
     return Ended(room, 0 if _is_true(job, "Complete") else KILLED, "")
+
+
+def _failed(attempt: AttemptObjects, pod: Object) -> Ended | None:
+    """Return how a sampler ended last that would end so again; None for one that may go on."""
+    container = _container(pod)
+    last = _terminated(container, "lastState") or _terminated(container, "state")
+    if last and (last["exitCode"] == EXIT_MISCONFIGURED or container.get("restartCount", 0) > SAMPLER_RESTARTS_MAX):
+        return Ended(_process(attempt, pod), _code(last), pod["metadata"]["name"])
+    return None
+
+
+def _is_further(attempt: AttemptObjects, pod: Object) -> bool:
+    """Return whether a pod is a sampler beyond those that the attempt began with."""
+    number = pod["metadata"]["name"].rpartition("-")[2]
+    return _room(pod) == "generation" and attempt.ordered_count is not None and int(number) >= attempt.ordered_count
+
+
+def _why_done_without(attempt: AttemptObjects, pod: Object) -> str:
+    """Say of a further sampler that it fails for good; the sentence stays the same however often that is."""
+    if not _is_further(attempt, pod) or _container(pod).get("ready"):
+        return ""
+    end = _failed(attempt, pod)
+    return f"ends again and again, last with code {end.code}: the job goes on without it" if end else ""
 
 
 def _why_not_running(pod: Object) -> str:

@@ -109,12 +109,13 @@ class LocalLauncher:
 
     def poll(self) -> list[Exit | Restart]:
         """Return what happened since the last call: attempts whose processes are all gone, and replicas restarted."""
+        before = self._running_names()
         restarts = [restart for group in self._groups.values() for restart in group.restart_dead()]
         exits = [end for group in self._groups.values() if (end := group.poll()) is not None]
         for end in exits:
             del self._groups[end.work_id]
             self._unscaled.pop(end.work_id, None)
-        if exits:
+        if exits or self._running_names() != before:
             self._write_targets()
         return [*restarts, *exits]
 
@@ -123,8 +124,9 @@ class LocalLauncher:
         return frozenset(self._groups)
 
     def pending(self) -> Mapping[str, str]:
-        """Return what keeps further samplers from starting; an attempt itself starts at once or not at all."""
-        return self._unscaled
+        """Return what keeps further samplers from running; an attempt itself starts at once or not at all."""
+        given_up = {work_id: group.given_up for work_id, group in self._groups.items() if group.given_up}
+        return given_up | self._unscaled
 
     def close(self) -> None:
         """End all processes and wait until they are gone."""
@@ -158,6 +160,9 @@ class LocalLauncher:
         reached = Addresses(self._jobs_address, self._grading_address, addresses["learning"], addresses["generation"])
         add("worker", "worker", worker_settings(order, reached))
         return plans
+
+    def _running_names(self) -> list[str]:
+        return [process.plan.name for group in self._groups.values() for process in group.processes]
 
     def _write_targets(self) -> None:
         """Publish where /metrics of each process is, whole or not at all (Prometheus file_sd)."""
