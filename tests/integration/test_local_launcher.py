@@ -376,6 +376,8 @@ def test_one_that_cannot_be_started_is_told_until_it_can_and_ends_nothing(tmp_pa
         (said,) = started.pending().values()
         assert said.startswith("generation cannot have 2 replicas: ")
         assert str(program) in said
+        (group,) = started._groups.values()
+        assert not any(is_free(port) for plan in group._samplers[1:] for port in plan.ports), "still kept for it"
         away.rename(program)
         started.scale("ftjob-1", 2)
         assert started.pending() == {}

@@ -88,8 +88,13 @@ class ProcessGroup:
         missing = [plan for plan in self._samplers[:count] if plan.name not in there | self._given_up.keys()]
         for plan in missing:
             self._ports.release(plan.ports)
+            try:
+                process = self._started(plan)
+            except OSError:
+                self._ports.hold(plan.ports)
+                raise
             # The worker stays the last.
-            self.processes.insert(len(self.processes) - 1, self._started(plan))
+            self.processes.insert(len(self.processes) - 1, process)
         return bool(too_many or missing)
 
     def _started(self, plan: ProcessPlan) -> RunningProcess:
