@@ -241,7 +241,10 @@ def test_supervised_epochs_are_the_warm_up_s() -> None:
         ({"pinetune__engine__max_replicas": 65}, "pinetune.engine.max_replicas must be at most 64; it is 65"),
         ({"pinetune__engine__replicas": 65}, "pinetune.engine.replicas must be at most 64; it is 65"),
         ({"pinetune__engine__replicas": "two"}, 'pinetune.engine.replicas must be a whole number; it is "two"'),
-        ({"pinetune__engine__backlog_seconds": 0}, "pinetune.engine.backlog_seconds must be above 0; it is 0"),
+        (
+            {"pinetune__engine__backlog_seconds": 1e-308},
+            "pinetune.engine.backlog_seconds must be at least 0.001; it is 1e-308",
+        ),
         (
             {"method__reinforcement__response_format": {"json_schema": "{}", "regex": "a"}},
             "method.reinforcement.response_format takes a json_schema or a regex, not both",

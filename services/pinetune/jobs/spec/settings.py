@@ -245,7 +245,7 @@ class EngineSpec(SpecModel):
     """Generation replicas that an attempt starts with."""
     max_replicas: int = Field(default=1, ge=1, le=REPLICAS_MAX)
     """Most generation replicas; as many as `replicas` by default, so that nothing scales."""
-    backlog_seconds: float = Field(default=60.0, gt=0)
+    backlog_seconds: float = Field(default=60.0, ge=0.001)
     """Seconds within which the completions of a step should be sampled, by up to `max_replicas`."""
     max_tokens_per_pass: int = Field(default=16384, ge=1, le=100_000_000)
     """Most tokens, padding included, in one forward pass of the learner."""
