@@ -12,20 +12,25 @@ class WantedReplicas:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._wanted: dict[str, tuple[int, int]] = {}
-        """Attempt and count, by work."""
+        self._wanted: dict[str, tuple[int, float, int]] = {}
+        """Attempt, when it said so, and count, by work."""
 
-    def note(self, work_id: str, attempt: int, count: int) -> bool:
-        """Keep what an attempt wants; returns whether that is news."""
+    def note(self, work_id: str, attempt: int, count: int, *, moment: float) -> bool:
+        """Keep what an attempt wants, unless its heartbeat was overtaken by a later one; returns whether that is news.
+
+        `moment` is when the heartbeat came, by the monotonic clock.
+        """
         with self._lock:
-            known = self._wanted.get(work_id)
-            self._wanted[work_id] = attempt, count
-        return known != (attempt, count)
+            said_by, said_when, known = self._wanted.get(work_id, (0, 0.0, 0))
+            if (attempt, moment) < (said_by, said_when):
+                return False
+            self._wanted[work_id] = attempt, moment, count
+        return (attempt, count) != (said_by, known)
 
     def of(self, work_id: str, attempt: int) -> int:
         """Return what an attempt wants; 0 where it has not said so."""
         with self._lock:
-            said_by, count = self._wanted.get(work_id, (0, 0))
+            said_by, _, count = self._wanted.get(work_id, (0, 0.0, 0))
         return count if said_by == attempt else 0
 
     def forget_all_but(self, work_ids: Collection[str]) -> None:

@@ -5,6 +5,7 @@ committed after the checkpoint that it goes on from; those steps are done again,
 that was never interrupted.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -94,6 +95,8 @@ class WorkerServicer(WorkerServiceServicer):
         self, request: worker_pb2.HeartbeatRequest, context: grpc.ServicerContext
     ) -> worker_pb2.HeartbeatResponse:
         """Note that the worker is alive, what it does and wants; answer with what the user wants."""
+        # Before the wait for the database, in which a later heartbeat may overtake this one.
+        came = time.monotonic()
         with self._held(request.lease) as held:
             work_id, wanted = held.work.work_id, request.wanted_replicas
             if wanted:
@@ -109,7 +112,7 @@ class WorkerServicer(WorkerServiceServicer):
                 events.record(held.connection, held.work, sentence, moment=held.moment, kind=wire.EVENT_TYPE_STATE)
         if begins:
             self._news.ring()
-        if wanted and self._wanted.note(work_id, held.work.attempt, wanted):
+        if wanted and self._wanted.note(work_id, held.work.attempt, wanted, moment=came):
             self._queue.ring()
         return worker_pb2.HeartbeatResponse(action=ACTIONS[held.work.wish])
 
