@@ -147,6 +147,26 @@ def test_a_refusal_is_told_and_the_wish_tried_again_at_every_look(
     assert cluster.scaled == [(SET, 2)] * 3
 
 
+def test_a_refusal_is_over_once_the_wish_is_what_runs(launcher: KubernetesLauncher, cluster: ScaledCluster) -> None:
+    cluster.refusal = ApiException(status=403, reason="Forbidden")
+    launcher.scale("ftjob-1", 3)
+    launcher.scale("ftjob-1", 1)
+    launcher.poll()
+    assert launcher.pending() == {}
+
+
+def test_a_refusal_is_logged_once_until_it_says_something_else(
+    launcher: KubernetesLauncher, cluster: ScaledCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    for reason in ("Forbidden", "Forbidden", "Conflict"):
+        cluster.refusal = ApiException(status=403, reason=reason)
+        launcher.scale("ftjob-1", 2)
+        launcher.poll()
+    first, second = (record.getMessage() for record in caplog.records)
+    assert "Forbidden" in first
+    assert "Conflict" in second
+
+
 def test_a_launcher_that_comes_later_says_the_wish_once_whatever_its_predecessor_did(
     launcher: KubernetesLauncher, cluster: ScaledCluster
 ) -> None:

@@ -84,8 +84,9 @@ class KubernetesLauncher:
             self._delete(name)
             if isinstance(error, PinetuneError):
                 raise
-            said = f"{error.reason}: {error.body}" if isinstance(error, ApiException) else str(error)
-            raise Broken(f"the pods of {order.work_id} cannot be made: {said}", reason="LAUNCH_FAILED") from error
+            raise Broken(
+                f"the pods of {order.work_id} cannot be made: {_said(error)}", reason="LAUNCH_FAILED"
+            ) from error
 
     def stop(self, work_id: str, *, grace_seconds: float) -> None:
         """Delete the objects; pods get the grace that their template has, whatever is asked for here."""
@@ -97,14 +98,18 @@ class KubernetesLauncher:
     def scale(self, work_id: str, replicas: int) -> None:
         """Scale the StatefulSet of the samplers where it has another number; a refusal is said in `pending`."""
         for name, attempt in self._there.items():
-            if attempt.work_id != work_id or name in self._ends or self._scaled.get(name) == replicas:
+            if attempt.work_id != work_id or name in self._ends:
+                continue
+            if self._scaled.get(name) == replicas:
+                self._unscaled.pop(name, None)
                 continue
             try:
                 self._cluster.scale(f"{name}-generation", replicas)
             except (ApiException, HTTPError) as error:
-                log.exception("%s cannot have %d samplers now", name, replicas)
-                said = f"{error.reason}: {error.body}" if isinstance(error, ApiException) else str(error)
-                self._unscaled[name] = f"generation cannot have {replicas} replicas: {said}"
+                sentence = f"generation cannot have {replicas} replicas: {_said(error)}"
+                if self._unscaled.get(name) != sentence:  # It is tried every second.
+                    log.exception("%s: %s", name, sentence)
+                self._unscaled[name] = sentence
             else:
                 self._scaled[name] = replicas
                 self._unscaled.pop(name, None)
@@ -191,6 +196,10 @@ class KubernetesLauncher:
         except (ApiException, HTTPError):
             # The next look finds it again and tries again.
             log.exception("an attempt's objects cannot be deleted now", extra={"attempt": name})
+
+
+def _said(error: ApiException | HTTPError) -> str:
+    return f"{error.reason}: {error.body}" if isinstance(error, ApiException) else str(error)
 
 
 def _attempt_of(owner: Object) -> _Attempt:

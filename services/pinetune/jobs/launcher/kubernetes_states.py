@@ -80,7 +80,7 @@ def restarted(attempt: AttemptObjects) -> dict[str, tuple[int, Ended]]:
     for pod in attempt.samplers:
         container = _container(pod)
         last, count = _terminated(container, "lastState"), container.get("restartCount", 0)
-        if last and 0 < count and not (_is_further(attempt, pod) and count > SAMPLER_RESTARTS_MAX):
+        if last and count > 0 and not (_is_further(attempt, pod) and count > SAMPLER_RESTARTS_MAX):
             process = _process(attempt, pod)
             found[process] = count, Ended(process, _code(last), pod["metadata"]["name"])
     return found

@@ -97,13 +97,16 @@ class LocalLauncher:
         """Have so many generation replicas run; one that cannot be started is said in `pending` until it can."""
         if (group := self._groups.get(work_id)) is None:
             return
-        self._unscaled.pop(work_id, None)
         try:
             changed = group.scale(replicas)
         except OSError as error:
-            log.exception("%s cannot have %d samplers", work_id, replicas)
-            self._unscaled[work_id] = f"generation cannot have {replicas} replicas: {error}"
+            said = f"generation cannot have {replicas} replicas: {error}"
+            if self._unscaled.get(work_id) != said:  # It is tried every second.
+                log.exception("%s: %s", work_id, said)
+            self._unscaled[work_id] = said
             changed = True  # Some may have gone or come before.
+        else:
+            self._unscaled.pop(work_id, None)
         if changed:
             self._write_targets()
 
