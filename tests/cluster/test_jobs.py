@@ -63,6 +63,20 @@ def test_a_job_goes_on_when_a_pod_is_deleted(component: str, attempts: int, tmp_
     assert ("started again as attempt 2" in events) == (component == "learning")
 
 
+def test_a_job_without_room_says_so_and_begins_once_it_has(tmp_path: Path, token: str) -> None:
+    with jobs_client(token) as client:
+        ordered = demo_order(client, tmp_path, step_count=2)
+        kubectl("create", "quota", "full", f"--hard=pods={len(read('pods')['items'])}")
+        try:
+            job_id = client.create_job(ordered).job_id
+            wait_for("the reason", lambda: "exceeded quota: full" in client.get_job(job_id).waiting_for, seconds=60)
+        finally:
+            kubectl("delete", "quota", "full")
+        job = assert_whole(client, job_id, step_count=2)
+        assert (job.attempt, job.waiting_for) == (1, "")
+        assert any("exceeded quota: full" in event.message for event in client.list_events(job_id))
+
+
 def test_a_job_with_a_backlog_gets_a_second_sampler_and_ends_well(tmp_path: Path, token: str) -> None:
     # No step samples in a millisecond: the second one is wanted after the first step. It has four minutes to join.
     engine, budget = {"max_replicas": 2, "backlog_seconds": 1e-3}, {"max_steps": 100_000, "max_seconds": 240.0}
