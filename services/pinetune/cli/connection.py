@@ -79,5 +79,6 @@ def _channel_to(address: str, *, or_else: str = "") -> Iterator[grpc.Channel]:
         # A server that is there and unavailable gives a reason of its own.
         if error.reason != grpc.StatusCode.UNAVAILABLE.name:
             raise
-        sentence = f"no pinetune at {address}; start one with `pinetune up`{or_else}"
+        way = "start one with `pinetune up`" if _is_here(address) else "check the address and the way there"
+        sentence = f"no pinetune at {address}; {way}{or_else}"
         raise Unavailable(sentence, reason="NOBODY_THERE") from error

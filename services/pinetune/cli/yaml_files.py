@@ -92,10 +92,10 @@ def read_object(path: Path) -> dict[str, Json]:
 def read_text(path: Path) -> str:
     """Read a text file, unpacked where it is gzipped; raises InvalidInput where it is not there or is no UTF-8."""
     try:
-        with path.open("rb") as file:
-            is_packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-        with gzip.open(path, "rt", encoding="utf-8-sig") if is_packed else path.open(encoding="utf-8-sig") as text:
-            return text.read()
+        content = path.read_bytes()  # Once: what a pipe gives is gone then.
+        if content.startswith(GZIP_MAGIC):
+            content = gzip.decompress(content)
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InvalidInput(f"{path}: is no whole gzip file: {error}", reason="FILE_UNREADABLE") from error
     except OSError as error:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,13 @@ def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text('{"a": 1}', encoding="utf-8-sig")
     assert read_object(path) == {"a": 1}
+
+
+def test_a_pipe_is_read_whole() -> None:
+    end, begin = os.pipe()
+    os.write(begin, b"model: nano\r\nseed: 1\n")
+    os.close(begin)
+    try:
+        assert read_object(Path(f"/dev/fd/{end}")) == {"model": "nano", "seed": 1}
+    finally:
+        os.close(end)
