@@ -25,6 +25,10 @@ class Script:
         except CommandError:
             return ""
 
+    def wait_for_word(self, word: str, *, seconds: float) -> None:
+        """Return once it has written the word."""
+        wait_for(f"{word!r} of {self.name}", lambda: word in self.log(), seconds=seconds)
+
     def phase(self) -> str:
         """Return Pending, Running, Succeeded or Failed."""
         phase: str = read(f"--namespace={self.namespace}", "pod", self.name)["status"].get("phase", "")

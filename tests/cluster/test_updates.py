@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.jobs import assert_whole, demo_order, jobs_client, reached
-from tests.cluster.kubectl import kubectl, pods_of, read, wait_for
+from tests.cluster.kubectl import kubectl, pods_of, read
 from tests.cluster.scripts import Script, running
 
 from pinetune.client.jobs import ENDED
@@ -88,7 +88,7 @@ def test_a_new_image_is_rolled_out_under_a_watch_and_under_calls(tmp_path: Path,
         running("grade", GRADE, component="worker") as grade,
     ):
         for script in (watch, ask, grade):
-            wait_for(f"the first call of {script.name}", lambda: "begun" in script.log(), seconds=120)  # noqa: B023
+            script.wait_for_word("begun", seconds=120)
         roll_out(tag)
         assert {name: images_of(name) for name in SERVICES} == {name: {tag} for name in SERVICES}
         for script in (ask, grade):

@@ -214,7 +214,7 @@ class FakeGrading(GradingClient):
         deadline_seconds: float = 0.0,
     ) -> GradedBatch:
         """Score."""
-        scores = [self.score_of.get(int(text.split()[1]), 0.0) for text in output_texts]
+        scores = [self.score(text) for text in output_texts]
         error = GradeError("OTHER", "the grader is down")
         measuring = items_json[0].startswith('{"purpose": "measuring"')
         if self.every_other_fails and not measuring:
@@ -222,6 +222,10 @@ class FakeGrading(GradingClient):
         if measuring and int(output_texts[0].split()[1]) in self.failing_validations:
             scores = [None] * len(scores)
         return GradedBatch(tuple(Grade(error=error) if s is None else Grade(score=s) for s in scores), {})
+
+    def score(self, output_text: str) -> float | None:
+        """Return the score of one answer."""
+        return self.score_of.get(int(output_text.split()[1]), 0.0)
 
 
 class FakeJobs(WorkerClient):
@@ -238,14 +242,27 @@ class FakeJobs(WorkerClient):
         self.wish_after: dict[tuple[int, int], worker_pb2.WorkerAction] = {}
         """What the user wants once (phase, step) is committed."""
 
+    def heartbeat(
+        self,
+        *,
+        waiting_for: str,
+        phase: jobs_pb2.JobPhase,
+        total_steps: int,
+        total_warm_up_steps: int,
+        wanted_replicas: int = 0,
+        patient: bool = False,
+    ) -> worker_pb2.WorkerAction:
+        """Keep the phase, where the worker waits until it is known."""
+        if patient:
+            self.calls.append(f"begin {_phase_word(phase)}")
+        return self._wish()
+
     def commit_step(self, step: jobs_pb2.Step, usage: jobs_pb2.Usage) -> worker_pb2.WorkerAction:
         """Keep the step."""
-        self.calls.append(
-            f"commit {jobs_pb2.JobPhase.Name(step.phase).removeprefix('JOB_PHASE_').lower()} {step.number}"
-        )
+        self.calls.append(f"commit {_phase_word(step.phase)} {step.number}")
         self.steps.append(step)
         self.usages.append(usage)
-        return self.wish_after.get((step.phase, step.number), worker_pb2.WORKER_ACTION_CONTINUE)
+        return self._wish()
 
     def commit_checkpoint(self, checkpoint: jobs_pb2.Checkpoint) -> tuple[jobs_pb2.Checkpoint, list[str]]:
         """Keep the best ones, the newest state and whatever else."""
@@ -276,3 +293,11 @@ class FakeJobs(WorkerClient):
         """Keep the evaluation."""
         self.evaluations.append(evaluation)
         return evaluation
+
+    def _wish(self) -> worker_pb2.WorkerAction:
+        last = (self.steps[-1].phase, self.steps[-1].number) if self.steps else (0, 0)
+        return self.wish_after.get(last, worker_pb2.WORKER_ACTION_CONTINUE)
+
+
+def _phase_word(phase: jobs_pb2.JobPhase) -> str:
+    return jobs_pb2.JobPhase.Name(phase).removeprefix("JOB_PHASE_").lower()

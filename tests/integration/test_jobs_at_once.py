@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 from typing import TypeVar
@@ -94,7 +95,7 @@ def test_a_step_that_is_committed_many_times_at_once_counts_once(room: Room) -> 
     job = room.create_job()
     worker = room.take(job.job_id)
     for number in (1, 2, 3):
-        at_once(lambda number=number: worker.commit_step(training_step(number), USAGE))  # type: ignore[misc]
+        at_once(partial(worker.commit_step, training_step(number), USAGE))
     assert [step.number for step in room.client.list_steps(job.job_id)] == [1, 2, 3]
     numbers = [event.step.number for event in room.client.list_events(job.job_id) if event.HasField("step")]
     assert numbers == [1, 2, 3]

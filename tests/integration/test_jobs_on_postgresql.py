@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,10 @@ from tests.postgresql import PostgresqlServer
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.client.jobs import JobsClient
 from pinetune.client.worker import WorkerClient
+from pinetune.jobs.journal import Journal
 from pinetune.jobs.store.database import Database
 from pinetune.jobs.store.tables import metadata
+from pinetune.jobs.usage import Usage
 from pinetune.pod.errors import InvalidInput, Unavailable
 
 SOCKET = ".s.PGSQL.5432"
@@ -88,6 +91,24 @@ def test_while_the_server_is_away_calls_fail_in_a_way_that_is_worth_repeating(
     assert room.client.get_job(job_id).state == wire.JOB_STATE_RUNNING
 
 
+def test_a_phase_that_begins_while_the_server_is_away_is_told_with_its_plan_before_the_first_step(
+    room: Room, postgresql: PostgresqlServer
+) -> None:
+    job_id = room.create_job().job_id
+    journal = Journal(room.take(job_id), Usage())
+    journal.total_steps = 4
+    told = len(list(room.client.list_events(job_id)))
+    with ThreadPoolExecutor() as threads:
+        with away(postgresql):
+            beginning = threads.submit(journal.begin, wire.JOB_PHASE_TRAINING)
+            time.sleep(0.3)
+            assert not beginning.done()
+        beginning.result(PATIENCE_SECONDS)
+    job = room.client.get_job(job_id)
+    assert (job.phase, job.total_steps) == (wire.JOB_PHASE_TRAINING, 4)
+    assert [one.message for one in room.client.list_events(job_id)][told:] == ["the training begins"]
+
+
 def test_steps_that_are_committed_while_the_server_crashes_count_once(room: Room, postgresql: PostgresqlServer) -> None:
     job_id = room.create_job().job_id
     worker = room.take(job_id)
@@ -97,6 +118,9 @@ def test_steps_that_are_committed_while_the_server_crashes_count_once(room: Room
         while not enough.is_set():
             worker.commit_step(training_step(committed[0] + 1), USAGE)
             committed[0] += 1
+
+    def has_passed(count: int) -> bool:
+        return committed[0] > count
 
     events: list[int] = []
     working = threading.Thread(target=work)
@@ -108,8 +132,7 @@ def test_steps_that_are_committed_while_the_server_crashes_count_once(room: Room
     for thread in (working, watching):
         thread.start()
     for _ in range(3):
-        before = committed[0]
-        until(lambda before=before: committed[0] > before + 5)  # type: ignore[misc]
+        until(partial(has_passed, committed[0] + 5))
         with away(postgresql):
             pass
     enough.set()

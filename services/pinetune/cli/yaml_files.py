@@ -6,6 +6,7 @@ key that is there twice is a fault; PyYAML would take the last without a word.
 """
 
 import gzip
+import io
 import json
 import re
 import zlib
@@ -35,12 +36,7 @@ class CoreLoader(yaml.SafeLoader):
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(
-                    None,
-                    None,
-                    'a key must be a plain text; a template stands in quotes: "{{item.answer}}"',
-                    key.start_mark,
-                )
+                raise yaml.constructor.ConstructorError(None, None, NO_TEXT, key.start_mark)
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is there twice", key.start_mark)
             seen.add(key.value)
@@ -95,7 +91,7 @@ def read_text(path: Path) -> str:
         content = path.read_bytes()  # Once: what a pipe gives is gone then.
         if content.startswith(GZIP_MAGIC):
             content = gzip.decompress(content)
-        return content.decode("utf-8-sig").replace("\r\n", "\n")
+        return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig").read()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InvalidInput(f"{path}: is no whole gzip file: {error}", reason="FILE_UNREADABLE") from error
     except OSError as error:

@@ -1,8 +1,8 @@
 """Client of the worker service: what a job's worker tells the jobs service, each call under the worker's lease.
 
-Commits and the end are repeated while the service is away, as when a cluster moves it, for it takes them up once. A
-claim and events would be told twice in the job's story, and are made once; so is a heartbeat, which the next one
-follows.
+Commits, the beginning of a phase and the end are repeated while the service is away, as when a cluster moves it, for it
+takes them up once. A claim and events would be told twice in the job's story, and are made once; so is a heartbeat,
+which the next one follows.
 """
 
 from collections.abc import Sequence
@@ -51,8 +51,9 @@ class WorkerClient:
         total_steps: int,
         total_warm_up_steps: int,
         wanted_replicas: int = 0,
+        patient: bool = False,
     ) -> worker_pb2.WorkerAction:
-        """Say that the worker is alive; returns what the user wants."""
+        """Say that the worker is alive; returns what the user wants. `patient` waits for a service that is away."""
         request = worker_pb2.HeartbeatRequest(
             lease=self._lease,
             waiting_for=waiting_for,
@@ -61,6 +62,8 @@ class WorkerClient:
             total_warm_up_steps=total_warm_up_steps,
             wanted_replicas=wanted_replicas,
         )
+        if patient:
+            return self._call_patiently(self._stub.Heartbeat, request).action
         return call(self._stub.Heartbeat, request, deadline_seconds=HEARTBEAT_DEADLINE_SECONDS).action
 
     def commit_step(self, step: jobs_pb2.Step, usage: jobs_pb2.Usage) -> worker_pb2.WorkerAction:

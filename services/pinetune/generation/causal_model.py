@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 from transformers import Cache, DynamicCache, PreTrainedModel
-from transformers.cache_utils import LinearAttentionCacheLayerMixin
+from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
 from pinetune.pod.errors import InvalidInput
 
@@ -30,6 +30,9 @@ class CausalModel:
     takes_padding: bool = field(init=False)
     """Whether rows of different length may be padded on the left. Not where positions are counted over the padding, nor
     where a recurrent state would read it."""
+    reads_in_parts: bool = field(init=False)
+    """Whether prompts may be read apart and their caches joined (`kv_cache.joined_cache`): all layers look at all
+    tokens."""
 
     def __post_init__(self) -> None:
         parameters = inspect.signature(self.model.forward).parameters
@@ -44,6 +47,7 @@ class CausalModel:
         object.__setattr__(self, "takes_positions", "position_ids" in parameters)
         object.__setattr__(self, "takes_logits_to_keep", "logits_to_keep" in parameters)
         object.__setattr__(self, "takes_padding", self.takes_positions and not recurrent)
+        object.__setattr__(self, "reads_in_parts", all(type(layer) is DynamicLayer for layer in layers))
 
     @property
     def device(self) -> torch.device:

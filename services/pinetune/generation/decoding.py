@@ -22,7 +22,7 @@ from transformers import Cache, DynamicCache
 from pinetune.generation.allowed_tokens import AllowedTokens
 from pinetune.generation.batches import Batch, plan_reading
 from pinetune.generation.causal_model import CausalModel
-from pinetune.generation.kv_cache import can_be_joined, joined_cache, reserved_cache, select_rows, survivors
+from pinetune.generation.kv_cache import joined_cache, reserved_cache, select_rows, survivors
 from pinetune.generation.samples import Prompt, SamplingParams
 from pinetune.generation.sampling import draw, uniforms
 from pinetune.generation.stop_strings import StopStrings
@@ -170,7 +170,7 @@ class _Rows:
         longest, device = max(lengths), self._model.device
         self._cache = reserved_cache(config, new_count)  # At once: the old one's memory is free before more is taken.
         parts = [list(range(len(texts)))]
-        if min(lengths) < longest and can_be_joined(config):
+        if min(lengths) < longest and self._model.reads_in_parts:
             parts = plan_reading(lengths, PART_TOKENS_MIN if device.type == "cpu" else PART_TOKENS_MIN_GPU)
         if len(parts) == 1:
             logits_PV = self._read_part(texts, self._cache)

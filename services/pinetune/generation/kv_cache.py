@@ -108,11 +108,6 @@ def reserved_cache(config: PreTrainedConfig, new_token_count: int) -> DynamicCac
     return cache
 
 
-def can_be_joined(config: PreTrainedConfig) -> bool:
-    """Return whether all layers of the model are of the kind that is reserved here."""
-    return all(isinstance(layer, ReservedLayer) for layer in reserved_cache(config, 0).layers)
-
-
 def joined_cache(
     config: PreTrainedConfig, parts: Sequence[Cache], place_of_R: Sequence[Tensor], token_count: int, new_count: int
 ) -> DynamicCache:

@@ -4,11 +4,11 @@ The loop speaks in plain values; here they become messages. The service's answer
 `stop_if_asked` turns a wish into an exception that the worker ends by.
 """
 
+import contextlib
 import logging
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import fmean as mean
 
@@ -87,10 +87,12 @@ class Journal:
         self._usage = usage
         self._action = worker_pb2.WORKER_ACTION_CONTINUE
         self._lock = threading.Lock()
+        # One heartbeat after another: one that was overtaken would take the job back to the phase before.
+        self._beating = threading.Lock()
         self.waiting_for = ""
         """What the worker waits for, in words."""
         self.phase = wire.JOB_PHASE_PREPARING
-        """What it is doing."""
+        """What it is doing; `begin` changes it."""
         self.total_steps = 0
         """Updates planned."""
         self.total_warm_up_steps = 0
@@ -98,7 +100,7 @@ class Journal:
         self.wanted_replicas = 0
         """Samplers that the job wants; 0 where that is what its order says."""
 
-    @contextmanager
+    @contextlib.contextmanager
     def waiting(self, what: str) -> Iterator[None]:
         """Say in every heartbeat of the block what is waited for."""
         self.waiting_for = what
@@ -107,18 +109,26 @@ class Journal:
         finally:
             self.waiting_for = ""
 
+    def begin(self, phase: wire.JobPhase) -> None:
+        """Begin a phase; once this returns, the job says so and names the steps that are planned."""
+        self.phase = phase
+        self._send_heartbeat(patient=True)
+
     def beat(self) -> None:
         """Send a heartbeat; one that does not get through is left to the next."""
-        try:
+        with contextlib.suppress(Transient, TimedOut):
+            self._send_heartbeat(patient=False)
+
+    def _send_heartbeat(self, *, patient: bool) -> None:
+        with self._beating:
             action = self._client.heartbeat(
                 waiting_for=self.waiting_for,
                 phase=self.phase,
                 total_steps=self.total_steps,
                 total_warm_up_steps=self.total_warm_up_steps,
                 wanted_replicas=self.wanted_replicas,
+                patient=patient,
             )
-        except (Transient, TimedOut):
-            return
         self._note(action)
 
     def stop_if_asked(self) -> None:

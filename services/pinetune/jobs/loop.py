@@ -60,14 +60,15 @@ class Loop:
         if not self.warm_up_steps_done and not self.prepared.learner.reference_frozen:
             self.compare("base")
             self.clock.lap()  # The first step did not take that time.
-        self.journal.phase = wire.JOB_PHASE_WARM_UP
+        if self.warm_up_steps_done < self.prepared.warm_up_steps:
+            self.journal.begin(wire.JOB_PHASE_WARM_UP)
         self.take_steps(self.warm_up_step, self.warm_up_steps_done, self.prepared.warm_up_steps)
         if not self.plan.supervised_only:
-            self.journal.phase = wire.JOB_PHASE_TRAINING
+            self.journal.begin(wire.JOB_PHASE_TRAINING)
             with self.within_step(0):
                 self.begin_training()
             self.take_steps(self.training_step, self.steps_done, self.plan.training_steps)
-        self.journal.phase = wire.JOB_PHASE_COMPARING
+        self.journal.begin(wire.JOB_PHASE_COMPARING)
         return self.give_back_the_best()
 
     def take_steps(self, take: Callable[[int], None], done: int, planned: int) -> None:

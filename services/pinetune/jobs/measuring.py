@@ -47,7 +47,7 @@ def measure_model(claim: worker_pb2.ClaimWorkResponse, services: Services, journ
         ranked=gives_ranks(order.grader),
         vote=vote if order.vote_samples > 1 else None,
     )
-    journal.phase = wire.JOB_PHASE_COMPARING
+    journal.begin(wire.JOB_PHASE_COMPARING)
     measurement = evaluator.evaluate(items, name=order.name, step=0, policy_version=engine.policy.policy_version)
     journal.commit_evaluation(order.name, measurement, content_hash=engine.policy.content_hash)
     journal.finish(wire.JOB_STATE_SUCCEEDED)

@@ -25,6 +25,7 @@ from pinetune.jobs.usage import Usage
 
 def train(claim: worker_pb2.ClaimWorkResponse, services: Services, journal: Journal, usage: Usage) -> None:
     """Do a job from where it stands to its end, and report that."""
+    journal.begin(wire.JOB_PHASE_PREPARING)
     plan = plan_of(claim)
     learning = services.learning()
     make_base_model(plan, learning, journal)

@@ -34,8 +34,7 @@ def work_order(artifacts_uri: str, work: Work, *, attempt: int) -> WorkOrder:
             device=engine.device,
             dtype=engine.dtype,
             replicas=engine.replicas,
-            # Orders of older versions have none.
-            max_replicas=engine.max_replicas or engine.replicas,
+            max_replicas=engine.max_replicas,
             threads=engine.threads if engine.HasField("threads") else None,
             tensor_parallel_size=engine.tensor_parallel_size if engine.HasField("tensor_parallel_size") else 1,
             memory_fraction=engine.memory_fraction if engine.HasField("memory_fraction") else None,

@@ -12,7 +12,7 @@ import grpc
 import pytest
 import torch
 from fsspec.implementations.memory import MemoryFileSystem
-from tests.fakes.services import Calls, FakeJobs
+from tests.fakes.services import Calls, FakeGrading, FakeJobs
 
 from pinetune.api.generation.v1.generation_pb2_grpc import add_GenerationServiceServicer_to_server
 from pinetune.api.jobs.v1 import jobs_pb2
@@ -20,11 +20,9 @@ from pinetune.api.learning.v1 import learning_pb2
 from pinetune.api.learning.v1.learning_pb2_grpc import add_LearningServiceServicer_to_server
 from pinetune.client.generation import GenerationClient
 from pinetune.client.generation_replicas import GenerationReplicas
-from pinetune.client.grading import GradedBatch, GradingClient
 from pinetune.client.learning import LearningClient, SavedPolicy, Trajectory
 from pinetune.client.prompts import Message
 from pinetune.client.replica_set import Replica
-from pinetune.client.rollout import FinishReason, Grade
 from pinetune.generation.service import SERVICE_NAME as GENERATION
 from pinetune.generation.service import GenerationService
 from pinetune.generation.transformers_engine import EngineOptions, TransformersEngine
@@ -74,25 +72,14 @@ class WatchedLearning(LearningClient):
         return saved
 
 
-class LengthGrading(GradingClient):
-    """Finds long answers good."""
+class LengthGrading(FakeGrading):
+    """Scores by the length of the answer."""
 
     def __init__(self) -> None:
-        pass
+        super().__init__({})
 
-    def grade(
-        self,
-        grader_json: str,
-        *,
-        items_json: Sequence[str],
-        output_texts: Sequence[str],
-        item_indexes: Sequence[int],
-        finish_reasons: Sequence[FinishReason] = (),
-        samples_json: Sequence[str] = (),
-        fresh_answers: bool = False,
-        deadline_seconds: float = 0.0,
-    ) -> GradedBatch:
-        return GradedBatch(tuple(Grade(score=len(text) % 5 / 4) for text in output_texts), {})
+    def score(self, output_text: str) -> float:
+        return len(output_text) % 5 / 4
 
 
 @dataclass

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pinetune.cli.yaml_files import Json, read_object
+from pinetune.cli.yaml_files import Json, read_object, read_text
 from pinetune.pod.errors import InvalidInput
 
 
@@ -106,6 +106,13 @@ def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text('{"a": 1}', encoding="utf-8-sig")
     assert read_object(path) == {"a": 1}
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=["unix", "windows", "old mac"])
+def test_lines_end_as_every_system_ends_them(tmp_path: Path, end: bytes) -> None:
+    path = tmp_path / "grader.py"
+    path.write_bytes(b"one" + end + b"two" + end)
+    assert read_text(path) == "one\ntwo\n"
 
 
 def test_a_pipe_is_read_whole() -> None:

@@ -7,8 +7,9 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from pinetune.generation.batches import plan_reading
+from pinetune.generation.causal_model import CausalModel
 from pinetune.generation.decoding import PART_TOKENS_MIN
-from pinetune.generation.kv_cache import can_be_joined, joined_cache
+from pinetune.generation.kv_cache import joined_cache
 
 
 def test_parts_are_given_back_when_they_are_joined_and_padding_is_zero() -> None:
@@ -33,8 +34,8 @@ def keys_of(cache: DynamicCache) -> list[torch.Tensor | None]:
 
 
 def test_models_with_layers_of_other_kinds_are_read_at_once() -> None:
-    assert can_be_joined(make_model("llama").config)
-    assert not can_be_joined(make_model("mistral").config)
+    assert CausalModel(make_model("llama")).reads_in_parts
+    assert not CausalModel(make_model("mistral")).reads_in_parts
 
 
 def test_the_lengths_of_the_tests_make_parts() -> None:

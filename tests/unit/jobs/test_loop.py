@@ -111,11 +111,13 @@ def test_a_job_warms_up_freezes_the_reference_and_trains_on_the_newest_policy(tm
     assert job.calls == [
         "open",
         "generate base x3x1",
+        "begin warm_up",
         "warm_up 1",
         "commit warm_up 1",
         "warm_up 2",
         "commit warm_up 2",
         "checkpoint 2/0",
+        "begin training",
         "load v1",
         "freeze",
         "generate warm_up x3x1",
@@ -142,6 +144,7 @@ def test_a_job_warms_up_freezes_the_reference_and_trains_on_the_newest_policy(tm
         "generate validation-000004 x3x1",
         "commit training 4",
         "checkpoint 2/4",
+        "begin comparing",
         # All validations scored 0, so the earliest policy is the best.
         "load v1",
         "generate fine_tuned x3x1",
@@ -248,7 +251,15 @@ def test_a_job_goes_on_where_its_checkpoint_stands(tmp_path: Path) -> None:
     job.jobs.wish_after.clear()
     job.calls.clear()
     job.loop().run()
-    assert job.calls[:5] == ["open", "restore 2/2", "load v3", "generate training-000003 x4x1", "update 3"]
+    assert job.calls[:6] == [
+        "open",
+        "restore 2/2",
+        # The warm-up is behind it, and does not begin again.
+        "begin training",
+        "load v3",
+        "generate training-000003 x4x1",
+        "update 3",
+    ]
     assert [step.number for step in job.jobs.steps if step.phase == jobs_pb2.JOB_PHASE_TRAINING] == [0, 1, 2, 3, 4]
 
 
