@@ -126,6 +126,20 @@ def test_a_service_that_cannot_start_is_named_with_the_end_of_its_log(tmp_path: 
     assert "grading ended with exit code 2" in err
     assert "PINETUNE_GRADING_THREADS" in err
     assert "Traceback" not in err
+    assert err.count("error: ") == 1, "the log's lines are no faults of their own"
+
+
+def test_a_service_that_waits_for_its_database_is_told_of(tmp_path: Path) -> None:
+    database = f"postgresql+psycopg://nobody@/none?host={tmp_path}"
+    process = _start(tmp_path, PINETUNE_JOBS_DATABASE_URL=database)
+    assert process.stderr is not None
+    try:
+        said = next(line for line in process.stderr if line.startswith("jobs"))
+        assert said == f"jobs is not ready yet; its log is {tmp_path / 'logs' / 'jobs.log'} and says\n"
+        assert "cannot be opened yet" in process.stderr.readline()
+    finally:
+        process.terminate()
+        process.communicate(timeout=SOON_SECONDS)
 
 
 def _start(data_dir: Path, **variables: str) -> "subprocess.Popen[str]":

@@ -73,10 +73,10 @@ class Child:
         self.process.stdin.close()
         return self.process.wait()
 
-    def last_lines(self) -> str:
+    def last_lines(self, count: int = LAST_LINE_COUNT) -> str:
         """Return the end of the log."""
         with self.log_file.open(encoding="utf-8", errors="replace") as log:
-            return "".join(deque(log, maxlen=LAST_LINE_COUNT)).rstrip()
+            return "".join(deque(log, maxlen=count)).rstrip()
 
     def _wait(self, ended: Callable[["Child"], None]) -> None:
         self.process.wait()

@@ -17,6 +17,8 @@ START_SECONDS = 120.0
 """How long a service may take until it serves."""
 STOP_SECONDS = 40.0
 """How long a service may take to end; above the grace that pods give their calls."""
+SLOW_SECONDS = 10.0
+"""After how long a person is told what a service waits for."""
 POLL_SECONDS = 0.1
 RESTART_COUNT_MAX = 3
 """Restarts of one service within `RESTART_WINDOW_SECONDS` beyond which `up` gives up."""
@@ -81,10 +83,14 @@ class Supervisor:
     def _start(self, service: Service) -> None:
         child = Child(service, self._folder, self._happenings.put)
         self._children[service.name] = child
-        deadline = time.monotonic() + START_SECONDS
+        began, told = time.monotonic(), False
         while not (addresses := child.addresses()):
-            if time.monotonic() > deadline:
+            seconds = time.monotonic() - began
+            if seconds > START_SECONDS:
                 raise ServiceError(f"{service.name} did not serve within {START_SECONDS:.0f} s", child)
+            if seconds > SLOW_SECONDS and not told:
+                say(f"{service.name} is not ready yet; its log is {child.log_file} and says\n{child.last_lines(1)}")
+                told = True
             self._raise_what_happened(child)
         with connect(addresses["grpc"]) as channel:
             wait_until_serving(channel, service.name, seconds=START_SECONDS)

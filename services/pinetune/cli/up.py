@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pinetune.cli.child import read_addresses
-from pinetune.cli.console import fail
+from pinetune.cli.console import fail, say
 from pinetune.cli.data_folder import DataFolder, held
 from pinetune.cli.supervisor import Addresses, Plan, ServiceError, Stopped, Supervisor
 from pinetune.pod.errors import InvalidInput
@@ -38,7 +38,8 @@ def up(
         except Stopped:
             pass
         except ServiceError as error:
-            fail(f"{error}; its log is {error.child.log_file} and ends with\n{error.child.last_lines()}")
+            fail(f"{error}; its log is {error.child.log_file} and ends with")
+            say(error.child.last_lines())
             raise typer.Exit(EXIT_FAILED) from error
         finally:
             supervisor.stop()

@@ -15,7 +15,7 @@ from pinetune.cli import console
 from pinetune.cli.comparison import comparison_table, items_compared, statistics_table
 from pinetune.cli.connection import watch_command
 from pinetune.cli.standing import Standing
-from pinetune.client.jobs import JobsClient
+from pinetune.client.jobs import WATCH_PATIENCE_SECONDS, JobsClient
 from pinetune.pod.errors import PinetuneError
 
 EXIT_OK, EXIT_NOT_SUCCEEDED = 0, 1
@@ -37,11 +37,15 @@ def watch_job(client: JobsClient, job_id: str, *, server: str, as_json: bool) ->
     standing = Standing()
 
     def interrupted(error: PinetuneError) -> None:
-        console.say(f"connection lost ({error}); trying again")
+        patience = console.duration(WATCH_PATIENCE_SECONDS)
+        console.say(f"connection lost ({error}); trying again for up to {patience}, while the job goes on")
+
+    def restored() -> None:
+        console.say("connected again")
 
     try:
         with _view(as_json) as view:
-            for message in client.watch(job_id, interrupted=interrupted):
+            for message in client.watch(job_id, interrupted=interrupted, restored=restored):
                 standing.take(message)
                 view.show(message, standing)
     except KeyboardInterrupt:

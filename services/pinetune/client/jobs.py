@@ -165,15 +165,17 @@ class JobsClient:
         *,
         resume_token: str = "",
         patience_seconds: float = WATCH_PATIENCE_SECONDS,
-        interrupted: Callable[[PinetuneError], None] | None = None,
+        interrupted: Callable[[PinetuneError], None] = lambda error: None,
+        restored: Callable[[], None] = lambda: None,
     ) -> Iterator[wire.WatchJobResponse]:
         """Yield a job's events after `resume_token`, then each new one, until the job has ended.
 
         Where the server goes away, `interrupted` is told once and the watch goes on with the last token as soon as the
-        server is back. Raises the last error after `patience_seconds` without a server.
+        server is back; `restored` is told with the first event from there. Raises the last error after
+        `patience_seconds` without a server.
         """
         token, state = resume_token, wire.JOB_STATE_UNSPECIFIED
-        outage = _Outage(patience_seconds, interrupted)
+        outage = _Outage(patience_seconds, interrupted, restored)
         while True:
             request = wire.WatchJobRequest(job_id=job_id, resume_token=token)
             outage.attempt()
@@ -321,9 +323,11 @@ def sha256_of(path: Path) -> str:
 class _Outage:
     """Counts the time without a server and spaces the attempts to come back."""
 
-    def __init__(self, patience_seconds: float, interrupted: Callable[[PinetuneError], None] | None) -> None:
+    def __init__(
+        self, patience_seconds: float, interrupted: Callable[[PinetuneError], None], restored: Callable[[], None]
+    ) -> None:
         self._patience_seconds = patience_seconds
-        self._interrupted = interrupted
+        self._interrupted, self._restored = interrupted, restored
         self._attempt_time = 0.0
         self._start_time: float | None = None
         self._pause_seconds = FIRST_PAUSE_SECONDS
@@ -334,6 +338,8 @@ class _Outage:
 
     def over(self) -> None:
         """The server is there."""
+        if self._start_time is not None:
+            self._restored()
         self._start_time, self._pause_seconds = None, FIRST_PAUSE_SECONDS
 
     def wait(self, error: PinetuneError) -> None:
@@ -343,8 +349,7 @@ class _Outage:
             self.over()
         if self._start_time is None:
             self._start_time = now
-            if self._interrupted is not None:
-                self._interrupted(error)
+            self._interrupted(error)
         if now + self._pause_seconds - self._start_time > self._patience_seconds:
             raise error
         time.sleep(self._pause_seconds)

@@ -1,8 +1,10 @@
 """Deals the prompts of a step out over replicas, by load, until each has its completions once.
 
-Prompts are cut into units of a few; each replica pulls the next one as soon as it has ended one. A unit goes back to
-the others when its replica is lost or busy, and is sent a second time when it takes far longer than the others did; the
-first answer wins and the other call is cancelled. So nothing enters a step twice, whoever answers late.
+Prompts are cut into units, large ones first: an engine is quickest with many rows at once, and small units at the end
+let all replicas end together. Each replica pulls the next one as soon as it has ended one. A unit goes back to the
+others when its replica is lost, in small units then, or busy, and is sent a second time when it takes far longer than
+the others did; the first answer wins and the other call is cancelled. So nothing enters a step twice, whoever answers
+late.
 
 Draws derive from seed, prompt id and sample index: which replica answers changes float noise and nothing else. Units
 are cut for the replicas that are there when the step begins. With one nothing is cut beyond what a call may hold: small
@@ -13,7 +15,7 @@ import queue
 import statistics
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pinetune.client.calls import busy_pause
@@ -24,8 +26,8 @@ from pinetune.client.replica_set import Replica, ReplicaSet
 from pinetune.client.rollout import Completion
 from pinetune.pod.errors import Busy, Cancelled, Conflict, TimedOut, Unavailable
 
-UNITS_PER_REPLICA = 4
-"""Units that each replica's fair share is cut into: what a slow one holds up is at most this part of a share."""
+SMALLEST_PER_SHARE = 4
+"""How often the smallest unit goes into a replica's fair share: at the end of a step nobody waits for more."""
 CALLS_PER_REPLICA = 2
 """Calls open at one replica: one is sampled, the next is there when it ends."""
 SLOW_FACTOR = 3.0
@@ -42,8 +44,6 @@ LOOK_SECONDS = 0.25
 class _Unit:
     """A few prompts that are sampled in one call."""
 
-    place: int
-    """Its position among the units."""
     prompts: Sequence[Prompt]
     """The prompts."""
     flights: "list[_Flight]" = field(default_factory=list)
@@ -86,16 +86,16 @@ class Spread:
         # As many full calls as one replica would need, each with the time that a call has.
         self._deadline_seconds = deadline_seconds or GENERATE_DEADLINE_SECONDS * max(1, -(-len(prompts) // size))
         self._give_up = time.monotonic() + self._deadline_seconds
-        self._calls_per_replica = 1
+        self._calls_per_replica, self._smallest = 1, size
         if present_count > 1:
-            size = min(size, max(1, -(-len(prompts) // (present_count * UNITS_PER_REPLICA))))
             self._calls_per_replica = CALLS_PER_REPLICA
-        self._units = [_Unit(place, part) for place, part in enumerate(in_calls(prompts, size))]
+            self._smallest = min(size, -(-len(prompts) // (present_count * SMALLEST_PER_SHARE)))
+        self._units = [_Unit(part) for part in _cut(prompts, present_count, self._smallest, size)]
         self._waiting = deque(self._units)
         self._flights: list[_Flight] = []
         self._ended: queue.SimpleQueue[_Flight] = queue.SimpleQueue()
-        self._seconds: list[float] = []
-        """How long the units took that have ended."""
+        self._paces: list[tuple[int, float]] = []
+        """Of the units that have ended, how many prompts they had and how many seconds they took."""
         self._paused_until: dict[Replica, float] = {}
 
     def run(self) -> list[list[Completion]]:
@@ -136,16 +136,22 @@ class Spread:
 
     def _slow_flight(self, replica: Replica) -> _Flight | None:
         """Return the call at another replica that has taken longest, where that is too long; None where all is well."""
-        if len(self._seconds) < SLOW_UNITS_MIN:
+        if len(self._paces) < SLOW_UNITS_MIN:
             return None
-        bound = max(SLOW_SECONDS_MIN, SLOW_FACTOR * statistics.median(self._seconds))
-        limit = time.monotonic() - bound
+        now = time.monotonic()
         slow = [
             flight
             for flight in self._flights
-            if flight.sent_time < limit and len(flight.unit.flights) == 1 and flight.replica is not replica
+            if flight.replica is not replica
+            and len(flight.unit.flights) == 1
+            and now - flight.sent_time > max(SLOW_SECONDS_MIN, SLOW_FACTOR * self._expected_seconds(flight.unit))
         ]
         return min(slow, key=lambda flight: flight.sent_time, default=None)
+
+    def _expected_seconds(self, unit: _Unit) -> float:
+        """Return how long a unit should take: a larger one longer than those before, a smaller one as long at most."""
+        size = len(unit.prompts)
+        return statistics.median(seconds * max(1.0, size / count) for count, seconds in self._paces)
 
     def _begin(self, unit: _Unit, replica: Replica) -> None:
         now = time.monotonic()
@@ -189,7 +195,7 @@ class Spread:
             raise self._too_late() from error
         else:
             now = time.monotonic()
-            self._seconds.append(now - flight.sent_time)
+            self._paces.append((len(flight.unit.prompts), now - flight.sent_time))
             for other in flight.unit.flights:
                 other.call.cancel()
                 if other.sent_time < flight.sent_time:
@@ -199,11 +205,17 @@ class Spread:
     def _put_back(self, flight: _Flight, reason: str) -> None:
         if flight.unit.flights:
             return  # Its other call goes on.
-        self._waiting.appendleft(flight.unit)
         news = (flight.replica.name, reason)
         if news not in flight.unit.told or reason != "busy":
             self._tell(Moved(flight.replica.name, _ids(flight.unit), reason))
         flight.unit.told.add(news)
+        parts = [flight.unit]
+        if reason == "lost":
+            # Most of the step is done by then: all are to take part in what one had.
+            parts = [_Unit(part, told=set(flight.unit.told)) for part in in_calls(flight.unit.prompts, self._smallest)]
+            place = self._units.index(flight.unit)
+            self._units[place : place + 1] = parts
+        self._waiting.extendleft(reversed(parts))
 
     def _refuse_lateness(self) -> None:
         if time.monotonic() >= self._give_up:
@@ -223,6 +235,21 @@ class Spread:
             reason="SAMPLING_TOO_SLOW",
             missing=missing,
         )
+
+
+def _cut(prompts: Sequence[Prompt], replica_count: int, smallest: int, largest: int) -> Iterator[Sequence[Prompt]]:
+    """Cut prompts into units: again and again half of what is left, one unit for each replica.
+
+    The sizes are those of factoring (S. F. Hummel, E. Schonberg, L. E. Flynn: Factoring: a method for scheduling
+    parallel loops. CACM 35(8), 1992), with a smallest one. With one replica they are whole calls.
+    """
+    if replica_count < 2:
+        yield from in_calls(prompts, largest)
+        return
+    while prompts:
+        size = min(largest, max(smallest, -(-len(prompts) // (2 * replica_count))))
+        yield from in_calls(prompts[: size * replica_count], size)
+        prompts = prompts[size * replica_count :]
 
 
 def _ids(unit: _Unit) -> tuple[str, ...]:

@@ -64,7 +64,9 @@ class Watching:
             if job.work.state.is_end:
                 return
             if self._stopping.is_set():
-                raise Unavailable("the jobs service stops; go on with the last resume_token", reason="POD_STOPPING")
+                raise Unavailable(
+                    "the jobs service stops; once it is back, go on after the last event", reason="POD_STOPPING"
+                )
             self._news.wait(rung, timeout_seconds=LOOK_SECONDS)
 
 

@@ -4,6 +4,7 @@ The replicas are real servers on real ports; a test ends them and starts them ag
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -120,13 +121,13 @@ def test_replicas_pull_units_and_a_quick_one_does_most(group: Make) -> None:
         assert first_is_done.wait(PATIENCE_SECONDS)
 
     def note(request: wire.GenerateRequest, call: int) -> None:
-        if call == 6:  # Two of eight are open at the slow one, and all others came here.
+        if call == 4:  # Two of six are open at the slow one, and all others came here.
             first_is_done.set()
 
     pair.fakes[0].before, pair.fakes[1].before = wait_for_the_other, note
     check_complete(pair.client.generate(prompts(32), SAMPLING), 32)
-    assert [len(fake.asked) for fake in pair.fakes] == [2, 6]
-    assert {len(ids) for fake in pair.fakes for ids in fake.asked} == {4}
+    assert [len(ids) for ids in pair.fakes[0].asked] == [8, 4]
+    assert [len(ids) for ids in pair.fakes[1].asked] == [8, 4, 4, 4], "large units first"
     assert sorted(pair.asked) == sorted(f"p{number}" for number in range(32)), "each prompt once"
 
 
@@ -154,8 +155,10 @@ def test_the_prompts_of_a_replica_that_dies_are_sampled_by_the_others_once(group
     assert (lost.replica, lost.present_count) == ("generation-1", 2)
     moved = {name for news in trio.news if isinstance(news, Moved) for name in news.prompt_ids}
     assert moved >= {prompt_id for ids in victim.asked for prompt_id in ids}
-    assert len(moved) <= 4 * spread.CALLS_PER_REPLICA, "only what it had was moved"
-    elsewhere = [name for fake in (trio.fakes[0], trio.fakes[2]) for ids in fake.asked for name in ids]
+    assert len(moved) == 12, "only what it had was moved"
+    units = [ids for fake in (trio.fakes[0], trio.fakes[2]) for ids in fake.asked]
+    assert sorted(map(len, units)) == [4] * 8 + [8] * 2, "what the dead one had was dealt out in the smallest units"
+    elsewhere = [name for ids in units for name in ids]
     assert sorted(elsewhere) == sorted(f"p{number}" for number in range(48)), "the others sampled each prompt once"
 
 
@@ -203,6 +206,19 @@ def test_a_unit_that_takes_far_too_long_is_sent_elsewhere_and_its_first_call_can
     again = {name for news in pair.news if isinstance(news, Moved) for name in news.prompt_ids}
     assert again == {name for ids in pair.fakes[0].asked for name in ids}
     assert {news.reason for news in pair.news if isinstance(news, Moved)} == {"slow"}
+
+
+@pytest.mark.parametrize(("size", "is_slow"), [(4, True), (8, True), (32, False)])
+def test_a_larger_unit_may_take_longer_before_it_is_slow(group: Make, size: int, is_slow: bool) -> None:
+    pair = group(2)
+    step = Spread(pair.client._members, prompts(64), SAMPLING, min_policy_version=0, held=0, tell=pair.tell)
+    step._paces += [(8, 4.0), (8, 6.0)]
+    unit = spread._Unit(prompts(size))
+    first, second = pair.client._members.present()
+    call = pair.fakes[0].replica.client.begin(unit.prompts, SAMPLING, min_policy_version=0, deadline_seconds=9.0)
+    step._flights.append(spread._Flight(unit, first, call, time.monotonic() - 16.0))
+    unit.flights += step._flights
+    assert (step._slow_flight(second) is not None) == is_slow
 
 
 def test_the_last_replica_is_waited_for_and_loads_the_policy_before_it_gets_work(group: Make) -> None:

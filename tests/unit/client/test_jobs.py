@@ -156,6 +156,7 @@ def test_a_watch_survives_a_restart_of_the_server_and_misses_nothing() -> None:
     before.add(replace(past, messages=past.messages[:4]))
     after.add(past)
     interruptions: list[PinetuneError] = []
+    restorations: list[int] = []
     interrupted = threading.Event()
 
     def note(error: PinetuneError) -> None:
@@ -170,7 +171,9 @@ def test_a_watch_survives_a_restart_of_the_server_and_misses_nothing() -> None:
 
         with grpc.insecure_channel(f"127.0.0.1:{port}", QUICK_RECONNECT) as channel:
             with serving(before, port):
-                watch = JobsClient(channel).watch("ftjob-1", interrupted=note)
+                watch = JobsClient(channel).watch(
+                    "ftjob-1", interrupted=note, restored=lambda: restorations.append(len(seen))
+                )
                 seen = list(islice(watch, 4))
             thread = threading.Thread(target=come_back)
             thread.start()
@@ -178,7 +181,7 @@ def test_a_watch_survives_a_restart_of_the_server_and_misses_nothing() -> None:
             thread.join()
     assert seen == list(past.messages)
     assert after.watched_from == ["4"]
-    assert len(interruptions) == 1
+    assert len(interruptions) == len(restorations) == 1
 
 
 def test_a_watch_gives_up_after_its_patience() -> None:
