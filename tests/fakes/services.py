@@ -1,12 +1,12 @@
 """Services of one job in memory: they speak the clients' interface and remember what they were asked."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pinetune.api.jobs.v1 import jobs_pb2, worker_pb2
 from pinetune.api.learning.v1 import learning_pb2
-from pinetune.client.generation import EngineInfo, PolicyState
+from pinetune.client.generation import EngineInfo, GenerationClient, PolicyState
 from pinetune.client.generation_replicas import GenerationReplicas
 from pinetune.client.grading import GradedBatch, GradingClient
 from pinetune.client.learning import LearnerState, LearningClient, SavedPolicy, Trajectory
@@ -174,9 +174,9 @@ class FakeGeneration(GenerationReplicas):
             for prompt in prompts
         ]
 
-    def score(self, sequences: Sequence[TokenSequence]) -> list[list[list[float]]]:
-        """Name the weights it holds."""
-        return [[[-float(self._weights)] * len(sequence.token_ids) for sequence in sequences]]
+    def attest(self, gap_of: Callable[[GenerationClient], float]) -> float:
+        """Let its one sampler be compared."""
+        return gap_of(FakeSampler(self._weights))
 
     def load_policy(self, policy_uri: str, *, policy_version: int, content_hash: str) -> list[PolicyState]:
         """Hold the policy."""
@@ -189,6 +189,17 @@ class FakeGeneration(GenerationReplicas):
     def describe(self) -> list[EngineInfo]:
         """Say what it holds."""
         return [EngineInfo(self.held, PARAMETER_COUNT, self.max_model_tokens)]
+
+
+class FakeSampler(GenerationClient):
+    """Scores with the weights it holds."""
+
+    def __init__(self, weights: int) -> None:
+        self._weights = weights
+
+    def score(self, sequences: Sequence[TokenSequence]) -> list[list[float]]:
+        """Name the weights."""
+        return [[-float(self._weights)] * len(sequence.token_ids) for sequence in sequences]
 
 
 class FakeGrading(GradingClient):

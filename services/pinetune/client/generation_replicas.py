@@ -16,7 +16,7 @@ from pinetune.client.replica_set import Attendance, Replica, ReplicaSet
 from pinetune.client.rollout import Completion
 from pinetune.client.spread import Spread
 from pinetune.pod import trace
-from pinetune.pod.errors import Conflict, TimedOut, Unavailable
+from pinetune.pod.errors import Conflict, PinetuneError, TimedOut, Unavailable
 
 RETURN_SECONDS = 1200.0
 """How long is waited, with no replica left, for one to come back: a large model is read in that time, and a policy."""
@@ -90,9 +90,9 @@ class GenerationReplicas:
             self._members, prompts, sampling, min_policy_version=min_policy_version, held=self._version, tell=self._tell
         ).run()
 
-    def score(self, sequences: Sequence[TokenSequence]) -> list[list[list[float]]]:
-        """Return each present replica's log-probabilities: attestation has to see all of them."""
-        return self._ask_each(lambda replica: replica.client.score(sequences))
+    def attest(self, gap_of: Callable[[GenerationClient], float]) -> float:
+        """Return the largest gap of the present replicas. One that raises and can be done without is out."""
+        return max(self._ask_each(lambda replica: gap_of(replica.client)))
 
     def load_policy(self, policy_uri: str, *, policy_version: int, content_hash: str) -> list[PolicyState]:
         """Load into every present replica and return what each then holds; a lost one loads it when it is back."""
@@ -103,11 +103,14 @@ class GenerationReplicas:
         return self.hold(PolicyState(policy_version, content_hash), bring)
 
     def hold(self, policy: PolicyState, bring: Callable[[GenerationClient], PolicyState]) -> list[PolicyState]:
-        """Have `bring` make each present replica hold the policy; return what each then holds. As `load_policy`."""
+        """Have `bring` make each present replica hold the policy; return what each then holds. As `load_policy`.
+
+        Raises Conflict POLICY_NOT_ATTESTED where one holds another.
+        """
         # One that comes meanwhile waits, and then loads this policy.
         with self._members.arrivals:
             self._held = _Held(policy, bring)
-            states = self._try_each(lambda replica: _bring(replica, bring))
+            states = self._try_each(lambda replica: _bring(replica, bring, policy))
         return states or [one.policy for one in self._members.await_some() if one.policy is not None]
 
     def describe(self) -> list[EngineInfo]:
@@ -131,16 +134,9 @@ class GenerationReplicas:
     def _make_ready(self, replica: Replica) -> None:
         """Bring a replica that came to where the others are. Raises Conflict POLICY_NOT_ATTESTED."""
         if self._held is None:
-            expected, state = self._base, _bring(replica, lambda client: client.describe().policy)
+            state = _bring(replica, lambda client: client.describe().policy, self._base)
         else:
-            expected, state = self._held.state, _bring(replica, self._held.bring)
-        if expected is not None and state != expected:
-            raise Conflict(
-                f"{replica.name} came with policy {state.policy_version} ({state.content_hash[:12]}…), the others "
-                f"hold policy {expected.policy_version} ({expected.content_hash[:12]}…)",
-                reason="POLICY_NOT_ATTESTED",
-                policy_version=expected.policy_version,
-            )
+            state = _bring(replica, self._held.bring, self._held.state)
         self._check(replica.client, state.policy_version)
 
     def _ask_one(self, use: Callable[[Replica], T]) -> T:
@@ -159,19 +155,38 @@ class GenerationReplicas:
         return found
 
     def _try_each(self, use: Callable[[Replica], T]) -> list[T]:
-        """Return what each present replica answers; one that cannot be reached, or does not answer in time, is lost."""
+        """Return what each present replica answers.
+
+        One that cannot be reached, or does not answer in time, is lost; what else one raises is raised here, where the
+        others cannot do without it.
+        """
 
         def ask(replica: Replica) -> list[T]:
             try:
                 return [use(replica)]
             except (Unavailable, TimedOut) as error:
                 self._members.lose(replica, error)
-                return []
+            except PinetuneError as error:
+                if not self._members.give_up(replica, error):
+                    raise
+            return []
 
         with ThreadPoolExecutor(max_workers=len(self._members.replicas)) as pool:
             return [answer for answers in pool.map(trace.carried(ask), self._members.present()) for answer in answers]
 
 
-def _bring(replica: Replica, bring: Callable[[GenerationClient], PolicyState]) -> PolicyState:
-    replica.policy = bring(replica.client)
-    return replica.policy
+def _bring(
+    replica: Replica, bring: Callable[[GenerationClient], PolicyState], expected: PolicyState | None
+) -> PolicyState:
+    """Have `bring` make the replica hold a policy. Raises Conflict where it then holds another than is expected."""
+    state = bring(replica.client)
+    if expected is not None and state != expected:
+        raise Conflict(
+            f"{replica.name} was given policy {expected.policy_version} ({expected.content_hash[:12]}…) and holds "
+            f"policy {state.policy_version} ({state.content_hash[:12]}…)",
+            reason="POLICY_NOT_ATTESTED",
+            policy_version=expected.policy_version,
+            held_version=state.policy_version,
+        )
+    replica.policy = state
+    return state

@@ -56,7 +56,7 @@ class Retired:
 
 @dataclass(frozen=True)
 class GivenUp:
-    """A replica beyond those that the set began with cannot be made ready; it is tried again at the next resize."""
+    """A replica beyond those that the set began with cannot be used; it is tried again at the next resize."""
 
     replica: str
     """Its name."""

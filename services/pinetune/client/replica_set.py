@@ -4,7 +4,7 @@ A set knows all replicas that there may ever be and uses the first of them, as m
 when a call of it ends with nobody there. From then on a thread asks for its health, as for one that is new; once it
 serves, it is made ready (`Ready`: load the policy, attest it) and only then counts as present. Where that fails for a
 fault that would come again, the fault is raised at whoever uses the set next; but one beyond those that the set began
-with is given up until the next `resize`, since the others can do without it.
+with is given up until the next `resize`, then and later, since the others can do without it.
 """
 
 import logging
@@ -134,6 +134,18 @@ class ReplicaSet:
         self._tell(Lost(replica.name, replica.why, left))
         self._begin_to_look_after(replica)
 
+    def give_up(self, replica: Replica, error: Exception) -> bool:
+        """Use a replica no more for a fault that would come again; return False for one that cannot be done without."""
+        with self._changed:
+            if replica not in self._further:
+                return False
+            if replica not in self.replicas or replica in self._given_up:
+                return True
+            self._change_count += replica.present
+            self._note_given_up(replica, error)
+        self._tell_given_up(replica, error)
+        return True
+
     def resize(self, count: int) -> None:
         """Use the first `count` replicas: look after those that are new, and use those that are too many no more.
 
@@ -189,10 +201,17 @@ class ReplicaSet:
                     self._fault = error
                     self._changed.notify_all()
                     return
-                self._given_up.add(replica)
-                replica.why = str(error)[:WHY_CHARACTERS_MAX] or type(error).__name__
-            log.warning("%s cannot be used", replica.name, exc_info=error)
-            self._tell(GivenUp(replica.name, replica.why))
+                self._note_given_up(replica, error)
+            self._tell_given_up(replica, error)
+
+    def _note_given_up(self, replica: Replica, error: Exception) -> None:
+        replica.present = False
+        replica.why = str(error)[:WHY_CHARACTERS_MAX] or type(error).__name__
+        self._given_up.add(replica)
+
+    def _tell_given_up(self, replica: Replica, error: Exception) -> None:
+        log.warning("%s cannot be used", replica.name, exc_info=error)
+        self._tell(GivenUp(replica.name, replica.why))
 
     def _arrived(self, replica: Replica, given_up: threading.Event) -> bool:
         if not replica.client.is_serving():

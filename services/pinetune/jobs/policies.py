@@ -10,9 +10,9 @@ holds the right weights and computes with others.
 """
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import fsspec
 
@@ -104,7 +104,8 @@ class Policies:
         # Known before the policy is loaded: a sampler that comes back under way is held against it too.
         self._canary = _Canary(version, canary, self._learning.score([canary])[0])
         self._bring(PolicyState(version, content_hash), uri, saved=not self._streams)
-        gap = self._attest(self._canary, [scored[0] for scored in self._generation.score([canary])])
+        gap = self._generation.attest(partial(self._attest, self._canary))
+        worker_metrics.show_canary_gap(gap)
         previous, self.current = self.current, Policy(version, uri, content_hash, gap)
         if previous is not None and previous.uri != uri and previous.uri not in self._kept:
             delete_folder(previous.uri)
@@ -139,20 +140,9 @@ class Policies:
             self._broadcast(policy, uri if saved else "")
         if self._streams:
             # After a broadcast this finds nothing to send, but at samplers that it did not reach.
-            states = self._generation.hold(policy, stream)
+            self._generation.hold(policy, stream)
         else:
-            states = self._generation.load_policy(
-                uri, policy_version=policy.policy_version, content_hash=policy.content_hash
-            )
-        for state in states:
-            if state != policy:
-                raise Conflict(
-                    f"a sampler was given policy {policy.policy_version} ({policy.content_hash[:12]}…) and holds "
-                    f"policy {state.policy_version} ({state.content_hash[:12]}…)",
-                    reason="POLICY_NOT_ATTESTED",
-                    policy_version=policy.policy_version,
-                    held_version=state.policy_version,
-                )
+            self._generation.load_policy(uri, policy_version=policy.policy_version, content_hash=policy.content_hash)
 
     def _broadcast(self, policy: PolicyState, saved_uri: str) -> None:
         """Bring the policy to all samplers at once; one that fails on the way fails all, and then gets it by itself."""
@@ -175,18 +165,14 @@ class Policies:
     def _attest_returned(self, replica: GenerationClient, policy_version: int) -> None:
         """Let a sampler that came back score the canary too; a policy the learner no longer has is known by hash."""
         if self._canary is not None and self._canary.policy_version == policy_version:
-            self._attest(self._canary, replica.score([self._canary.sequence]))
+            self._attest(self._canary, replica)
 
-    def _attest(self, canary: "_Canary", scores: Sequence[Sequence[float]]) -> float:
-        """Return the largest mean gap between the learner's and the samplers' log-probabilities of the canary."""
-        gaps = []
-        for scored in scores:
-            pairs = zip(scored, canary.logprobs, strict=True)
-            gaps.append(sum(abs(one - other) for one, other in pairs) / len(canary.logprobs))
-        # max() may lose a NaN, and a NaN is the worst gap there is.
-        gap = math.nan if any(map(math.isnan, gaps)) else max(gaps)
-        worker_metrics.show_canary_gap(gap)
+    def _attest(self, canary: "_Canary", sampler: GenerationClient) -> float:
+        """Return the mean gap between the learner's and the sampler's log-probabilities of the canary."""
+        pairs = zip(sampler.score([canary.sequence])[0], canary.logprobs, strict=True)
+        gap = sum(abs(one - other) for one, other in pairs) / len(canary.logprobs)
         if not gap <= self._max_canary_gap:  # A gap that is no number is no agreement either.
+            worker_metrics.show_canary_gap(gap)
             raise Conflict(
                 f"sampler and learner disagree on policy {canary.policy_version}: the canary's log-probabilities "
                 f"differ by {gap:.3g} on average, above the limit pinetune.policies.max_canary_gap of "

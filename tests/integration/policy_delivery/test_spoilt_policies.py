@@ -118,7 +118,7 @@ def test_a_spoilt_stream_is_refused(deliver: Callable[..., Delivery]) -> None:
 
 def test_a_stream_that_brings_the_old_policy_is_found_by_asking_the_sampler(deliver: Callable[..., Delivery]) -> None:
     job = deliver("stream", service=lambda model: sampler_of(model, service=RepeatedStream))
-    error = job.fails(Conflict, r"a sampler was given policy 2 \(.*\) and holds policy 1 \(")
+    error = job.fails(Conflict, r"generation-0 was given policy 2 \(.*\) and holds policy 1 \(")
     assert error.reason == "POLICY_NOT_ATTESTED"
 
 

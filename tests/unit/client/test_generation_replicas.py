@@ -289,7 +289,7 @@ def test_a_replica_that_is_gone_while_a_policy_is_loaded_loads_it_when_it_is_bac
     pair.fakes[0].end()
     states = pair.client.load_policy("/policies/3", policy_version=3, content_hash="three")
     assert [state.policy_version for state in states] == [3]
-    assert pair.client.score([TokenSequence((1,), (2, 3))]) == [[[-0.5, -0.5]]]
+    assert pair.client.attest(lambda client: client.score([TokenSequence((1,), (2, 3))])[0][0]) == -0.5
     pair.fakes[0].begin()
     pair.wait_for(Back)
     assert pair.fakes[0].policy.content_hash == "three"
@@ -517,6 +517,52 @@ def test_a_further_one_that_cannot_be_made_ready_is_given_up_until_the_next_resi
     trio.client.resize(3)
     with trio.told:
         assert trio.told.wait_for(lambda: trio.client.attendance().present == (True, True, True), PATIENCE_SECONDS)
+
+
+def test_a_further_one_that_fails_at_a_later_policy_is_given_up_and_one_of_the_ordered_ones_ends_the_step(
+    group: Make,
+) -> None:
+    pair = group(2, used=1)
+    pair.client.resize(2)
+    pair.wait_for(Joined)
+    sequences = [TokenSequence((1,), (2, 3))]
+
+    def gap_of(client: GenerationClient) -> float:
+        gap = abs(client.score(sequences)[0][0] + 0.5)
+        if gap > 0.01:
+            raise Conflict("it scores the canary differently", reason="POLICY_NOT_ATTESTED")
+        return gap
+
+    pair.fakes[1].logprob = -1.0
+    assert pair.client.attest(gap_of) == 0.0
+    assert pair.wait_for(GivenUp) == GivenUp("generation-1", "it scores the canary differently")
+    assert pair.client.attendance() == Attendance((True, False), 2)
+    check_complete(pair.client.generate(prompts(32), SAMPLING), 32)
+    assert not pair.fakes[1].asked
+    pair.fakes[1].logprob, pair.fakes[0].logprob = -0.5, -1.0
+    pair.client.resize(2)
+    with pair.told:
+        assert pair.told.wait_for(lambda: pair.client.attendance().present == (True, True), PATIENCE_SECONDS)
+    with pytest.raises(Conflict, match="canary"):
+        pair.client.attest(gap_of)
+
+
+def test_a_further_one_that_holds_another_policy_than_it_was_given_is_given_up(group: Make) -> None:
+    pair = group(2, used=1)
+    pair.client.resize(2)
+    pair.wait_for(Joined)
+    further, policy = pair.fakes[1].replica.client, PolicyState(3, "three")
+
+    def bring(client: GenerationClient) -> PolicyState:
+        return PolicyState(2, "two") if client is further else policy
+
+    assert pair.client.hold(policy, bring) == [policy]
+    given_up = pair.wait_for(GivenUp)
+    assert isinstance(given_up, GivenUp)
+    assert given_up.why == "generation-1 was given policy 3 (three…) and holds policy 2 (two…)"
+    pair.client.resize(1)
+    with pytest.raises(Conflict, match="generation-0 was given policy 4"):
+        pair.client.hold(PolicyState(4, "four"), bring)
 
 
 def test_a_lost_one_that_retires_is_looked_after_no_more(group: Make) -> None:
