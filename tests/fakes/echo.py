@@ -29,6 +29,7 @@ class Echo:
         return request
 
     def wait(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        print("a call waits", file=sys.stderr, flush=True)
         time.sleep(float(request))
         return b"waited"
 

@@ -46,6 +46,12 @@ class Process:
         found: str = json.loads(self.line_with('"serving"'))["grpc"]
         return found
 
+    def begin_to_wait(self, channel: grpc.Channel, *, seconds: float) -> "grpc.Future[bytes]":
+        """Make a call that takes so long, and return once the pod is at it: one that it has not begun it may refuse."""
+        answer = method(channel, "Wait").future(str(seconds).encode(), timeout=60)
+        self.line_with("a call waits")
+        return answer
+
     def end(self) -> tuple[int, str]:
         """Wait for the end; return the exit code and all that stderr said."""
         _, rest = self.popen.communicate(timeout=DEADLINE_SECONDS)
@@ -74,9 +80,7 @@ def spawn() -> Iterator[Spawn]:
 def test_a_call_in_flight_finishes_after_the_signal_and_the_pod_exits_with_0(spawn: Spawn, number: int) -> None:
     process = spawn()
     with connect(process.address()) as channel:
-        answer = method(channel, "Wait").future(b"0.5")
-        # The pod has the call once a second one, sent after it on the same connection, is answered.
-        method(channel, "Echo")(b"x")
+        answer = process.begin_to_wait(channel, seconds=0.5)
         process.popen.send_signal(number)
         assert answer.result() == b"waited"
     code, said = process.end()
@@ -90,8 +94,7 @@ def test_a_call_in_flight_finishes_after_the_signal_and_the_pod_exits_with_0(spa
 def test_no_new_call_is_taken_after_the_signal(spawn: Spawn) -> None:
     process = spawn()
     with connect(process.address()) as channel:
-        answer = method(channel, "Wait").future(b"0.5")
-        method(channel, "Echo")(b"x")
+        answer = process.begin_to_wait(channel, seconds=0.5)
         process.popen.send_signal(signal.SIGTERM)
         process.line_with('"stopping"')
         assert answer.result() == b"waited"
@@ -104,8 +107,7 @@ def test_no_new_call_is_taken_after_the_signal(spawn: Spawn) -> None:
 def test_a_call_that_outlives_the_grace_period_is_cut_off_and_does_not_hold_the_exit(spawn: Spawn) -> None:
     process = spawn(PINETUNE_POD_GRACE_SECONDS="0.1")
     with connect(process.address()) as channel:
-        answer = method(channel, "Wait").future(b"600", timeout=60)
-        method(channel, "Echo")(b"x")
+        answer = process.begin_to_wait(channel, seconds=600.0)
         process.popen.send_signal(signal.SIGTERM)
         with pytest.raises(grpc.RpcError) as caught:
             answer.result()
@@ -176,8 +178,7 @@ def test_the_end_of_stdin_interrupts_a_slow_start(spawn: Spawn) -> None:
 def test_a_second_signal_ends_the_process_at_once(spawn: Spawn) -> None:
     process = spawn()
     with connect(process.address()) as channel:
-        method(channel, "Wait").future(b"600", timeout=60)
-        method(channel, "Echo")(b"x")
+        process.begin_to_wait(channel, seconds=600.0)
         process.popen.send_signal(signal.SIGTERM)
         process.line_with('"stopping"')
         process.popen.send_signal(signal.SIGTERM)
