@@ -16,7 +16,7 @@ from pinetune.client.replica_set import Attendance, Replica, ReplicaSet
 from pinetune.client.rollout import Completion
 from pinetune.client.spread import Spread
 from pinetune.pod import trace
-from pinetune.pod.errors import Conflict, PinetuneError, TimedOut, Unavailable
+from pinetune.pod.errors import Conflict, PinetuneError, TimedOut, Transient, Unavailable
 
 RETURN_SECONDS = 1200.0
 """How long is waited, with no replica left, for one to come back: a large model is read in that time, and a policy."""
@@ -167,7 +167,8 @@ class GenerationReplicas:
             except (Unavailable, TimedOut) as error:
                 self._members.lose(replica, error)
             except PinetuneError as error:
-                if not self._members.give_up(replica, error):
+                # What passes, such as a lack of room, is no reason to go without it.
+                if isinstance(error, Transient) or not self._members.give_up(replica, error):
                     raise
             return []
 

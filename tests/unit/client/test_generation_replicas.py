@@ -533,6 +533,12 @@ def test_a_further_one_that_fails_at_a_later_policy_is_given_up_and_one_of_the_o
             raise Conflict("it scores the canary differently", reason="POLICY_NOT_ATTESTED")
         return gap
 
+    def without_room(client: GenerationClient) -> float:
+        raise Busy("no room", reason="ENGINE_BUSY")
+
+    with pytest.raises(Busy):
+        pair.client.attest(without_room)
+    assert pair.client.attendance().present == (True, True), "that passes"
     pair.fakes[1].logprob = -1.0
     assert pair.client.attest(gap_of) == 0.0
     assert pair.wait_for(GivenUp) == GivenUp("generation-1", "it scores the canary differently")
