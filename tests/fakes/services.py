@@ -252,6 +252,8 @@ class FakeJobs(WorkerClient):
         self.usages: list[jobs_pb2.Usage] = []
         self.wish_after: dict[tuple[int, int], worker_pb2.WorkerAction] = {}
         """What the user wants once (phase, step) is committed."""
+        self.at_heartbeat: Callable[[jobs_pb2.JobPhase], None] = lambda phase: None
+        """Called with the phase of each heartbeat."""
 
     def heartbeat(
         self,
@@ -264,6 +266,7 @@ class FakeJobs(WorkerClient):
         patient: bool = False,
     ) -> worker_pb2.WorkerAction:
         """Keep the phase, where the worker waits until it is known."""
+        self.at_heartbeat(phase)
         if patient:
             self.calls.append(f"begin {_phase_word(phase)}")
         return self._wish()
