@@ -7,7 +7,7 @@ random weights, so that nearly all completions reach the token limit. The same s
 of 64 tokens each) is sampled in interleaved rounds
 
     one           by one replica through `GenerationReplicas`: one call, all rows in one batch
-    spread        by all of them through `GenerationReplicas`: small units, pulled as they end
+    spread        by all of them through `GenerationReplicas`: units, large ones first, pulled as they end
     side by side  by all of them, each given its share in one call by a caller of its own: what the machine has to give
 
 spread / one is what a job gains. It ends at the machine: replicas on one thread each cannot be faster than the cores

@@ -46,6 +46,7 @@ class Child:
             **service.variables,
         }
         with self.log_file.open("ab") as log:
+            self._log_begin = log.tell()
             self.process = subprocess.Popen(
                 [sys.executable, "-m", f"pinetune.{service.name}"],
                 stdin=subprocess.PIPE,
@@ -74,9 +75,10 @@ class Child:
         return self.process.wait()
 
     def last_lines(self, count: int = LAST_LINE_COUNT) -> str:
-        """Return the end of the log."""
-        with self.log_file.open(encoding="utf-8", errors="replace") as log:
-            return "".join(deque(log, maxlen=count)).rstrip()
+        """Return the end of what this process has written; empty where it has written nothing."""
+        with self.log_file.open("rb") as log:
+            log.seek(self._log_begin)
+            return b"".join(deque(log, maxlen=count)).decode(errors="replace").rstrip()
 
     def _wait(self, ended: Callable[["Child"], None]) -> None:
         self.process.wait()

@@ -88,8 +88,8 @@ class Supervisor:
             seconds = time.monotonic() - began
             if seconds > START_SECONDS:
                 raise ServiceError(f"{service.name} did not serve within {START_SECONDS:.0f} s", child)
-            if seconds > SLOW_SECONDS and not told:
-                say(f"{service.name} is not ready yet; its log is {child.log_file} and says\n{child.last_lines(1)}")
+            if seconds > SLOW_SECONDS and not told and (said := child.last_lines(1)):
+                say(f"{service.name} is not ready yet; its log is {child.log_file} and says\n{said}")
                 told = True
             self._raise_what_happened(child)
         with connect(addresses["grpc"]) as channel:

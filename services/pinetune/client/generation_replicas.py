@@ -16,10 +16,22 @@ from pinetune.client.replica_set import Attendance, Replica, ReplicaSet
 from pinetune.client.rollout import Completion
 from pinetune.client.spread import Spread
 from pinetune.pod import trace
-from pinetune.pod.errors import Conflict, PinetuneError, TimedOut, Transient, Unavailable
+from pinetune.pod.errors import (
+    Cancelled,
+    Conflict,
+    Corrupt,
+    InvalidInput,
+    NotFound,
+    TimedOut,
+    Unavailable,
+    Unsupported,
+)
 
 RETURN_SECONDS = 1200.0
 """How long is waited, with no replica left, for one to come back: a large model is read in that time, and a policy."""
+
+LASTING = (Conflict, Corrupt, InvalidInput, NotFound, Unsupported)
+"""Faults of a replica that would come again; a lack of room, say, is no reason to go without it."""
 
 T = TypeVar("T")
 Check = Callable[[GenerationClient, int], None]
@@ -164,11 +176,11 @@ class GenerationReplicas:
         def ask(replica: Replica) -> list[T]:
             try:
                 return [use(replica)]
-            except (Unavailable, TimedOut) as error:
+            except (Unavailable, TimedOut, Cancelled) as error:
+                # Nobody here cancels: a pod that stops cuts off what outlives its grace.
                 self._members.lose(replica, error)
-            except PinetuneError as error:
-                # What passes, such as a lack of room, is no reason to go without it.
-                if isinstance(error, Transient) or not self._members.give_up(replica, error):
+            except LASTING as error:
+                if not self._members.give_up(replica, error):
                     raise
             return []
 

@@ -62,6 +62,8 @@ class GivenUp:
     """Its name."""
     why: str
     """What was wrong with it."""
+    present_count: int
+    """How many are there without it."""
 
 
 @dataclass(frozen=True)

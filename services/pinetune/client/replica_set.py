@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from pinetune.client.generation import GenerationClient, PolicyState
 from pinetune.client.replica_news import Back, GivenUp, Joined, Lost, Retired, Tell
-from pinetune.pod.errors import PinetuneError, TimedOut, Transient, Unavailable
+from pinetune.pod.errors import Cancelled, PinetuneError, TimedOut, Transient, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -142,8 +142,8 @@ class ReplicaSet:
             if replica not in self.replicas or replica in self._given_up:
                 return True
             self._change_count += replica.present
-            self._note_given_up(replica, error)
-        self._tell_given_up(replica, error)
+            left = self._note_given_up(replica, error)
+        self._tell_given_up(replica, error, left)
         return True
 
     def resize(self, count: int) -> None:
@@ -201,17 +201,18 @@ class ReplicaSet:
                     self._fault = error
                     self._changed.notify_all()
                     return
-                self._note_given_up(replica, error)
-            self._tell_given_up(replica, error)
+                left = self._note_given_up(replica, error)
+            self._tell_given_up(replica, error, left)
 
-    def _note_given_up(self, replica: Replica, error: Exception) -> None:
-        replica.present = False
+    def _note_given_up(self, replica: Replica, error: Exception) -> int:
+        replica.present, replica.lost_time = False, time.monotonic()
         replica.why = str(error)[:WHY_CHARACTERS_MAX] or type(error).__name__
         self._given_up.add(replica)
+        return self._present_count()
 
-    def _tell_given_up(self, replica: Replica, error: Exception) -> None:
+    def _tell_given_up(self, replica: Replica, error: Exception, left: int) -> None:
         log.warning("%s cannot be used", replica.name, exc_info=error)
-        self._tell(GivenUp(replica.name, replica.why))
+        self._tell(GivenUp(replica.name, replica.why, left))
 
     def _arrived(self, replica: Replica, given_up: threading.Event) -> bool:
         if not replica.client.is_serving():
@@ -221,7 +222,7 @@ class ReplicaSet:
                 return False
             try:
                 self._ready(replica)
-            except (Transient, TimedOut):
+            except (Transient, TimedOut, Cancelled):
                 return False  # It fell again.
             with self._changed:
                 if given_up.is_set():

@@ -126,8 +126,10 @@ def test_replicas_pull_units_and_a_quick_one_does_most(group: Make) -> None:
 
     pair.fakes[0].before, pair.fakes[1].before = wait_for_the_other, note
     check_complete(pair.client.generate(prompts(32), SAMPLING), 32)
-    assert [len(ids) for ids in pair.fakes[0].asked] == [8, 4]
-    assert [len(ids) for ids in pair.fakes[1].asked] == [8, 4, 4, 4], "large units first"
+    # The two calls that are open at one arrive in any order.
+    assert sorted(len(ids) for ids in pair.fakes[0].asked) == [4, 8]
+    assert sorted(len(ids) for ids in pair.fakes[1].asked) == [4, 4, 4, 8]
+    assert sorted(ids[0] for fake in pair.fakes for ids in fake.asked if len(ids) == 8) == ["p0", "p8"], "large first"
     assert sorted(pair.asked) == sorted(f"p{number}" for number in range(32)), "each prompt once"
 
 
@@ -511,7 +513,7 @@ def test_a_further_one_that_cannot_be_made_ready_is_given_up_until_the_next_resi
 
     trio.client.check_returned(check)
     trio.client.resize(2)
-    assert trio.wait_for(GivenUp) == GivenUp("generation-1", "it scores the canary differently")
+    assert trio.wait_for(GivenUp) == GivenUp("generation-1", "it scores the canary differently", 1)
     check_complete(trio.client.generate(prompts(4), SAMPLING), 4)
     assert trio.client.attendance().present == (True, False)
     trio.client.resize(3)
@@ -541,7 +543,7 @@ def test_a_further_one_that_fails_at_a_later_policy_is_given_up_and_one_of_the_o
     assert pair.client.attendance().present == (True, True), "that passes"
     pair.fakes[1].logprob = -1.0
     assert pair.client.attest(gap_of) == 0.0
-    assert pair.wait_for(GivenUp) == GivenUp("generation-1", "it scores the canary differently")
+    assert pair.wait_for(GivenUp) == GivenUp("generation-1", "it scores the canary differently", 1)
     assert pair.client.attendance() == Attendance((True, False), 2)
     check_complete(pair.client.generate(prompts(32), SAMPLING), 32)
     assert not pair.fakes[1].asked

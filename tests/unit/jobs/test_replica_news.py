@@ -51,8 +51,9 @@ def test_those_that_join_are_not_needed_any_more_or_cannot_be_used_are_told_and_
     news(Joined("generation-2", start_seconds=12.34, policy_version=4, present_count=3))
     assert metric("generation_replicas") == 3
     news(Retired("generation-2", present_count=2))
-    news(GivenUp("generation-3", "it scores the canary differently"))
     assert metric("generation_replicas") == 2
+    news(GivenUp("generation-3", "it scores the canary differently", present_count=1))
+    assert metric("generation_replicas") == 1
     assert metric("generation_replicas_lost_total") == lost_before
     assert jobs.messages == [
         "generation-2 has joined after 12.3 s and holds policy 4",
