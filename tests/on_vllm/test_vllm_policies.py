@@ -2,7 +2,9 @@
 
 import dataclasses
 import gc
+import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +18,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from pinetune.generation.engine import Caller, InFlight, LoadedPolicy, TokenSequence
-from pinetune.generation.samples import PolicySpan, Prompt, SampledCompletion, SamplingParams
+from pinetune.generation.samples import AnswerFormat, PolicySpan, Prompt, SampledCompletion, SamplingParams
 from pinetune.pod.errors import Broken, Cancelled, Conflict, Corrupt, NotFound, PinetuneError, Unavailable
 from pinetune.pod.manifest import content_hash, read_manifest, write_manifest
 
@@ -301,6 +303,14 @@ def test_tensors_that_cannot_be_read_back_are_loaded_from_where_they_came(
     model.save_pretrained(tmp_path / "model")
     assert_samples_as(engine, str(tmp_path / "model"))
 
+    # The newest policy has all of them: shared storage deletes the older ones.
+    shutil.rmtree(folder)
+    assert engine.describe().folders == {str(tmp_path / "next")}
+    tensors["model.layers.0.mlp.up_proj.weight"] = tensors["model.layers.0.mlp.up_proj.weight"] / 2
+    write_policy(tmp_path / "last", tensors, version + 1001)
+    assert load(engine, (tmp_path / "last", version + 1001)).changed_tensor_count == 1
+    assert_samples_as(engine, policies.model("tied_llama", 5))
+
 
 class LongCall:
     """A long call in a thread, begun when made."""
@@ -371,6 +381,28 @@ def test_continue_goes_on_under_the_new_policy_and_says_from_where(at_seed_7: "V
         expected = under[7][: first.token_count] + under[8][first.token_count :]
         assert one.logprobs == pytest.approx(expected, abs=FLOAT32_GAP)
     assert_samples_as(at_seed_7, policies.model("llama", 8))
+
+
+def test_an_answer_of_a_given_shape_ends_on_the_old_policy_though_others_continue(
+    at_seed_7: "VllmEngine", policies: Policies
+) -> None:
+    old = at_seed_7.describe().policy.policy_version
+    running = LongCall(at_seed_7)
+    sampling = SamplingParams(80, seed=2, answer_format=AnswerFormat("regex", "[a-z ]{60,70}"))
+    shaped: list[list[SampledCompletion]] = []
+    thread = threading.Thread(target=lambda: shaped.extend(at_seed_7.generate(PROMPTS, 1, sampling).groups))
+    thread.start()
+    while at_seed_7.load().running_count <= len(PROMPTS) * 4:  # The long call alone has so many.
+        time.sleep(0.01)
+    load(at_seed_7, policies.write("llama", seed=8), "continue")
+    thread.join(120)
+    running.join()
+    assert len(shaped) == len(PROMPTS)
+    for prompt, (one,) in zip(PROMPTS, shaped, strict=True):
+        assert one.spans == (PolicySpan(old, len(one.token_ids)),)
+        expected = plain_logprobs(policies.model("llama", 7), prompt.token_ids, one.token_ids)
+        assert one.logprobs == pytest.approx(expected, abs=FLOAT32_GAP)
+    assert running.error is None
 
 
 def test_abort_ends_what_is_sampled_with_an_error(at_seed_7: "VllmEngine", policies: Policies) -> None:

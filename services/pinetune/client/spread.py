@@ -4,7 +4,7 @@ Prompts are cut into units, large ones first: an engine is quickest with many ro
 let all replicas end together. Each replica pulls the next one as soon as it has ended one. A unit goes back to the
 others when its replica is lost, in small units then, or busy, and is sent a second time when it takes far longer than
 the others did; the first answer wins and the other call is cancelled. So nothing enters a step twice, whoever answers
-late.
+late. A unit that is lost again and again ends the step: its prompts may be what kills the samplers.
 
 Draws derive from seed, prompt id and sample index: which replica answers changes float noise and nothing else. Units
 are cut for the replicas that are there when the step begins. With one nothing is cut beyond what a call may hold: small
@@ -22,9 +22,9 @@ from pinetune.client.calls import busy_pause
 from pinetune.client.generation import GENERATE_DEADLINE_SECONDS, GenerateCall, in_calls, prompts_per_call
 from pinetune.client.prompts import Prompt, Sampling
 from pinetune.client.replica_news import Moved, Tell
-from pinetune.client.replica_set import Replica, ReplicaSet
+from pinetune.client.replica_set import WHY_CHARACTERS_MAX, Replica, ReplicaSet
 from pinetune.client.rollout import Completion
-from pinetune.pod.errors import Busy, Cancelled, Conflict, TimedOut, Unavailable
+from pinetune.pod.errors import Broken, Busy, Cancelled, Conflict, PinetuneError, TimedOut, Unavailable
 
 SMALLEST_PER_SHARE = 4
 """How often the smallest unit goes into a replica's fair share: at the end of a step nobody waits for more."""
@@ -36,6 +36,10 @@ SLOW_SECONDS_MIN = 5.0
 """… and at least so long; sampling twice costs more than waiting a moment."""
 SLOW_UNITS_MIN = 2
 """… once so many have ended, so that there is a pace to speak of."""
+LOSSES_MAX = 3
+"""Samplers that may be lost over one unit."""
+IDS_SHOWN = 16
+"""Prompts that are named in an error."""
 LOOK_SECONDS = 0.25
 """How often is looked for replicas that are back and for units that are slow."""
 
@@ -52,6 +56,8 @@ class _Unit:
     """The answer that came first."""
     told: set[tuple[str, str]] = field(default_factory=set)
     """Of which replica and for what reason it was told that they move: one without room may say so for minutes."""
+    losses: list[str] = field(default_factory=list)
+    """Why each replica was lost that was sampling them."""
 
 
 @dataclass(eq=False)
@@ -122,8 +128,19 @@ class Spread:
         for depth in range(self._calls_per_replica):
             for replica in replicas:
                 if open_calls[replica] == depth and (unit := self._next_unit(replica, idle=depth == 0)) is not None:
+                    if unit.losses and not self._still_serves(replica, unit):
+                        return
                     self._begin(unit, replica)
                     open_calls[replica] += 1
+
+    def _still_serves(self, replica: Replica, unit: _Unit) -> bool:
+        """Return whether a replica is there now; else it is lost, and not over the unit, which waits on."""
+        if replica.client.is_serving():
+            return True
+        self._members.lose(replica, Unavailable("it says no more that it serves", reason="NOT_SERVING"))
+        if not unit.flights:
+            self._waiting.appendleft(unit)
+        return False
 
     def _next_unit(self, replica: Replica, *, idle: bool) -> _Unit | None:
         if self._waiting:
@@ -184,6 +201,7 @@ class Spread:
         except (Unavailable, Cancelled) as error:
             # Nobody here has cancelled it: a pod that stops cuts off what outlives its grace.
             self._members.lose(flight.replica, error)
+            self._count_loss(flight, error)
             self._put_back(flight, "lost")
         except Conflict as error:
             if error.reason != "POLICY_TOO_OLD" or self._held < self._min_policy_version:
@@ -202,6 +220,21 @@ class Spread:
                     # It was overtaken, and would hold up the next unit as long.
                     self._paused_until[other.replica] = now + (now - other.sent_time)
 
+    def _count_loss(self, flight: _Flight, error: PinetuneError) -> None:
+        unit = flight.unit
+        unit.losses.append(f"{flight.replica.name} ({error.message[:WHY_CHARACTERS_MAX]})")
+        if len(unit.losses) < LOSSES_MAX:
+            return
+        ids = _ids(unit)
+        more = f" and {len(ids) - IDS_SHOWN} more" if len(ids) > IDS_SHOWN else ""
+        prompt_ids = ", ".join(ids[:IDS_SHOWN]) + more
+        raise Broken(
+            f"{len(unit.losses)} times a sampler was lost while it had these prompts, {', then '.join(unit.losses)}; "
+            f"see the samplers' logs, and whether these prompts are too much for them: {prompt_ids}",
+            reason="SAMPLERS_LOST_AGAIN",
+            prompt_ids=prompt_ids,
+        )
+
     def _put_back(self, flight: _Flight, reason: str) -> None:
         if flight.unit.flights:
             return  # Its other call goes on.
@@ -212,7 +245,10 @@ class Spread:
         parts = [flight.unit]
         if reason == "lost":
             # Most of the step is done by then: all are to take part in what one had.
-            parts = [_Unit(part, told=set(flight.unit.told)) for part in in_calls(flight.unit.prompts, self._smallest)]
+            parts = [
+                _Unit(part, told=set(flight.unit.told), losses=list(flight.unit.losses))
+                for part in in_calls(flight.unit.prompts, self._smallest)
+            ]
             place = self._units.index(flight.unit)
             self._units[place : place + 1] = parts
         self._waiting.extendleft(reversed(parts))

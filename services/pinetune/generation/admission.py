@@ -13,7 +13,8 @@ from pinetune.pod.errors import Busy, Unavailable
 
 RETRY_SECONDS = 1.0
 
-Kind = Literal["sampling", "scoring"]
+Kind = Literal["sampling", "shaped sampling", "scoring"]
+"""What a call does; `shaped sampling` ends with scoring, since its answers have a given shape."""
 
 
 class Call:
@@ -94,10 +95,10 @@ class Admission:
             async with self._changed:
                 self._changed.notify_all()
 
-    async def drained(self, kind: Kind | None = None) -> None:
-        """Wait until no call is inside, or none of one kind."""
+    async def drained(self, *kinds: Kind) -> None:
+        """Wait until no call is inside, or none of these kinds."""
         async with self._changed:
-            await self._changed.wait_for(lambda: not any(kind in (None, call.kind) for call in self._inside))
+            await self._changed.wait_for(lambda: not any(not kinds or call.kind in kinds for call in self._inside))
 
     def abort(self) -> None:
         """End all calls inside with Unavailable POLICY_REPLACED."""

@@ -128,7 +128,12 @@ class Decoder:
         if self.cancelled():
             raise Cancelled("the caller left while its completions were being sampled", reason="CALLER_LEFT")
         if self.stop.strings:
-            stopped = [self.stop.found_lately(ids, LOOK_UP_TOKENS) for ids in rows.tokens_so_far(token_count)]
+            first = max(0, token_count - LOOK_UP_TOKENS - self.stop.window_tokens)
+            stopped = [
+                # What begins in the middle of a text may read otherwise there.
+                self.stop.found(ids) and (first == 0 or self.stop.found(rows.row_tokens(place, token_count)))
+                for place, ids in enumerate(rows.tokens(first, token_count))
+            ]
             rows.end(torch.tensor(stopped, device=self.model.device), token_count)
 
 
@@ -160,7 +165,7 @@ class _Rows:
     def read_again(self, token_count: int) -> Tensor:
         """Pass prompts and the tokens so far through a model that has changed; return the logits [B, V] of the next."""
         prompts = [self._prompts[place].token_ids for place in self._prompt_of_R[self._row_of_B].tolist()]
-        texts = [(*prompt, *ids) for prompt, ids in zip(prompts, self.tokens_so_far(token_count), strict=True)]
+        texts = [(*prompt, *ids) for prompt, ids in zip(prompts, self.tokens(0, token_count), strict=True)]
         rows_B = torch.arange(len(texts), device=self._model.device)
         return self._read(texts, rows_B, len(self._tokens_TR) - token_count)
 
@@ -216,9 +221,14 @@ class _Rows:
         self._count_R[self._row_of_B[fresh_B]] = token_count
         self._left_B |= fresh_B
 
-    def tokens_so_far(self, token_count: int) -> list[list[int]]:
-        """Return the first `token_count` tokens of each row in the batch."""
-        ids: list[list[int]] = self._tokens_TR[:token_count, self._row_of_B].T.tolist()
+    def tokens(self, first: int, token_count: int) -> list[list[int]]:
+        """Return the tokens from `first` to before `token_count` of each row in the batch."""
+        ids: list[list[int]] = self._tokens_TR[first:token_count, self._row_of_B].T.tolist()
+        return ids
+
+    def row_tokens(self, place: int, token_count: int) -> list[int]:
+        """Return the first `token_count` tokens of the row at a place in the batch."""
+        ids: list[int] = self._tokens_TR[:token_count, self._row_of_B[place]].tolist()
         return ids
 
     def going_on(self, position: int) -> list[tuple[int, int, float]]:

@@ -2,16 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from pinetune.generation.admission import RETRY_SECONDS, Call
+from pinetune.generation.admission import Call
 from pinetune.generation.engine import TokenSequence
 from pinetune.generation.listening import Listening
 from pinetune.generation.samples import PolicySpan, Prompt, SampledCompletion, SamplingParams
 from pinetune.generation.stop_strings import StopStrings
 from pinetune.generation.vllm_requests import Llm, SampledRow, row_seed, sample, score, vllm_sampling
-from pinetune.pod.errors import Unavailable
 
 T = TypeVar("T")
 
@@ -24,8 +23,6 @@ class Completions:
     """vLLM."""
     request_id: Callable[[], str]
     """Makes an id for each request."""
-    policy_version: Callable[[], int]
-    """The version that is held now."""
     end_token_ids: tuple[int, ...]
     """Tokens that end a completion."""
     sampling: SamplingParams
@@ -91,17 +88,12 @@ class Completions:
         )
 
     async def _scored(self, prompt: Prompt, completion: SampledCompletion) -> SampledCompletion:
-        """Return the completion with log-probabilities of the raw policy: vLLM reports those of the allowed tokens."""
+        """Return the completion with log-probabilities of the raw policy: vLLM reports those of the allowed tokens.
+
+        No policy is loaded meanwhile: `PolicyReplacing` lets calls of this kind end first.
+        """
         logprobs = await score(self.llm, self.request_id(), TokenSequence(prompt.token_ids, completion.token_ids))
-        if {span.policy_version for span in completion.spans} != {self.policy_version()}:
-            raise Unavailable(
-                "another policy was loaded before an answer of a given shape was scored; repeat the call",
-                reason="POLICY_REPLACED",
-                retry_after_seconds=RETRY_SECONDS,
-            )
-        return SampledCompletion(
-            completion.token_ids, tuple(logprobs), completion.text, completion.finish_reason, completion.spans
-        )
+        return replace(completion, logprobs=tuple(logprobs))
 
 
 async def together(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

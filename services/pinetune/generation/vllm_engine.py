@@ -21,7 +21,7 @@ from vllm.platforms import current_platform
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from pinetune.generation.admission import Admission
+from pinetune.generation.admission import Admission, Kind
 from pinetune.generation.answer_grammars import AnswerGrammars
 from pinetune.generation.conversation import Example, TokenisedExample
 from pinetune.generation.engine import (
@@ -199,13 +199,13 @@ class VllmEngine:
     async def _generate(
         self, prompts: Sequence[Prompt], sample_count: int, sampling: SamplingParams, caller: Caller
     ) -> Sampled:
-        async with self._admission.enter("sampling", len(prompts) * sample_count) as call:
+        kind: Kind = "sampling" if sampling.answer_format is None else "shaped sampling"
+        async with self._admission.enter(kind, len(prompts) * sample_count) as call:
             refuse_old_policy(self._policy.state, caller.min_policy_version)
             began = time.monotonic()
             completions = Completions(
                 self._llm,
                 self._request_id,
-                lambda: self._policy.state.policy_version,
                 self._end_token_ids,
                 sampling,
                 StopStrings(self._tokenisation.text, sampling.stop),

@@ -87,9 +87,12 @@ class VllmPolicy:
         """
         if manifest.kind == "lora":
             return self._check_adapter(policy_uri, manifest)
-        changed = self._check_model(manifest)
-        rows = [asdict(entry) | {"shape": list(entry.shape)} for entry in changed]
-        return Change("pinetune_load", (policy_uri, rows), tensor_count=len(changed))
+        changed: list[dict[str, Any]] = []
+        same: list[dict[str, Any]] = []
+        for name, entry in self._check_model(manifest).items():
+            rows = same if entry.sha256 == self._entries[name].sha256 else changed
+            rows.append(asdict(entry) | {"shape": list(entry.shape)})
+        return Change("pinetune_load", (policy_uri, changed, same), tensor_count=len(changed))
 
     def _check_adapter(self, policy_uri: str, manifest: Manifest) -> "Change":
         check_base(manifest, self._base_content_hash)
@@ -110,7 +113,8 @@ class VllmPolicy:
             adapted=frozenset(targets),
         )
 
-    def _check_model(self, manifest: Manifest) -> list[TensorEntry]:
+    def _check_model(self, manifest: Manifest) -> dict[str, TensorEntry]:
+        """Return a manifest's entry for each tensor of the model, by first name."""
         wanted: dict[str, TensorEntry] = {}
         for entry in manifest.tensors:
             outlined = self.outline.tensors.get(entry.name)
@@ -128,7 +132,7 @@ class VllmPolicy:
             raise _corrupt(
                 f"the policy lacks {len(missing)} tensors of the model: {_shown(missing)}", "TENSOR_MISSING", missing[0]
             )
-        return [entry for name, entry in wanted.items() if entry.sha256 != self._entries[name].sha256]
+        return wanted
 
     async def load(self, manifest: Manifest, change: "Change") -> None:
         """Let the workers change what they hold; the state is then computed from it.

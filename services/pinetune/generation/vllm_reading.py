@@ -91,6 +91,19 @@ def read_again(name: str, source: Source) -> Tensor:
     return unchanged(name, WeightFile(source.folder, source.file).read(source.name), source)
 
 
+def find_copy(policy_uri: str, entry: Mapping[str, Any]) -> Source | None:
+    """Return where a policy has a tensor that is held already; None where its folder does not have it.
+
+    A folder that was received holds only what was sent.
+    """
+    source = Source(policy_uri, entry["file"], entry["name"], entry["sha256"])
+    try:
+        read_again(entry["name"], source)
+    except Corrupt:
+        return None
+    return source
+
+
 def unchanged(name: str, tensor: Tensor, source: Source) -> Tensor:
     """Return the tensor that was read from `source`; raises Corrupt TENSOR_LOST where it is not what it was."""
     if tensor_sha256(tensor) != source.sha256:

@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 from vllm.v1.engine.async_llm import AsyncLLM
 
-from pinetune.generation.admission import Admission
+from pinetune.generation.admission import Admission, Kind
 from pinetune.generation.engine import InFlight, LoadedPolicy
 from pinetune.generation.vllm_policy import POLICY_LOST, Change, VllmPolicy
 from pinetune.generation.weights import check_request
 from pinetune.pod.errors import Broken
 from pinetune.pod.manifest import Manifest, read_manifest
+
+SCORED: tuple[Kind, ...] = ("scoring", "shaped sampling")
 
 
 class PolicyReplacing:
@@ -37,8 +39,8 @@ class PolicyReplacing:
             async with self._admission.closed():
                 if in_flight == "abort":
                     self._admission.abort()
-                # What is being scored ends first: its log-probabilities must be of one policy.
-                await self._admission.drained("scoring" if in_flight == "continue" else None)
+                # What is scored, now or at its end, ends first: its log-probabilities must be of one policy.
+                await self._admission.drained(*(SCORED if in_flight == "continue" else ()))
                 began = time.monotonic()
                 # On its own, so that a caller who leaves cannot end it half-way.
                 placing = asyncio.create_task(self._place(manifest, change, in_flight))

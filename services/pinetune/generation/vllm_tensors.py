@@ -10,7 +10,8 @@ What is read back is compared by hash. On the CPU the sign of zeros cannot be re
 compared hash is that of the tensor plus zero. A tensor is read back where that gave the file's values when the engine
 started. Otherwise (layers that are quantised, or spread over several GPUs) it counts as held once vLLM took it without
 an error; then only the canary's log-probabilities attest it. Such a tensor is read from its source again where it is
-needed once more, so that source must stay: `folders` says which do.
+needed once more, so that source must stay: `folders` says which do. Its source is the newest policy that has it, since
+older ones may be deleted.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ from pinetune.generation.vllm_reading import (
     HeldTensor,
     ReadTensor,
     Source,
+    find_copy,
     read_again,
     read_changed,
     unchanged,
@@ -72,13 +74,26 @@ class HeldPolicy:
         """Folders of policies that may be read again while this one is held."""
         return sorted({self._held[name].source.folder for name in self._unread} - {""})
 
-    def load(self, policy_uri: str, entries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-        """Take the tensors of a policy that differ; on any error the old ones are put back. Returns all hashes."""
-        names = [self._first_names[entry["name"]] for entry in entries]
-        read = read_changed(policy_uri, entries, lambda name: self._held[self._first_names[name]].file_name)
+    def load(
+        self, policy_uri: str, changed: Sequence[Mapping[str, Any]], same: Sequence[Mapping[str, Any]]
+    ) -> dict[str, str]:
+        """Take the tensors of a policy that differ; on any error the old ones are put back. Returns all hashes.
+
+        `changed` and `same` are the entries of its manifest, one a tensor.
+        """
+        names = [self._first_names[entry["name"]] for entry in changed]
+        read = read_changed(policy_uri, changed, lambda name: self._held[self._first_names[name]].file_name)
         self._replace(dict(zip(names, read, strict=True)))
         self._base, self._adapter, self._targets = {}, None, {}
+        self._follow(policy_uri, same)
         return self._hashes()
+
+    def _follow(self, policy_uri: str, same: Sequence[Mapping[str, Any]]) -> None:
+        """Note where the new policy has those tensors that did not change and cannot be read back."""
+        for entry in same:
+            name = self._first_names[entry["name"]]
+            if name in self._unread and (source := find_copy(policy_uri, entry)) is not None:
+                self._held[name] = replace(self._held[name], source=source)
 
     def load_adapter(self, adapter: Adapter, targets: Mapping[str, str]) -> dict[str, str]:
         """Add an adapter to the base, and take away the one before; `targets` names weights as the adapter does.

@@ -40,13 +40,15 @@ class PolicyWorker:
         self._pinetune_policy = HeldPolicy(worker, first_names, prefix)
         return self._pinetune_policy.describe()
 
-    def pinetune_load(self, policy_uri: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
-        """Load the tensors of a policy that differ from the held ones; `entries` are those of its manifest.
+    def pinetune_load(
+        self, policy_uri: str, changed: list[dict[str, Any]], same: list[dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Load the tensors of a policy that differ from the held ones; both lists are entries of its manifest.
 
         Returns the SHA-256 of every tensor that is then held and the folders that must stay, or under `error` what went
         wrong.
         """
-        return self._answer(lambda: self._pinetune_policy.load(policy_uri, entries))
+        return self._answer(lambda: self._pinetune_policy.load(policy_uri, changed, same))
 
     def pinetune_load_adapter(self, policy_uri: str, content_hash: str, targets: dict[str, str]) -> dict[str, Any]:
         """Add the adapter in a folder to the base; `targets` gives what the adapter calls each of its weights.

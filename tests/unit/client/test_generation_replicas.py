@@ -164,6 +164,41 @@ def test_the_prompts_of_a_replica_that_dies_are_sampled_by_the_others_once(group
     assert sorted(elsewhere) == sorted(f"p{number}" for number in range(48)), "the others sampled each prompt once"
 
 
+def test_prompts_over_which_samplers_are_lost_again_and_again_end_the_step_and_are_named(group: Make) -> None:
+    pair = group(2)
+
+    def die_of_p3(request: wire.GenerateRequest, call: int) -> None:
+        if any(prompt.prompt_id == "p3" for prompt in request.prompts):
+            raise Unavailable("the engine has died", reason="ENGINE_DEAD")
+
+    for fake in pair.fakes:
+        fake.before = die_of_p3
+    with pytest.raises(Broken) as caught:
+        pair.client.generate(prompts(32), SAMPLING)
+    assert caught.value.reason == "SAMPLERS_LOST_AGAIN"
+    assert "3 times a sampler was lost" in caught.value.message
+    assert "(the engine has died)" in caught.value.message
+    assert caught.value.metadata["prompt_ids"] == "p0, p1, p2, p3", "the smallest unit that they are in"
+    assert sum("p3" in ids for fake in pair.fakes for ids in fake.asked) == spread.LOSSES_MAX
+
+
+def test_samplers_that_were_gone_before_they_were_asked_are_not_lost_over_the_prompts(group: Make) -> None:
+    six = group(6)
+
+    def die_once(request: wire.GenerateRequest, call: int) -> None:
+        if call == 1:
+            raise Unavailable("the engine has died", reason="ENGINE_DEAD")
+
+    six.fakes[0].before = die_once
+    for fake in six.fakes[1:5]:
+        fake.end()
+    check_complete(six.client.generate(prompts(1), SAMPLING), 1)
+    lost = [one for one in six.news if isinstance(one, Lost)]
+    assert (lost[0].replica, lost[0].why) == ("generation-0", "the engine has died")
+    assert {one.why for one in lost[1:]} == {"it says no more that it serves"}
+    assert len(lost) > spread.LOSSES_MAX
+
+
 def test_a_replica_without_room_is_left_alone_for_as_long_as_it_says(group: Make) -> None:
     pair = group(2)
 
