@@ -31,19 +31,22 @@ class GenerationPod:
 
 
 @contextmanager
-def generation_pod(model: Path, dtype: str, *, name: str = "generation", threads: int = 0) -> Iterator[GenerationPod]:
-    """Run a pod on the CPU; `threads` 0 leaves their number to torch."""
+def generation_pod(
+    model: Path, dtype: str, *, name: str = "generation", threads: int = 0, vllm_python: str = ""
+) -> Iterator[GenerationPod]:
+    """Run a pod on the CPU; `threads` 0 leaves their number to torch. With `vllm_python` it is that one's vLLM."""
     addresses = model.parent / f"{name}.json"
     environment = os.environ | {
         "PINETUNE_GENERATION_MODEL": str(model),
         "PINETUNE_GENERATION_CHAT_TEMPLATE": "plain",
+        "PINETUNE_GENERATION_ENGINE": "vllm" if vllm_python else "transformers",
         "PINETUNE_GENERATION_DEVICE": "cpu",
         "PINETUNE_GENERATION_DTYPE": dtype,
         "PINETUNE_GENERATION_THREADS": str(threads),
         "PINETUNE_POD_ADDRESS_FILE": str(addresses),
         "PINETUNE_POD_LOG_LEVEL": "WARNING",
     }
-    process = subprocess.Popen([sys.executable, "-m", "pinetune.generation"], env=environment)
+    process = subprocess.Popen([vllm_python or sys.executable, "-m", "pinetune.generation"], env=environment)
     try:
         while not addresses.exists():
             assert process.poll() is None, "the generation pod did not start"

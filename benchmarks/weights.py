@@ -1,11 +1,12 @@
 """An update of the samplers' weights on each way, checks and canary included, beside a peer that checks nothing.
 
-    python -m benchmarks.weights [--rounds 5] [--folder /dev/shm] [--dtype float32]
+    python -m benchmarks.weights [--rounds 5] [--folder /dev/shm] [--dtype float32] [--vllm-python PYTHON]
 
 The model has 82 million random weights in the shape of distilgpt2. Learner and sampler are two processes that speak
 gRPC, as in a job; `--folder` is where policies are written, memory by default: no disk is measured. An update is
 
-    shared files   the learner writes the policy, the sampler loads it, both score the canary
+    shared files   the learner writes the policy, the sampler loads it, both score the canary; with `--vllm-python`
+                   (`.venv-vllm/bin/python` after `make test-vllm`) also with a sampler on vLLM
     stream         the learner sends the policy over gRPC, both score the canary
     broadcast      the same over torch's gloo, as to many samplers at once
     adapter        the sampler loads a LoRA adapter of rank 16 on every attention and feed-forward weight
@@ -24,7 +25,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -53,6 +54,7 @@ CANARY = TokenSequence(tuple(range(10, 42)), tuple(range(100, 164)))
 RANK, ALPHA = 16, 32
 ADAPTED = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 SHARED, STREAM, BROADCAST, ADAPTER = "shared files", "stream", "broadcast", "adapter"
+SHARED_VLLM = "shared files, vllm"
 PEER = "save_file, load_file, load_state_dict"
 
 
@@ -116,9 +118,9 @@ def make_model(folder: Path) -> GPT2LMHeadModel:
 
 
 @contextmanager
-def sampler_process(model: Path, dtype: str) -> Iterator[Sampler]:
-    """Run a generation pod."""
-    with generation_pod(model, dtype) as pod:
+def sampler_process(model: Path, dtype: str, vllm_python: str = "") -> Iterator[Sampler]:
+    """Run a generation pod; with `vllm_python` one on vLLM."""
+    with generation_pod(model, dtype, name="vllm" if vllm_python else "generation", vllm_python=vllm_python) as pod:
         yield Sampler(pod.channel, pod.address, pod.pid)
 
 
@@ -191,6 +193,7 @@ def peer(learner: Learner, twin: GPT2LMHeadModel, folder: Path) -> list[float]:
 
 PARTS = {
     SHARED: ("write", "load", "canary"),
+    SHARED_VLLM: ("write", "load", "canary"),
     STREAM: ("hash", "send and load", "canary"),
     BROADCAST: ("hash", "send and load", "canary"),
     ADAPTER: ("write", "load", "canary"),
@@ -204,6 +207,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds")
     parser.add_argument("--folder", default="/dev/shm", help="where policies are written")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"], help="what samplers hold")
+    parser.add_argument("--vllm-python", default="", help="a Python that has vLLM, to measure it too")
     arguments = parser.parse_args()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -213,7 +217,8 @@ def main() -> None:
         model = make_model(folder / "model")
         twin = copy.deepcopy(model).to(dtype)
         learner = Learner(model, dtype)
-        with sampler_process(folder / "model", arguments.dtype) as sampler:
+        with ExitStack() as pods:
+            sampler = pods.enter_context(sampler_process(folder / "model", arguments.dtype))
             ways: dict[str, Callable[[], list[float]]] = {
                 SHARED: lambda: shared_files(learner, sampler, folder),
                 STREAM: lambda: stream(learner, sampler, push),
@@ -221,17 +226,22 @@ def main() -> None:
                 ADAPTER: lambda: adapter(learner, sampler, folder),
                 PEER: lambda: peer(learner, twin, folder),
             }
+            samplers = dict.fromkeys(ways, sampler)
+            if arguments.vllm_python:
+                vllm = sampler_process(folder / "model", arguments.dtype, arguments.vllm_python)
+                samplers[SHARED_VLLM] = pods.enter_context(vllm)
+                ways[SHARED_VLLM] = lambda: shared_files(learner, samplers[SHARED_VLLM], folder)
             rounds: dict[str, list[list[float]]] = {way: [] for way in ways}
             cpu: dict[str, list[float]] = {way: [] for way in ways}
             for number in range(arguments.rounds + 1):
                 for way, update in ways.items():
-                    if way in (SHARED, STREAM, BROADCAST):
+                    if way not in (ADAPTER, PEER):
                         learner.change()
-                    before = sampler.cpu_seconds()
+                    before = samplers[way].cpu_seconds()
                     taken = update()
                     if number:  # The first round fills memory.
                         rounds[way].append(taken)
-                        cpu[way].append(sampler.cpu_seconds() - before)
+                        cpu[way].append(samplers[way].cpu_seconds() - before)
     _print(rounds, cpu, arguments.dtype)
 
 

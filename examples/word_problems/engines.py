@@ -6,6 +6,8 @@ Runs the word-problem job once for each seed and engine, from the root folder, w
 (`.venv-vllm` after `make test-vllm`). Prints a row a step: the mean training reward of each engine over the seeds, and
 their difference with its standard error, from the seeds' own differences. With one seed there is no standard error.
 Engines draw with generators of their own: from the first step on samples differ, and so do the policies after it.
+
+Ends with the difference over all steps and its standard error; the exit code is 1 where it is more than three of them.
 """
 
 import argparse
@@ -21,6 +23,8 @@ from examples.word_problems import demo
 
 ENGINES = ("transformers", "vllm")
 KV_CACHE_MEMORY_BYTES = 256 << 20
+ERRORS_MAX = 3.0
+"""Standard errors that the curves may lie apart."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Curve:
 
     training: tuple[float, ...]
     """Mean reward of each step's samples."""
+    sample_count: int
+    """Samples of all steps together."""
     validation: Mapping[int, float]
     """Mean reward of the greedy answers, by the step after which they were given."""
 
@@ -61,7 +67,13 @@ def main() -> int:
         encoding="utf-8",
     )
     print("\n".join(result))
-    return 0
+    difference, error = apart(*(curves[engine] for engine in ENGINES))
+    agree = abs(difference) <= ERRORS_MAX * error
+    print(
+        f"over all steps {ENGINES[1]} is {difference:+.4f} from {ENGINES[0]}, with a standard error of {error:.4f}: "
+        f"the curves {'agree' if agree else 'differ'}"
+    )
+    return 0 if agree else 1
 
 
 def run(folder: Path, engine: str, seed: int, step_count: int) -> Curve:
@@ -79,10 +91,27 @@ def run(folder: Path, engine: str, seed: int, step_count: int) -> Curve:
         ]
     return Curve(
         training=tuple(step["train_reward_mean"] for step in steps if "train_reward_mean" in step),
+        sample_count=sum(int(step["training_grades"]["sampled_count"]) for step in steps if "training_grades" in step),
         validation={
             int(step.get("number", 0)): step["validation"]["reward_mean"] for step in steps if "validation" in step
         },
     )
+
+
+def apart(first: Sequence[Curve], second: Sequence[Curve]) -> tuple[float, float]:
+    """Return how far the second curves lie above the first over all steps, and the standard error of that.
+
+    The error is that of the seeds' own differences, but at least what the draws alone make: a reward from 0 to 1 with
+    mean r has a variance of r (1 - r) at the most.
+    """
+    means = [[statistics.mean(one.training) for one in curves] for curves in (first, second)]
+    differences = [other - one for one, other in zip(*means, strict=True)]
+    reward = statistics.mean(means[0] + means[1])
+    draws = (
+        reward * (1 - reward) * sum(1 / sum(one.sample_count for one in curves) for curves in (first, second))
+    ) ** 0.5
+    seeds = statistics.stdev(differences) / len(differences) ** 0.5 if len(differences) > 1 else 0.0
+    return statistics.mean(differences), max(draws, seeds)
 
 
 def rows(title: str, curves: Mapping[str, Sequence[Mapping[int, float]]]) -> list[str]:

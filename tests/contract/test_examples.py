@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from examples.word_problems import demo
+from examples.word_problems.engines import Curve, apart
 
 from pinetune.jobs.spec import parse_spec_json
 
@@ -186,3 +187,14 @@ def test_the_demo_says_which_of_the_two_fine_tuned_models_is_which() -> None:
         "fine_tuned …2000 is supervised only, equal compute (`sft` in result.json)",
         "fine_tuned …3000 is warmed up and then reinforced (`fine_tuned` in result.json)",
     ]
+
+
+def test_reward_curves_are_as_far_apart_as_their_means_and_as_uncertain_as_the_draws_at_least() -> None:
+    def curves(*means: float) -> list[Curve]:
+        return [Curve((mean - 0.1, mean + 0.1), sample_count=500, validation={}) for mean in means]
+
+    # 1,000 samples a side of mean 0.5: √(2 · 0.25 / 1000).
+    difference, error = apart(curves(0.5, 0.5), curves(0.5, 0.5))
+    assert (difference, error) == (pytest.approx(0.0), pytest.approx(0.02236, abs=1e-5))
+    # Seeds that differ by more than the draws: 0.2 and 0.4, with a standard error of 0.1.
+    assert apart(curves(0.3, 0.3), curves(0.5, 0.7)) == (pytest.approx(0.3), pytest.approx(0.1))

@@ -155,7 +155,9 @@ def check_complete(steps: list[list[Rollout]]) -> None:
         assert len({span.policy_version for rollout in step for span in rollout.completion.policy_spans}) == 1
 
 
-def test_a_replica_that_is_killed_in_a_step_is_replaced_while_the_other_does_its_part(tmp_path: Path) -> None:
+def test_a_replica_that_is_killed_in_a_step_is_started_again_while_the_other_samples_its_prompts(
+    tmp_path: Path,
+) -> None:
     with jobs_service(tmp_path) as client:
         job_id = create_job(client, replicas=2)
         kill_while_it_samples(client, tmp_path, job_id, "generation-1")

@@ -16,6 +16,7 @@ from tests.fakes.jobs_room import (
     training_step,
     warm_up_step,
 )
+from tests.monitoring.shipped import alerts
 
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.api.jobs.v1 import worker_pb2
@@ -342,6 +343,20 @@ def test_a_success_names_the_model(room: Room) -> None:
         beat(worker)
 
 
+def test_a_job_that_fails_its_attestation_is_counted_where_the_alert_looks(room: Room) -> None:
+    def count() -> float:
+        return REGISTRY.get_sample_value("pinetune_jobs_faults_total", {"kind": "job", "reason": error.reason}) or 0.0
+
+    error = wire.JobError(reason="POLICY_NOT_ATTESTED", message="sampler and learner disagree on policy 2")
+    before = count()
+    room.take(room.create_job().job_id).finish(wire.JOB_STATE_FAILED, error=error)
+    assert count() == before + 1
+    assert (
+        alerts()["PinetuneWeightsNotAttested"]["expr"]
+        == f'reason:pinetune_jobs_faults:increase15m{{reason="{error.reason}"}} > 0'
+    )
+
+
 def test_a_failure_keeps_its_reason(room: Room) -> None:
     job = room.create_job()
     error = wire.JobError(reason="TOO_MANY_UNGRADED", message="half was ungraded", field="method")
@@ -390,10 +405,10 @@ def test_a_job_s_own_evaluations_are_recorded_once_per_name(room: Room) -> None:
 
 
 def test_a_job_s_own_evaluation_records_the_sampling_that_measured(room: Room) -> None:
-    drawn = {"temperature": 0.7, "top_p": 0.9, "top_k": 40, "samples_per_prompt": 4, "max_tokens": 99, "stop": ["\n\n"]}
+    drawn = {"temperature": 0.7, "top_p": 0.9, "top_k": 40, "max_tokens": 99, "min_tokens": 9, "stop": ["\n\n"]}
     settings = {
         "dataset": {"prompt": "{{item.question}}"},
-        "sampling": drawn,
+        "sampling": drawn | {"samples_per_prompt": 4},
         "evaluation": {"temperature": 0.3},
     }
     job = room.create_job(pinetune=settings)

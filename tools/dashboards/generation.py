@@ -99,16 +99,17 @@ BOARD = Board(
         ),
         lines(
             "Replicas",
-            "Replicas that hold the current policy, those wanted; prompts a second sampled again; lost replicas, "
-            "broken broadcasts within 15 minutes.",
+            "Replicas that hold the current policy, those wanted; prompts a second sampled again; lost replicas, those "
+            "given up, broken broadcasts within 15 minutes.",
             "short",
             (f"max by (job_id) (pinetune_worker_generation_replicas{{{J}}})", "{{job_id}} present"),
             (f"max by (job_id) (pinetune_worker_replicas_wanted{{{J}}})", "{{job_id}} wanted"),
             (f"job_id:pinetune_worker_generation_replicas_lost:increase15m{{{J}}}", "{{job_id}} lost"),
+            (f"job_id:pinetune_worker_generation_replicas_given_up:increase15m{{{J}}}", "{{job_id}} given up"),
             (f"sum(rate(pinetune_worker_prompts_moved_total{{{J}}}[5m])) or vector(0)", "prompts moved"),
             (f"sum(increase(pinetune_worker_broken_broadcasts_total{{{J}}}[15m])) or vector(0)", "broken broadcasts"),
             minimum=0,
-            alerts=["PinetuneReplicasLost"],
+            alerts=["PinetuneReplicasLost", "PinetuneReplicaGivenUp"],
         ),
         lines(
             "Time of a batch",

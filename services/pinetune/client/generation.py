@@ -231,6 +231,7 @@ def _sampling_to_wire(sampling: Sampling) -> wire.SamplingParams:
         top_p=sampling.top_p,
         top_k=sampling.top_k,
         max_tokens=sampling.max_tokens,
+        min_tokens=sampling.min_tokens,
         stop=sampling.stop,
         seed=sampling.seed,
     )

@@ -129,6 +129,8 @@ class Sampling:
     """Number of tokens kept; 0 means all."""
     max_tokens: int = 512
     """Most tokens of a completion."""
+    min_tokens: int = 0
+    """Fewest tokens before the end-of-turn token may come."""
     stop: tuple[str, ...] = ()
     """Texts that end a completion."""
     seed: int = 0

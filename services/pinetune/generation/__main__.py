@@ -67,6 +67,7 @@ def make_engine(settings: GenerationSettings, pod: Pod) -> Engine:
                 tensor_parallel_size=settings.tensor_parallel_size,
                 memory_fraction=settings.memory_fraction,
                 kv_cache_memory_bytes=settings.kv_cache_memory_bytes,
+                prefix_caching=settings.prefix_caching,
                 running_completions_max=settings.running_completions_max,
                 waiting_completions_max=settings.waiting_completions_max,
                 on_death=pod.fail,

@@ -49,6 +49,8 @@ class GenerationSettings(RoomSettings, env_prefix="PINETUNE_GENERATION_"):
     """GPUs that share each layer; vllm only."""
     memory_fraction: float = Field(default=0.9, gt=0, le=1)
     """Share of a GPU's memory that weights and cache may take together; vllm only."""
+    prefix_caching: bool = True
+    """Use keys and values of prompts that begin alike again; vllm only."""
     running_completions_max: int = Field(default=256, ge=1)
     """Completions that share a batch; vllm only."""
     waiting_completions_max: int = Field(default=4096, ge=0)

@@ -39,6 +39,8 @@ class VllmOptions:
     """Share of the GPU's memory for weights and cache together."""
     kv_cache_memory_bytes: int = 0
     """Memory for keys and values; 0 takes what `memory_fraction` leaves on a GPU, 1 GiB on the CPU."""
+    prefix_caching: bool = True
+    """Whether keys and values of prompts that begin alike are used again."""
     running_completions_max: int = 256
     """Completions that share a batch."""
     waiting_completions_max: int = 4096
@@ -94,7 +96,7 @@ def engine_arguments(options: VllmOptions, max_model_tokens: int, *, on_cpu: boo
         # Without it vLLM claims nine tenths of a machine's main memory.
         "kv_cache_memory_bytes": kv_cache_bytes,
         "max_num_seqs": options.running_completions_max,
-        "enable_prefix_caching": True,
+        "enable_prefix_caching": options.prefix_caching,
         # On the CPU compiling takes a minute and gains little.
         "enforce_eager": on_cpu,
         # log softmax(logits), whatever the temperature and whatever is cut off.

@@ -60,6 +60,7 @@ def sampling_of(order: EvaluationOrder) -> Sampling:
         top_p=order.sampling.top_p,
         top_k=order.sampling.top_k,
         max_tokens=order.sampling.max_tokens,
+        min_tokens=order.sampling.min_tokens,
         stop=order.sampling.stop,
         seed=order.seed,
     )

@@ -6,7 +6,9 @@ policy that is; sampler and learner score the same canary tokens and must agree.
 Folders that nothing needs any more are deleted.
 
 The hash finds whatever is not byte for byte what the learner sent. The canary finds what no hash can: a sampler that
-holds the right weights and computes with others.
+holds the right weights and computes with others. What the learner made of it is remembered for each policy that is
+kept, so that one is held against it again when it is loaded for the final comparison. A worker that was started again
+has forgotten it, and then the hash alone attests.
 """
 
 import logging
@@ -71,6 +73,9 @@ class Policies:
         self._streams = way != "shared_storage"
         self._kept: set[str] = set()
         self._canary: _Canary | None = None
+        """Of the policy that the samplers hold; None where nobody can say any more."""
+        self._canaries: dict[str, _Canary] = {}
+        """Of those policies whose folders are there, by folder."""
         generation.check_returned(self._attest_returned)
         self.current: Policy | None = None
         """The last published policy."""
@@ -84,7 +89,7 @@ class Policies:
         for uri in uris:
             self._kept.discard(uri)
             if self.current is None or uri != self.current.uri:
-                delete_folder(uri)
+                self._delete(uri)
 
     def save(self, policy: Policy) -> None:
         """See to it that the policy's folder is there; one that was streamed has none until somebody needs it."""
@@ -102,19 +107,28 @@ class Policies:
         else:
             content_hash = self._learning.save_policy(uri, policy_version=version).content_hash
         # Known before the policy is loaded: a sampler that comes back under way is held against it too.
-        self._canary = _Canary(version, canary, self._learning.score([canary])[0])
+        self._canary = self._canaries[uri] = _Canary(version, canary, self._learning.score([canary])[0])
         self._bring(PolicyState(version, content_hash), uri, saved=not self._streams)
         gap = self._generation.attest(partial(self._attest, self._canary))
         worker_metrics.show_canary_gap(gap)
         previous, self.current = self.current, Policy(version, uri, content_hash, gap)
         if previous is not None and previous.uri != uri and previous.uri not in self._kept:
-            delete_folder(previous.uri)
+            self._delete(previous.uri)
         return self.current
 
     def load(self, uri: str, version: int, content_hash: str) -> Policy:
-        """Bring a saved policy to every sampler, and check by hash that each holds it."""
+        """Bring a saved policy to every sampler, and attest as `publish` does, where its canary is remembered."""
+        self._canary = self._canaries.get(uri)
         self._bring(PolicyState(version, content_hash), uri, saved=True)
-        return Policy(version, uri, content_hash)
+        if self._canary is None:
+            return Policy(version, uri, content_hash)
+        gap = self._generation.attest(partial(self._attest, self._canary))
+        worker_metrics.show_canary_gap(gap)
+        return Policy(version, uri, content_hash, gap)
+
+    def _delete(self, uri: str) -> None:
+        self._canaries.pop(uri, None)
+        delete_folder(uri)
 
     def _bring(self, policy: PolicyState, uri: str, *, saved: bool) -> None:
         def stream(client: GenerationClient) -> PolicyState:

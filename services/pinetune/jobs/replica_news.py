@@ -43,6 +43,7 @@ class ReplicaNews:
                 self._journal.note(f"{news.replica} is not needed any more and gets no more work")
             case GivenUp():
                 worker_metrics.REPLICAS_PRESENT.set(news.present_count)
+                worker_metrics.REPLICAS_GIVEN_UP.inc()
                 self._journal.warn(f"{news.replica} is given up, and the job goes on without it: {news.why}")
             case Moved():
                 worker_metrics.PROMPTS_MOVED.labels(news.reason).inc(len(news.prompt_ids))

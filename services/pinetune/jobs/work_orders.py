@@ -42,5 +42,6 @@ def work_order(artifacts_uri: str, work: Work, *, attempt: int) -> WorkOrder:
             max_model_tokens=engine.max_model_tokens if engine.HasField("max_model_tokens") else None,
             # Orders of older versions have none.
             parts_format=engine.parts_format,
+            prefix_caching=engine.prefix_caching if engine.HasField("prefix_caching") else True,
         ),
     )

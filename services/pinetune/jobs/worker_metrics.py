@@ -64,6 +64,10 @@ REPLICAS_WANTED = Gauge(
     "pinetune_worker_replicas_wanted", "Generation replicas that the job wants, by how long its steps sample."
 )
 REPLICAS_LOST = Counter("pinetune_worker_generation_replicas_lost_total", "Times that a generation replica was lost.")
+REPLICAS_GIVEN_UP = Counter(
+    "pinetune_worker_generation_replicas_given_up_total",
+    "Times that a generation replica beyond those ordered could not be used, so that the job went on without it.",
+)
 BROKEN_BROADCASTS = Counter(
     "pinetune_worker_broken_broadcasts_total",
     "Policies whose broadcast failed on the way, so that each sampler got a stream.",

@@ -113,6 +113,15 @@ def test_what_one_replica_is_asked_is_what_a_client_without_replicas_asks(group:
     assert [len(ids) for ids in one.fakes[0].asked] == [256, 256, 88]
 
 
+def test_a_service_is_asked_to_sample_as_the_caller_says(group: Make) -> None:
+    one = group(1)
+    asked: list[wire.SamplingParams] = []
+    one.fakes[0].before = lambda request, call: asked.append(request.sampling)
+    one.client.generate(prompts(1), Sampling(2, 0.5, 0.25, 7, 99, 9, ("x",), 3))
+    said = wire.SamplingParams(temperature=0.5, top_p=0.25, top_k=7, max_tokens=99, min_tokens=9, stop=["x"], seed=3)
+    assert asked == [said]
+
+
 def test_replicas_pull_units_and_a_quick_one_does_most(group: Make) -> None:
     pair = group(2)
     first_is_done = threading.Event()

@@ -2,7 +2,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tests.unit.generation.tiny_models import plain_logprobs, prompts_of
+from tests.unit.generation.tiny_models import (
+    BFLOAT16_GAP,
+    BFLOAT16_MEAN_GAP,
+    bfloat16_gaps,
+    plain_logprobs,
+    prompts_of,
+)
 from transformers import AutoModelForCausalLM
 
 from pinetune.generation.batches import plan_reading
@@ -30,6 +36,17 @@ def test_logprobs_are_those_of_a_plain_forward(kind: str, make_engine: MakeEngin
         for completion in group:
             expected = plain_logprobs(engine.describe().model, prompt.token_ids, completion.token_ids)
             assert completion.logprobs == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bfloat16_logprobs_are_those_of_a_plain_bfloat16_forward(kind: str, make_engine: MakeEngine) -> None:
+    engine = make_engine(kind, dtype="bfloat16")
+    prompts = prompts_of(5, 17, 1, 11)
+    groups = engine.generate(prompts, 3, SamplingParams(max_tokens=20, seed=3)).groups
+    pairs = [(prompt, one) for prompt, group in zip(prompts, groups, strict=True) for one in group]
+    gaps = bfloat16_gaps(engine.describe().model, pairs)
+    assert sum(gaps) / len(gaps) < BFLOAT16_MEAN_GAP
+    assert max(gaps) < BFLOAT16_GAP
 
 
 @pytest.mark.parametrize("kind", KINDS)

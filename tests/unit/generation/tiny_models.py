@@ -1,7 +1,7 @@
 """Tiny models with random weights, a tokenizer trained on a few lines, and the plainest way to score with them."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from pinetune.generation.samples import Prompt
+from pinetune.generation.samples import Prompt, SampledCompletion
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>\n{% endfor %}"
@@ -96,10 +96,31 @@ def prompts_of(*lengths: int) -> list[Prompt]:
     ]
 
 
-def plain_logprobs(model_path: str, prompt: Sequence[int], answer: Sequence[int]) -> list[float]:
+BFLOAT16_MEAN_GAP, BFLOAT16_GAP = 0.03, 0.2
+"""How far an engine's log-probabilities in bfloat16 may be from those of a plain forward in bfloat16, on average and at
+the most: sums are rounded where batches and kernels put them together. The transformers engine has 0.006 and 0.06, vLLM
+0.019 and 0.09."""
+
+
+def plain_logprobs(
+    model_path: str, prompt: Sequence[int], answer: Sequence[int], dtype: torch.dtype = torch.float32
+) -> list[float]:
     """Score one sequence with nothing but the model's forward: no cache, no mask, no batch."""
-    model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(model_path, dtype=dtype).eval()
     with torch.no_grad():
-        logits = model(torch.tensor([[*prompt, *answer]])).logits[0]
+        logits = model(torch.tensor([[*prompt, *answer]])).logits[0].float()
     logprobs = logits.log_softmax(-1)
     return [float(logprobs[len(prompt) - 1 + place, token]) for place, token in enumerate(answer)]
+
+
+def bfloat16_gaps(model_path: str, pairs: Iterable[tuple[Prompt, SampledCompletion]]) -> list[float]:
+    """Return how far each sampled token's log-probability is from that of a plain forward in bfloat16."""
+    return [
+        abs(ours - plain)
+        for prompt, one in pairs
+        for ours, plain in zip(
+            one.logprobs,
+            plain_logprobs(model_path, prompt.token_ids, one.token_ids, torch.bfloat16),
+            strict=True,
+        )
+    ]

@@ -363,9 +363,10 @@ def test_a_steps_record_says_what_was_sampled_and_where_it_is_kept(tmp_path: Pat
 
 
 def test_what_is_measured_is_drawn_from_the_same_tokens_as_what_is_trained_on(tmp_path: Path) -> None:
-    sampling = {"top_p": 0.9, "top_k": 7, "max_tokens": 20, "stop": ["."]}
+    sampling = {"top_p": 0.9, "top_k": 7, "max_tokens": 20, "min_tokens": 3, "stop": ["."]}
     plan = make_job(tmp_path, sampling=sampling, evaluation={"vote_samples": 3}).plan
     assert plan.vote_sampling is not None
     for drawn in (plan.training_sampling, plan.measuring_sampling, plan.vote_sampling):
-        assert (drawn.top_p, drawn.top_k, drawn.max_tokens, tuple(drawn.stop)) == (0.9, 7, 20, (".",))
+        assert (drawn.top_p, drawn.top_k, tuple(drawn.stop)) == (0.9, 7, (".",))
+        assert (drawn.min_tokens, drawn.max_tokens) == (3, 20)
     assert plan.measuring_sampling.temperature == 0.0

@@ -47,6 +47,7 @@ def test_those_that_join_are_not_needed_any_more_or_cannot_be_used_are_told_and_
     news: ReplicaNews, jobs: FakeJobs
 ) -> None:
     lost_before = metric("generation_replicas_lost_total")
+    given_up_before = metric("generation_replicas_given_up_total")
     assert metric("replicas_wanted") == 2
     news(Joined("generation-2", start_seconds=12.34, policy_version=4, present_count=3))
     assert metric("generation_replicas") == 3
@@ -55,6 +56,7 @@ def test_those_that_join_are_not_needed_any_more_or_cannot_be_used_are_told_and_
     news(GivenUp("generation-3", "it scores the canary differently", present_count=1))
     assert metric("generation_replicas") == 1
     assert metric("generation_replicas_lost_total") == lost_before
+    assert metric("generation_replicas_given_up_total") == given_up_before + 1
     assert jobs.messages == [
         "generation-2 has joined after 12.3 s and holds policy 4",
         "generation-2 is not needed any more and gets no more work",

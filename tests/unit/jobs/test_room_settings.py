@@ -33,6 +33,7 @@ def test_a_sampler_is_told_of_its_engine() -> None:
         kv_cache_memory_bytes=1 << 30,
         max_model_tokens=4096,
         parts_format="think",
+        prefix_caching=False,
     ) == {
         "model": "/models/base",
         "engine": "vllm",
@@ -43,6 +44,7 @@ def test_a_sampler_is_told_of_its_engine() -> None:
         "kv_cache_memory_bytes": 1 << 30,
         "max_model_tokens": 4096,
         "parts_format": "think",
+        "prefix_caching": False,
     }
 
 

@@ -227,6 +227,14 @@ def test_supervised_epochs_are_the_warm_up_s() -> None:
             "the same",
         ),
         (
+            {"pinetune__sampling": {"min_tokens": 21, "max_tokens": 20}},
+            "pinetune.sampling.min_tokens is wrong: must be at most max_tokens, 20; it is 21",
+        ),
+        (
+            {"pinetune__sampling": {"min_tokens": 21, "max_tokens": "20"}},
+            'pinetune.sampling.max_tokens must be a whole number; it is "20"',
+        ),
+        (
             {"pinetune__algorithm": {"name": "reinforce_plus_plus", "whiten_advantages": False}},
             "pinetune.algorithm.whiten_advantages must be true for reinforce_plus_plus; it is false",
         ),

@@ -40,6 +40,8 @@ class Engine:
     """Most tokens of prompt and completion together; None for the model's own limit."""
     parts_format: str = ""
     """How answers are taken apart; empty leaves it to the sampler."""
+    prefix_caching: bool = True
+    """Whether keys and values of prompts that begin alike are used again."""
     max_replicas: int = 0
     """Most generation replicas that `scale` may ask for; 0 for no more than `replicas`."""
 

@@ -42,6 +42,7 @@ def generation_settings(order: WorkOrder) -> dict[str, str]:
         "KV_CACHE_MEMORY_BYTES": engine.kv_cache_memory_bytes,
         "MAX_MODEL_TOKENS": engine.max_model_tokens,
         "PARTS_FORMAT": engine.parts_format or None,
+        "PREFIX_CACHING": None if engine.prefix_caching else False,
     }
     settings |= {f"PINETUNE_GENERATION_{name}": str(value) for name, value in optional.items() if value is not None}
     if order.makes_model:

@@ -8,7 +8,7 @@ limit", "all"). Defaults that depend on other fields are filled in by `order.py`
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -107,8 +107,19 @@ class SamplingSpec(SpecModel):
     """Number of tokens kept; 0 means all."""
     max_tokens: Count = 512
     """Most tokens of a completion."""
+    min_tokens: int = Field(default=0, ge=0)
+    """Fewest tokens before the end-of-turn token may come."""
     stop: Annotated[tuple[Key, ...], Field(strict=False, max_length=16)] = ()
     """Texts that end a completion."""
+
+    @field_validator("min_tokens")
+    @classmethod
+    def check_min_tokens(cls, value: int, fields: ValidationInfo) -> int:
+        """Refuse completions that would have to be longer than they may."""
+        limit = fields.data.get("max_tokens", value)  # One that is wrong is told of alone.
+        if value > limit:
+            raise ValueError(f"must be at most max_tokens, {limit}")
+        return value
 
 
 class AlgorithmSpec(SpecModel):
@@ -268,6 +279,8 @@ class EngineSpec(SpecModel):
         "auto", "none", "think", "hermes", "llama3", "mistral", "think+hermes", "think+llama3", "think+mistral"
     ] = "auto"
     """How answers are taken apart into reasoning, final answer and tool calls; `auto` looks at the chat template."""
+    prefix_caching: bool = True
+    """True: keys and values of prompts that begin alike are kept and used again. vllm only."""
 
     @model_validator(mode="before")
     @classmethod

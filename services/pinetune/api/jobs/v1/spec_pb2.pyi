@@ -145,20 +145,22 @@ class WarmUpSpec(_message.Message):
     def __init__(self, epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., warm_up_ratio: _Optional[float] = ..., schedule: _Optional[str] = ..., weight_decay: _Optional[float] = ..., max_gradient_norm: _Optional[float] = ..., beta2: _Optional[float] = ...) -> None: ...
 
 class SamplingSpec(_message.Message):
-    __slots__ = ("samples_per_prompt", "temperature", "top_p", "top_k", "max_tokens", "stop")
+    __slots__ = ("samples_per_prompt", "temperature", "top_p", "top_k", "max_tokens", "stop", "min_tokens")
     SAMPLES_PER_PROMPT_FIELD_NUMBER: _ClassVar[int]
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     TOP_P_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     STOP_FIELD_NUMBER: _ClassVar[int]
+    MIN_TOKENS_FIELD_NUMBER: _ClassVar[int]
     samples_per_prompt: int
     temperature: float
     top_p: float
     top_k: int
     max_tokens: int
     stop: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, samples_per_prompt: _Optional[int] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., top_k: _Optional[int] = ..., max_tokens: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ...) -> None: ...
+    min_tokens: int
+    def __init__(self, samples_per_prompt: _Optional[int] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., top_k: _Optional[int] = ..., max_tokens: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., min_tokens: _Optional[int] = ...) -> None: ...
 
 class AlgorithmSpec(_message.Message):
     __slots__ = ("name", "learning_rate", "warm_up_ratio", "schedule", "weight_decay", "max_gradient_norm", "gamma", "gae_lambda", "whiten_advantages", "clip_range", "value_clip_range", "value_coefficient", "kl_coefficient", "entropy_coefficient", "ppo_epochs", "mini_batches", "length_normalised", "value_head", "beta2")
@@ -267,7 +269,7 @@ class GraderTestSpec(_message.Message):
     def __init__(self, file: _Optional[str] = ..., min_agreement: _Optional[float] = ..., repeats: _Optional[int] = ..., tolerance: _Optional[float] = ..., max_seconds: _Optional[float] = ...) -> None: ...
 
 class EngineSpec(_message.Message):
-    __slots__ = ("name", "device", "dtype", "replicas", "max_tokens_per_pass", "threads", "weights", "tensor_parallel_size", "memory_fraction", "kv_cache_memory_bytes", "max_model_tokens", "parts_format", "max_replicas", "backlog_seconds")
+    __slots__ = ("name", "device", "dtype", "replicas", "max_tokens_per_pass", "threads", "weights", "tensor_parallel_size", "memory_fraction", "kv_cache_memory_bytes", "max_model_tokens", "parts_format", "max_replicas", "backlog_seconds", "prefix_caching")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     DTYPE_FIELD_NUMBER: _ClassVar[int]
@@ -282,6 +284,7 @@ class EngineSpec(_message.Message):
     PARTS_FORMAT_FIELD_NUMBER: _ClassVar[int]
     MAX_REPLICAS_FIELD_NUMBER: _ClassVar[int]
     BACKLOG_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    PREFIX_CACHING_FIELD_NUMBER: _ClassVar[int]
     name: str
     device: str
     dtype: str
@@ -296,4 +299,5 @@ class EngineSpec(_message.Message):
     parts_format: str
     max_replicas: int
     backlog_seconds: float
-    def __init__(self, name: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., replicas: _Optional[int] = ..., max_tokens_per_pass: _Optional[int] = ..., threads: _Optional[int] = ..., weights: _Optional[str] = ..., tensor_parallel_size: _Optional[int] = ..., memory_fraction: _Optional[float] = ..., kv_cache_memory_bytes: _Optional[int] = ..., max_model_tokens: _Optional[int] = ..., parts_format: _Optional[str] = ..., max_replicas: _Optional[int] = ..., backlog_seconds: _Optional[float] = ...) -> None: ...
+    prefix_caching: bool
+    def __init__(self, name: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., replicas: _Optional[int] = ..., max_tokens_per_pass: _Optional[int] = ..., threads: _Optional[int] = ..., weights: _Optional[str] = ..., tensor_parallel_size: _Optional[int] = ..., memory_fraction: _Optional[float] = ..., kv_cache_memory_bytes: _Optional[int] = ..., max_model_tokens: _Optional[int] = ..., parts_format: _Optional[str] = ..., max_replicas: _Optional[int] = ..., backlog_seconds: _Optional[float] = ..., prefix_caching: bool = ...) -> None: ...
