@@ -177,7 +177,7 @@ class Policies:
             )
 
     def _attest_returned(self, replica: GenerationClient, policy_version: int) -> None:
-        """Let a sampler that came back score the canary too; a policy the learner no longer has is known by hash."""
+        """Let a sampler that came back score the canary too; one of a forgotten canary is known by hash."""
         if self._canary is not None and self._canary.policy_version == policy_version:
             self._attest(self._canary, replica)
 
@@ -188,9 +188,9 @@ class Policies:
         if not gap <= self._max_canary_gap:  # A gap that is no number is no agreement either.
             worker_metrics.show_canary_gap(gap)
             raise Conflict(
-                f"sampler and learner disagree on policy {canary.policy_version}: the canary's log-probabilities "
-                f"differ by {gap:.3g} on average, above the limit pinetune.policies.max_canary_gap of "
-                f"{self._max_canary_gap:g}",
+                f"the sampler at {sampler.address} and the learner disagree on policy {canary.policy_version}: the "
+                f"canary's log-probabilities differ by {gap:.3g} on average, above the limit "
+                f"pinetune.policies.max_canary_gap of {self._max_canary_gap:g}",
                 reason="POLICY_NOT_ATTESTED",
                 policy_version=canary.policy_version,
                 canary_gap=gap,

@@ -123,7 +123,7 @@ def test_a_stream_that_brings_the_old_policy_is_found_by_asking_the_sampler(deli
 
 
 class SpoiltBroadcast(GenerationService):
-    """Flips a bit of the first piece of policy 2 that is broadcast."""
+    """Takes the first tensor of policy 2 for another one than is broadcast, as where a bit has flipped."""
 
     def ReceivePolicy(
         self, request: generation_pb2.ReceivePolicyRequest, context: grpc.ServicerContext

@@ -254,15 +254,19 @@ def test_a_unit_that_takes_far_too_long_is_sent_elsewhere_and_its_first_call_can
     assert {news.reason for news in pair.news if isinstance(news, Moved)} == {"slow"}
 
 
-@pytest.mark.parametrize(("size", "is_slow"), [(4, True), (8, True), (32, False)])
-def test_a_larger_unit_may_take_longer_before_it_is_slow(group: Make, size: int, is_slow: bool) -> None:
+@pytest.mark.parametrize(
+    ("size", "seconds", "is_slow"), [(4, 10.0, False), (4, 16.0, True), (8, 16.0, True), (32, 16.0, False)]
+)
+def test_a_larger_unit_may_take_longer_before_it_is_slow_and_a_smaller_one_as_long(
+    group: Make, size: int, seconds: float, is_slow: bool
+) -> None:
     pair = group(2)
     step = Spread(pair.client._members, prompts(64), SAMPLING, min_policy_version=0, held=0, tell=pair.tell)
     step._paces += [(8, 4.0), (8, 6.0)]
     unit = spread._Unit(prompts(size))
     first, second = pair.client._members.present()
     call = pair.fakes[0].replica.client.begin(unit.prompts, SAMPLING, min_policy_version=0, deadline_seconds=9.0)
-    step._flights.append(spread._Flight(unit, first, call, time.monotonic() - 16.0))
+    step._flights.append(spread._Flight(unit, first, call, time.monotonic() - seconds))
     unit.flights += step._flights
     assert (step._slow_flight(second) is not None) == is_slow
 
