@@ -195,6 +195,7 @@ class FakeSampler(GenerationClient):
     """Scores with the weights it holds."""
 
     def __init__(self, weights: int) -> None:
+        self.address = "generation-0:50051"
         self._weights = weights
 
     def score(self, sequences: Sequence[TokenSequence]) -> list[list[float]]:
