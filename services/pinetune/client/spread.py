@@ -221,6 +221,8 @@ class Spread:
                     self._paused_until[other.replica] = now + (now - other.sent_time)
 
     def _count_loss(self, flight: _Flight, error: PinetuneError) -> None:
+        if isinstance(error, Cancelled) or error.reason == "POD_STOPPING":
+            return  # It was told to stop, and what it sampled is not why.
         unit = flight.unit
         unit.losses.append(f"{flight.replica.name} ({error.message[:WHY_CHARACTERS_MAX]})")
         if len(unit.losses) < LOSSES_MAX:

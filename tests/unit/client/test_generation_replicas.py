@@ -21,7 +21,7 @@ from pinetune.client.replica_news import Back, GivenUp, Joined, Lost, Moved, New
 from pinetune.client.replica_set import Attendance
 from pinetune.client.rollout import Completion
 from pinetune.client.spread import Spread
-from pinetune.pod.errors import Broken, Busy, Conflict, InvalidInput, TimedOut, Unavailable
+from pinetune.pod.errors import Broken, Busy, Cancelled, Conflict, InvalidInput, TimedOut, Unavailable
 
 PATIENCE_SECONDS = 20.0
 SAMPLING = Sampling(sample_count=2)
@@ -206,6 +206,18 @@ def test_samplers_that_were_gone_before_they_were_asked_are_not_lost_over_the_pr
     assert (lost[0].replica, lost[0].why) == ("generation-0", "the engine has died")
     assert {one.why for one in lost[1:]} == {"it says no more that it serves"}
     assert len(lost) > spread.LOSSES_MAX
+
+
+def test_samplers_that_are_told_to_stop_are_not_lost_over_the_prompts(group: Make) -> None:
+    five = group(5)
+
+    def be_cut_off(request: wire.GenerateRequest, call: int) -> None:
+        raise Cancelled("the pod stops", reason="POD_STOPPED")
+
+    for fake in five.fakes[:4]:
+        fake.before = be_cut_off
+    check_complete(five.client.generate(prompts(1), SAMPLING), 1)
+    assert sum(isinstance(one, Lost) for one in five.news) == 4 > spread.LOSSES_MAX
 
 
 def test_a_replica_without_room_is_left_alone_for_as_long_as_it_says(group: Make) -> None:

@@ -218,9 +218,7 @@ def test_a_job_whose_validations_all_failed_says_that_its_last_policy_is_not_the
 def test_a_sampler_that_kept_its_old_weights_stops_the_job_before_a_step_uses_them(tmp_path: Path) -> None:
     job = make_job(tmp_path)
     job.generation.stale_weights = True
-    with pytest.raises(
-        Conflict, match="the sampler at generation-0:50051 and the learner disagree on policy 1"
-    ) as caught:
+    with pytest.raises(Conflict, match="at generation-0:50051 and the learner disagree on policy 1") as caught:
         job.loop().run()
     assert caught.value.reason == "POLICY_NOT_ATTESTED"
     assert "update 1" not in job.calls
