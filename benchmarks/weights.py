@@ -94,15 +94,28 @@ class Sampler:
         self._pid = pid
 
     def cpu_seconds(self) -> float:
-        """Return the CPU time that this process and the sampler's have taken."""
-        fields = Path(f"/proc/{self._pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return time.process_time() + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Return the CPU time that this process and the sampler's processes have taken."""
+        return time.process_time() + sum(map(cpu_seconds_of, family(self._pid)))
 
     def attest(self, expected: list[float]) -> None:
         """Score the canary and compare."""
         scored = self.client.score([CANARY])[0]
         gap = sum(abs(one - other) for one, other in zip(scored, expected, strict=True)) / len(expected)
         assert gap < 0.1, f"sampler and learner disagree by {gap}"
+
+
+def family(pid: int) -> Iterator[int]:
+    """Yield a process and those that it has started: vLLM computes in one of its own."""
+    yield pid
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in children.read_text().split():
+            yield from family(int(child))
+
+
+def cpu_seconds_of(pid: int) -> float:
+    """Return the CPU time of a process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def make_model(folder: Path) -> GPT2LMHeadModel:

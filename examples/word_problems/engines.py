@@ -4,7 +4,7 @@
 
 Runs the word-problem job once for each seed and engine, from the root folder, with a Python that has pinetune and vLLM
 (`.venv-vllm` after `make test-vllm`). Prints a row a step: the mean training reward of each engine over the seeds, and
-their difference with its standard error, from the seeds' own differences. With one seed there is no standard error.
+their difference with its standard error, from the seeds' own differences; rows of one seed have none.
 Engines draw with generators of their own: from the first step on samples differ, and so do the policies after it.
 
 Ends with the difference over all steps and its standard error; the exit code is 1 where it is more than three of them.

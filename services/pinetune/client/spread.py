@@ -4,7 +4,8 @@ Prompts are cut into units, large ones first: an engine is quickest with many ro
 let all replicas end together. Each replica pulls the next one as soon as it has ended one. A unit goes back to the
 others when its replica is lost, in small units then, or busy, and is sent a second time when it takes far longer than
 the others did; the first answer wins and the other call is cancelled. So nothing enters a step twice, whoever answers
-late. A unit that is lost again and again ends the step: its prompts may be what kills the samplers.
+late. A unit that is lost again and again ends the step: its prompts may be what kills the samplers. Its last try is at
+a sampler that has nothing else, so that no other unit is blamed.
 
 Draws derive from seed, prompt id and sample index: which replica answers changes float noise and nothing else. Units
 are cut for the replicas that are there when the step begins. With one nothing is cut beyond what a call may hold: small
@@ -57,7 +58,12 @@ class _Unit:
     told: set[tuple[str, str]] = field(default_factory=set)
     """Of which replica and for what reason it was told that they move: one without room may say so for minutes."""
     losses: list[str] = field(default_factory=list)
-    """Why each replica was lost that was sampling them."""
+    """Which replicas were lost that were sampling them, and why."""
+
+    @property
+    def is_last_try(self) -> bool:
+        """Whether the next loss ends the step."""
+        return len(self.losses) >= LOSSES_MAX - 1
 
 
 @dataclass(eq=False)
@@ -123,33 +129,41 @@ class Spread:
         """Give every replica that has room its next unit."""
         now = time.monotonic()
         open_calls = Counter(flight.replica for flight in self._flights)
+        alone = {flight.replica for flight in self._flights if flight.unit.is_last_try}
         replicas = [one for one in self._members.present() if self._paused_until.get(one, 0.0) <= now]
         # One call each before anybody gets a second: the last units go to whoever has least to do.
         for depth in range(self._calls_per_replica):
             for replica in replicas:
-                if open_calls[replica] == depth and (unit := self._next_unit(replica, idle=depth == 0)) is not None:
-                    if unit.losses and not self._still_serves(replica, unit):
-                        return
-                    self._begin(unit, replica)
-                    open_calls[replica] += 1
+                if replica in alone or open_calls[replica] != depth:
+                    continue
+                if (unit := self._next_unit(replica, idle=depth == 0)) is None:
+                    continue
+                if unit.losses and not self._still_serves(replica, unit):
+                    return
+                if unit.is_last_try:
+                    alone.add(replica)
+                for slow in unit.flights:
+                    self._tell(Moved(slow.replica.name, _ids(unit), "slow"))
+                self._begin(unit, replica)
+                open_calls[replica] += 1
 
     def _still_serves(self, replica: Replica, unit: _Unit) -> bool:
         """Return whether a replica is there now; else it is lost, and not over the unit, which waits on."""
         if replica.client.is_serving():
             return True
-        self._members.lose(replica, Unavailable("it says no more that it serves", reason="NOT_SERVING"))
+        self._members.lose(replica, Unavailable("it does not say that it serves", reason="NOT_SERVING"))
         if not unit.flights:
             self._waiting.appendleft(unit)
         return False
 
     def _next_unit(self, replica: Replica, *, idle: bool) -> _Unit | None:
-        if self._waiting:
-            return self._waiting.popleft()
+        """Return what a replica is to sample next: what waits, or is slow elsewhere; None where there is nothing."""
+        for unit in self._waiting:
+            if idle or not unit.is_last_try:
+                self._waiting.remove(unit)
+                return unit
         slow = self._slow_flight(replica) if idle else None
-        if slow is None:
-            return None
-        self._tell(Moved(slow.replica.name, _ids(slow.unit), "slow"))
-        return slow.unit
+        return None if slow is None else slow.unit
 
     def _slow_flight(self, replica: Replica) -> _Flight | None:
         """Return the call at another replica that has taken longest, where that is too long; None where all is well."""
@@ -222,10 +236,10 @@ class Spread:
 
     def _count_loss(self, flight: _Flight, error: PinetuneError) -> None:
         if isinstance(error, Cancelled) or error.reason == "POD_STOPPING":
-            return  # It was told to stop, and what it sampled is not why.
+            return  # It was told to stop, for whatever reason.
         unit = flight.unit
         unit.losses.append(f"{flight.replica.name} ({error.message[:WHY_CHARACTERS_MAX]})")
-        if len(unit.losses) < LOSSES_MAX:
+        if len(unit.losses) < LOSSES_MAX or unit.flights:
             return
         ids = _ids(unit)
         more = f" and {len(ids) - IDS_SHOWN} more" if len(ids) > IDS_SHOWN else ""

@@ -75,7 +75,7 @@ class Policies:
         self._canary: _Canary | None = None
         """Of the policy that the samplers hold; None where nobody can say any more."""
         self._canaries: dict[str, _Canary] = {}
-        """Of those policies whose folders are there, by folder."""
+        """Of the current policy and of those that are kept, by folder."""
         generation.check_returned(self._attest_returned)
         self.current: Policy | None = None
         """The last published policy."""
@@ -178,8 +178,9 @@ class Policies:
 
     def _attest_returned(self, replica: GenerationClient, policy_version: int) -> None:
         """Let a sampler that came back score the canary too; one of a forgotten canary is known by hash."""
-        if self._canary is not None and self._canary.policy_version == policy_version:
-            self._attest(self._canary, replica)
+        canary = self._canary  # Another thread may load another policy meanwhile.
+        if canary is not None and canary.policy_version == policy_version:
+            self._attest(canary, replica)
 
     def _attest(self, canary: "_Canary", sampler: GenerationClient) -> float:
         """Return the mean gap between the learner's and the sampler's log-probabilities of the canary."""
