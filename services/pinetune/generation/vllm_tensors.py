@@ -83,17 +83,24 @@ class HeldPolicy:
         """
         names = [self._first_names[entry["name"]] for entry in changed]
         read = read_changed(policy_uri, changed, lambda name: self._held[self._first_names[name]].file_name)
+        # Before anything is placed: an error leaves the old policy.
+        copies = self._find_copies(policy_uri, same)
         self._replace(dict(zip(names, read, strict=True)))
         self._base, self._adapter, self._targets = {}, None, {}
-        self._follow(policy_uri, same)
+        for name, source in copies.items():
+            self._held[name] = replace(self._held[name], source=source)
         return self._hashes()
 
-    def _follow(self, policy_uri: str, same: Sequence[Mapping[str, Any]]) -> None:
-        """Note where the new policy has those tensors that did not change and cannot be read back."""
+    def _find_copies(self, policy_uri: str, same: Sequence[Mapping[str, Any]]) -> dict[str, Source]:
+        """Return where a policy has those tensors that stay and would be read again in an older policy's folder."""
+        copies: dict[str, Source] = {}
         for entry in same:
             name = self._first_names[entry["name"]]
-            if name in self._unread and (source := find_copy(policy_uri, entry)) is not None:
-                self._held[name] = replace(self._held[name], source=source)
+            if name not in self._unread or not self._held[name].source.folder:
+                continue
+            if (source := find_copy(policy_uri, entry)) is not None:
+                copies[name] = source
+        return copies
 
     def load_adapter(self, adapter: Adapter, targets: Mapping[str, str]) -> dict[str, str]:
         """Add an adapter to the base, and take away the one before; `targets` names weights as the adapter does.
