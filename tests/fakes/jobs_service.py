@@ -168,6 +168,7 @@ class FakeJobs(JobsServiceServicer):
     def WatchJob(self, request: wire.WatchJobRequest, context: grpc.ServicerContext) -> Iterator[wire.WatchJobResponse]:
         self.watched_from.append(request.resume_token)
         self._answer(context, "WatchJob", lambda: self._job(request.job_id))
+        context.send_initial_metadata(())
         position, told = int(request.resume_token or 0), self._told[request.job_id]
         while context.is_active():
             with self._changed:

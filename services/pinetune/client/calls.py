@@ -33,14 +33,6 @@ class Unary(Protocol[Q, R]):
         ...
 
 
-class Streaming(Protocol[Q, R]):
-    """A stub's method that takes one message and gives many."""
-
-    def __call__(self, request: Q, /, *, timeout: float | None = None) -> Iterator[R]:
-        """Make the call."""
-        ...
-
-
 def call(method: Unary[S, T], request: S, *, deadline_seconds: float) -> T:
     """Make a call and return its answer; a failed one raises the `PinetuneError` that the server meant."""
     try:
@@ -93,10 +85,23 @@ def busy_pause(error: Busy) -> float:
     return BUSY_PAUSE_SECONDS if error.retry_after_seconds is None else error.retry_after_seconds
 
 
-def stream(method: Streaming[S, T], request: S, *, deadline_seconds: float) -> Iterator[T]:
-    """Make a call and yield its answers; a failed one raises the `PinetuneError` that the server meant."""
+def stream(
+    method: "grpc.UnaryStreamMultiCallable[S, T]",
+    request: S,
+    *,
+    deadline_seconds: float,
+    opened: Callable[[], None] = lambda: None,
+) -> Iterator[T]:
+    """Make a call and yield its answers; a failed one raises the `PinetuneError` that the server meant.
+
+    `opened` is told once the server has taken the call, which may be long before the first answer.
+    """
     try:
-        yield from method(request, timeout=deadline_seconds)
+        answers = method(request, timeout=deadline_seconds)
+        answers.initial_metadata()  # Waits for it, or for the end of a call that failed.
+        if answers.is_active():
+            opened()
+        yield from answers
     except grpc.RpcError as error:
         raise from_rpc_error(error) from error
 

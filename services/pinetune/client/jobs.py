@@ -171,8 +171,7 @@ class JobsClient:
         """Yield a job's events after `resume_token`, then each new one, until the job has ended.
 
         Where the server goes away, `interrupted` is told once and the watch goes on with the last token as soon as the
-        server is back; `restored` is told with the first event from there. Raises the last error after
-        `patience_seconds` without a server.
+        server is back, of which `restored` is told. Raises the last error after `patience_seconds` without a server.
         """
         token, state = resume_token, wire.JOB_STATE_UNSPECIFIED
         outage = _Outage(patience_seconds, interrupted, restored)
@@ -180,7 +179,9 @@ class JobsClient:
             request = wire.WatchJobRequest(job_id=job_id, resume_token=token)
             outage.attempt()
             try:
-                for message in stream(self._stub.WatchJob, request, deadline_seconds=WATCH_DEADLINE_SECONDS):
+                for message in stream(
+                    self._stub.WatchJob, request, deadline_seconds=WATCH_DEADLINE_SECONDS, opened=outage.back
+                ):
                     outage.over()
                     token, state = message.resume_token, message.job.state
                     yield message
@@ -331,24 +332,32 @@ class _Outage:
         self._attempt_time = 0.0
         self._start_time: float | None = None
         self._pause_seconds = FIRST_PAUSE_SECONDS
+        self._is_back = False
+        """Whether the server has taken a stream since, and `restored` was told."""
 
     def attempt(self) -> None:
         """A stream is about to be opened."""
         self._attempt_time = time.monotonic()
 
+    def back(self) -> None:
+        """The server has taken the stream; patience goes on until something comes of it."""
+        if self._start_time is not None and not self._is_back:
+            self._is_back = True
+            self._restored()
+
     def over(self) -> None:
         """The server is there."""
-        if self._start_time is not None:
-            self._restored()
-        self._start_time, self._pause_seconds = None, FIRST_PAUSE_SECONDS
+        self.back()
+        self._start_time, self._pause_seconds, self._is_back = None, FIRST_PAUSE_SECONDS, False
 
     def wait(self, error: PinetuneError) -> None:
         """Sleep before the next attempt; raises `error` once patience is at its end."""
         now = time.monotonic()
         if now - self._attempt_time > STANDING_SECONDS:
             self.over()
-        if self._start_time is None:
-            self._start_time = now
+        if self._start_time is None or self._is_back:
+            self._start_time = now if self._start_time is None else self._start_time
+            self._is_back = False
             self._interrupted(error)
         if now + self._pause_seconds - self._start_time > self._patience_seconds:
             raise error

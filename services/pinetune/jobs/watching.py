@@ -44,6 +44,8 @@ class Watching:
             )
         metrics.WATCHERS.inc()
         try:
+            # Now and not with the first event: it tells one who was cut off that we are back.
+            context.send_initial_metadata(())
             context.add_callback(self._news.ring)
             yield from self._events(request.job_id, position[0] if position else 0, context)
         finally:

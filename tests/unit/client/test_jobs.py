@@ -2,6 +2,7 @@ import contextlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -154,7 +155,7 @@ def test_a_watch_survives_a_restart_of_the_server_and_misses_nothing() -> None:
     past = history.reinforcement("ftjob-1", step_count=6, warm_up_count=2)
     before, after, port = FakeJobs(), FakeJobs(), _free_port()
     before.add(replace(past, messages=past.messages[:4]))
-    after.add(past)
+    after.add(replace(past, messages=past.messages[:4]))
     interruptions: list[PinetuneError] = []
     interrupted, restored = threading.Event(), threading.Event()
 
@@ -167,6 +168,9 @@ def test_a_watch_survives_a_restart_of_the_server_and_misses_nothing() -> None:
         def come_back() -> None:
             interrupted.wait(10)
             restarted.enter_context(serving(after, port))
+            assert restored.wait(10), "before there is any news"
+            for message in past.messages[4:]:
+                after.tell("ftjob-1", message)
 
         with grpc.insecure_channel(f"127.0.0.1:{port}", QUICK_RECONNECT) as channel:
             with serving(before, port):
@@ -181,6 +185,30 @@ def test_a_watch_survives_a_restart_of_the_server_and_misses_nothing() -> None:
     assert after.watched_from == ["4"]
     assert len(interruptions) == 1
     assert restored.is_set()
+
+
+class CuttingOff(FakeJobs):
+    """Takes every watch, and lets it go."""
+
+    def WatchJob(self, request: wire.WatchJobRequest, context: grpc.ServicerContext) -> Iterator[wire.WatchJobResponse]:
+        yield from ()
+        context.send_initial_metadata(())
+        time.sleep(0.05)
+        context.abort(grpc.StatusCode.UNAVAILABLE, "the server stops")
+
+
+def test_a_watch_that_is_taken_and_cut_off_again_and_again_loses_patience() -> None:
+    port, told = _free_port(), []
+    with serving(CuttingOff(), port), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        watch = JobsClient(channel).watch(
+            "ftjob-1",
+            patience_seconds=1.0,
+            interrupted=lambda error: told.append("lost"),
+            restored=lambda: told.append("back"),
+        )
+        with pytest.raises(Unavailable):
+            next(watch)
+    assert told[:3] == ["lost", "back", "lost"]
 
 
 def test_a_watch_gives_up_after_its_patience() -> None:
