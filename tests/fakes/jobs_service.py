@@ -23,6 +23,7 @@ from pinetune.api.grading.v1 import grading_pb2, grading_pb2_grpc
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.api.jobs.v1.jobs_pb2_grpc import JobsServiceServicer, add_JobsServiceServicer_to_server
 from pinetune.api.rollout.v1 import rollout_pb2
+from pinetune.client.calls import TAKEN
 from pinetune.client.jobs import ENDED
 from pinetune.pod.errors import Conflict, InvalidInput, NotFound, PinetuneError, to_status
 
@@ -168,7 +169,7 @@ class FakeJobs(JobsServiceServicer):
     def WatchJob(self, request: wire.WatchJobRequest, context: grpc.ServicerContext) -> Iterator[wire.WatchJobResponse]:
         self.watched_from.append(request.resume_token)
         self._answer(context, "WatchJob", lambda: self._job(request.job_id))
-        context.send_initial_metadata(())
+        context.send_initial_metadata(TAKEN)
         position, told = int(request.resume_token or 0), self._told[request.job_id]
         while context.is_active():
             with self._changed:

@@ -9,9 +9,16 @@ import pytest
 pytestmark = [pytest.mark.images, pytest.mark.timeout(300)]
 RUNNER = os.environ.get("RUNNER", "podman")
 NAMES = os.environ.get("IMAGES", "grading gateway jobs learning generation").split()
-LOCKED = ["--rm", "--network=none", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
-TOOLS = ["cc", "gcc", "clang", "ld", "make", "cargo", "rustc", "go"]
-COMPILER = ["cc", "gcc", "ld"]
+LOCKED = [
+    "--rm",
+    "--network=none",
+    "--read-only",
+    "--tmpfs=/tmp:exec",
+    "--cap-drop=ALL",
+    "--security-opt=no-new-privileges",
+]
+TOOLS = ["cc", "gcc", "g++", "clang", "ld", "make", "cargo", "rustc", "go"]
+COMPILER = ["cc", "gcc", "g++", "ld"]
 COMPILE = """
 from triton.runtime.build import compile_module_from_src
 

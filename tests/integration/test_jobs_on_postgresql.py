@@ -18,6 +18,8 @@ from tests.fakes.jobs_room import Room, jobs_room, training_step
 from tests.postgresql import PostgresqlServer
 
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
+from pinetune.api.jobs.v1.jobs_pb2_grpc import JobsServiceStub
+from pinetune.client.calls import TAKEN
 from pinetune.client.jobs import JobsClient
 from pinetune.client.worker import WorkerClient
 from pinetune.jobs.journal import Journal
@@ -85,6 +87,8 @@ def test_while_the_server_is_away_calls_fail_in_a_way_that_is_worth_repeating(
                 call()
             assert caught.value.reason == "DATABASE_UNAVAILABLE"
             assert caught.value.retry_after_seconds == 1.0
+        watch = JobsServiceStub(room.channel).WatchJob(wire.WatchJobRequest(job_id=job_id), timeout=PATIENCE_SECONDS)
+        assert TAKEN[0] not in watch.initial_metadata(), "nothing can be told"
     worker.commit_step(training_step(2), USAGE)
     assert steps_of(room, job_id) == [1, 2]
     room.scheduler.look()

@@ -4,7 +4,9 @@ import gzip
 import json
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ import pytest
 from tests.fakes.jobs_room import GRADER, LIMITS, Room, jobs_room, training_step
 
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
+from pinetune.api.jobs.v1.jobs_pb2_grpc import JobsServiceStub
 from pinetune.api.jobs.v1.spec_pb2 import DatasetSettings
 from pinetune.api.rollout.v1 import rollout_pb2
+from pinetune.client.calls import TAKEN
 from pinetune.client.prompts import Message
 from pinetune.client.rollout import Completion, FinishReason, Grade, PolicySpan, Purpose
 from pinetune.jobs.rollout_files import Rollout, write_rollouts
@@ -550,6 +554,23 @@ def test_a_token_of_another_job_is_refused(room: Room) -> None:
     (token, *_) = (one.resume_token for one in room.client.watch(job.job_id))
     with pytest.raises(InvalidInput, match="resume_token"):
         list(room.client.watch(other.job_id, resume_token=token))
+
+
+def test_a_watch_without_news_is_told_that_it_is_taken(room: Room) -> None:
+    job = room.create_job()
+    room.take(job.job_id)  # Nothing happens to it by itself from here on.
+    stub = JobsServiceStub(room.channel)
+    first = stub.WatchJob(wire.WatchJobRequest(job_id=job.job_id), timeout=20)
+    *_, last = islice(first, len(list(room.client.list_events(job.job_id))))
+    first.cancel()
+    request = wire.WatchJobRequest(job_id=job.job_id, resume_token=last.resume_token)
+    second = stub.WatchJob(request, timeout=20)
+    assert TAKEN[0] in second.initial_metadata()
+    second.cancel()
+    room.client.cancel_job(job.job_id)
+    with ThreadPoolExecutor() as threads:  # Both places are free again.
+        watches = [threads.submit(list, room.client.watch(job.job_id)) for _ in range(2)]
+        assert all(watch.result(20) for watch in watches)
 
 
 def test_a_watcher_that_left_makes_room_for_the_next(room: Room) -> None:

@@ -16,6 +16,8 @@ PROBE_DEADLINE_SECONDS = 2.0
 FIRST_PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.1, 2.0
 PASSING = frozenset({grpc.StatusCode.UNAVAILABLE.name, "POD_STARTING", "POD_STOPPING", "DATABASE_UNAVAILABLE"})
 """Reasons of an Unavailable that a call is worth repeating for; the first is gRPC's own: nobody is there."""
+TAKEN = (("pinetune-taken", "1"),)
+"""What a server sends ahead on a stream that it has taken and has nothing for yet."""
 BUSY_PAUSE_SECONDS = 1.0
 """Pause before a busy service is asked again that does not say when to come."""
 
@@ -94,12 +96,12 @@ def stream(
 ) -> Iterator[T]:
     """Make a call and yield its answers; a failed one raises the `PinetuneError` that the server meant.
 
-    `opened` is told once the server has taken the call, which may be long before the first answer.
+    `opened` is told where the server says that it has taken the call and has no answer yet (`TAKEN`).
     """
     try:
         answers = method(request, timeout=deadline_seconds)
-        answers.initial_metadata()  # Waits for it, or for the end of a call that failed.
-        if answers.is_active():
+        # Waits for the first sign of the server, or for the end of a call that failed.
+        if TAKEN[0] in (answers.initial_metadata() or ()):
             opened()
         yield from answers
     except grpc.RpcError as error:

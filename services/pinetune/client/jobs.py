@@ -170,7 +170,7 @@ class JobsClient:
     ) -> Iterator[wire.WatchJobResponse]:
         """Yield a job's events after `resume_token`, then each new one, until the job has ended.
 
-        Where the server goes away, `interrupted` is told once and the watch goes on with the last token as soon as the
+        Where the server goes away, `interrupted` is told and the watch goes on with the last token as soon as the
         server is back, of which `restored` is told. Raises the last error after `patience_seconds` without a server.
         """
         token, state = resume_token, wire.JOB_STATE_UNSPECIFIED
@@ -186,6 +186,7 @@ class JobsClient:
                     token, state = message.resume_token, message.job.state
                     yield message
             except TimedOut:
+                outage.over()
                 continue  # Our own deadline on a quiet stream; no news for anyone.
             except (Unavailable, Cancelled) as error:
                 outage.wait(error)
@@ -355,12 +356,13 @@ class _Outage:
         now = time.monotonic()
         if now - self._attempt_time > STANDING_SECONDS:
             self.over()
-        if self._start_time is None or self._is_back:
-            self._start_time = now if self._start_time is None else self._start_time
-            self._is_back = False
-            self._interrupted(error)
-        if now + self._pause_seconds - self._start_time > self._patience_seconds:
+        is_new = self._start_time is None or self._is_back
+        start_time = now if self._start_time is None else self._start_time
+        if now + self._pause_seconds - start_time > self._patience_seconds:
             raise error
+        self._start_time, self._is_back = start_time, False
+        if is_new:
+            self._interrupted(error)
         time.sleep(self._pause_seconds)
         self._pause_seconds = min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
 

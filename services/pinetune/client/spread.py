@@ -62,7 +62,7 @@ class _Unit:
 
     @property
     def is_last_try(self) -> bool:
-        """Whether the next loss ends the step."""
+        """Whether it is only tried alone any more: the next loss then ends the step. It waits for an idle replica."""
         return len(self.losses) >= LOSSES_MAX - 1
 
 
@@ -74,6 +74,8 @@ class _Flight:
     replica: Replica
     call: GenerateCall
     sent_time: float
+    alone: bool
+    """Whether the replica had nothing else when it began, and gets nothing else until it ends."""
 
 
 class Spread:
@@ -129,7 +131,7 @@ class Spread:
         """Give every replica that has room its next unit."""
         now = time.monotonic()
         open_calls = Counter(flight.replica for flight in self._flights)
-        alone = {flight.replica for flight in self._flights if flight.unit.is_last_try}
+        alone = {flight.replica for flight in self._flights if flight.alone}
         replicas = [one for one in self._members.present() if self._paused_until.get(one, 0.0) <= now]
         # One call each before anybody gets a second: the last units go to whoever has least to do.
         for depth in range(self._calls_per_replica):
@@ -192,7 +194,7 @@ class Spread:
             min_policy_version=self._min_policy_version,
             deadline_seconds=max(self._give_up - now, 0.0),
         )
-        flight = _Flight(unit, replica, begun, now)
+        flight = _Flight(unit, replica, begun, now, alone=unit.is_last_try)
         unit.flights.append(flight)
         self._flights.append(flight)
         begun.when_ended(lambda: self._ended.put(flight))
@@ -239,7 +241,7 @@ class Spread:
             return  # It was told to stop, for whatever reason.
         unit = flight.unit
         unit.losses.append(f"{flight.replica.name} ({error.message[:WHY_CHARACTERS_MAX]})")
-        if len(unit.losses) < LOSSES_MAX or unit.flights:
+        if len(unit.losses) < LOSSES_MAX or unit.flights or not flight.alone:
             return
         ids = _ids(unit)
         more = f" and {len(ids) - IDS_SHOWN} more" if len(ids) > IDS_SHOWN else ""

@@ -11,7 +11,7 @@ compared hash is that of the tensor plus zero. A tensor is read back where that 
 started. Otherwise (layers that are quantised, or spread over several GPUs) it counts as held once vLLM took it without
 an error; then only the canary's log-probabilities attest it. Such a tensor is read from its source again where it is
 needed once more, so that source must stay: `folders` says which do. Its source is the newest policy that has it, since
-older ones may be deleted.
+older ones may be deleted, or the base model, which stays.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence

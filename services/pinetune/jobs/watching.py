@@ -1,11 +1,13 @@
 """Follows a job: its events from a token on, then each new one as it happens, until the job has ended."""
 
+import contextlib
 import threading
 from collections.abc import Iterator
 
 import grpc
 
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
+from pinetune.client.calls import TAKEN
 from pinetune.jobs import metrics
 from pinetune.jobs.bell import Bell
 from pinetune.jobs.paging import position_of, token_of
@@ -44,8 +46,6 @@ class Watching:
             )
         metrics.WATCHERS.inc()
         try:
-            # Now and not with the first event: it tells one who was cut off that we are back.
-            context.send_initial_metadata(())
             context.add_callback(self._news.ring)
             yield from self._events(request.job_id, position[0] if position else 0, context)
         finally:
@@ -53,6 +53,7 @@ class Watching:
             self._free.release()
 
     def _events(self, job_id: str, after: int, context: grpc.ServicerContext) -> Iterator[wire.WatchJobResponse]:
+        is_told = False
         while context.is_active():
             rung = self._news.count
             with self._database.read() as connection:
@@ -60,7 +61,7 @@ class Watching:
                 rows = list_events(connection, job_id, after=after, limit=BATCH_COUNT)
             for row in rows:
                 yield _response(job, row)
-                after = row.number
+                after, is_told = row.number, True
             if rows:
                 continue
             if job.work.state.is_end:
@@ -69,6 +70,11 @@ class Watching:
                 raise Unavailable(
                     "the jobs service stops; once it is back, go on after the last event", reason="POD_STOPPING"
                 )
+            if not is_told:
+                # One who was cut off is to know that we are back, and not only with the next event.
+                with contextlib.suppress(grpc.RpcError):  # Of one who has left; the loop sees it.
+                    context.send_initial_metadata(TAKEN)
+                is_told = True
             self._news.wait(rung, timeout_seconds=LOOK_SECONDS)
 
 

@@ -202,8 +202,6 @@ def test_prompts_over_which_samplers_are_lost_again_and_again_end_the_step_and_a
     assert "(the engine has died)" in caught.value.message
     assert caught.value.metadata["prompt_ids"] == "p0, p1, p2, p3", "the smallest unit that they are in"
     assert sum("p3" in ids for fake in pair.fakes for ids in fake.asked) == spread.LOSSES_MAX
-    others = [ids for fake in pair.fakes for ids in fake.asked if "p4" in ids]
-    assert len(others) > 1, "those that died with it have not taken the blame"
 
 
 def test_samplers_that_were_gone_before_they_were_asked_are_not_lost_over_the_prompts(
@@ -296,7 +294,7 @@ def test_a_larger_unit_may_take_longer_before_it_is_slow_and_a_smaller_one_as_lo
     unit = spread._Unit(prompts(size))
     first, second = pair.client._members.present()
     call = pair.fakes[0].replica.client.begin(unit.prompts, SAMPLING, min_policy_version=0, deadline_seconds=9.0)
-    step._flights.append(spread._Flight(unit, first, call, time.monotonic() - seconds))
+    step._flights.append(spread._Flight(unit, first, call, time.monotonic() - seconds, alone=False))
     unit.flights += step._flights
     assert (step._slow_flight(second) is not None) == is_slow
 
