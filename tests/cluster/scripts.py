@@ -35,7 +35,8 @@ class Script:
         return phase
 
     def run(self, *command: str) -> None:
-        """Run a command beside it."""
+        """Run a command beside it; fails with what it has written where it has ended already."""
+        assert self.phase() == "Running", self.log()
         kubectl(f"--namespace={self.namespace}", "exec", self.name, "--", *command)
 
     def output(self, *, seconds: float) -> str:
