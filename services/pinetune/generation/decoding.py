@@ -128,7 +128,7 @@ class Decoder:
         if self.cancelled():
             raise Cancelled("the caller left while its completions were being sampled", reason="CALLER_LEFT")
         if self.stop.strings:
-            first = max(0, token_count - LOOK_UP_TOKENS - self.stop.window_tokens)
+            first = self.stop.window_start(token_count, LOOK_UP_TOKENS)
             stopped = [
                 # What begins in the middle of a text may read otherwise there.
                 self.stop.found(ids) and (first == 0 or self.stop.found(rows.row_tokens(place, token_count)))

@@ -27,9 +27,13 @@ class StopStrings:
         text = self.text_of(token_ids) if self.strings else ""
         return any(string in text for string in self.strings)
 
+    def window_start(self, token_count: int, new_count: int) -> int:
+        """Return the first of `token_count` ids to look at where nothing was found before the last `new_count` came."""
+        return max(0, token_count - new_count - self.window_tokens)
+
     def found_lately(self, token_ids: Sequence[int], new_count: int) -> bool:
         """As `found`, where nothing was found before the last `new_count` ids came."""
-        return self.found(token_ids[-(self.window_tokens + new_count) :]) and self.found(token_ids)
+        return self.found(token_ids[self.window_start(len(token_ids), new_count) :]) and self.found(token_ids)
 
     def cut(self, token_ids: Sequence[int]) -> tuple[int, str] | None:
         """Return the smallest number of ids whose text contains a stop string, and that text up to it; or None."""

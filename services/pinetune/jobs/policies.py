@@ -107,19 +107,20 @@ class Policies:
         else:
             content_hash = self._learning.save_policy(uri, policy_version=version).content_hash
         # Known before the policy is loaded: a sampler that comes back under way is held against it too.
-        self._canary = self._canaries[uri] = _Canary(version, canary, self._learning.score([canary])[0])
-        self._bring(PolicyState(version, content_hash), uri, saved=not self._streams)
-        gap = self._generation.attest(partial(self._attest, self._canary))
-        worker_metrics.show_canary_gap(gap)
-        previous, self.current = self.current, Policy(version, uri, content_hash, gap)
+        self._canaries[uri] = _Canary(version, canary, self._learning.score([canary])[0])
+        previous, self.current = self.current, self._carry(uri, version, content_hash, saved=not self._streams)
         if previous is not None and previous.uri != uri and previous.uri not in self._kept:
             self._delete(previous.uri)
         return self.current
 
     def load(self, uri: str, version: int, content_hash: str) -> Policy:
         """Bring a saved policy to every sampler, and attest as `publish` does, where its canary is remembered."""
+        return self._carry(uri, version, content_hash, saved=True)
+
+    def _carry(self, uri: str, version: int, content_hash: str, *, saved: bool) -> Policy:
+        """Bring a policy to every sampler, and compare the canary's log-probabilities where they are remembered."""
         self._canary = self._canaries.get(uri)
-        self._bring(PolicyState(version, content_hash), uri, saved=True)
+        self._bring(PolicyState(version, content_hash), uri, saved=saved)
         if self._canary is None:
             return Policy(version, uri, content_hash)
         gap = self._generation.attest(partial(self._attest, self._canary))

@@ -45,6 +45,17 @@ def published(sampler: FakeReplica, generation: GenerationReplicas, learning: Fa
     return policies
 
 
+@pytest.fixture
+def superseded(sampler: FakeReplica, learning: FakeLearning, published: Policies, tmp_path: Path) -> str:
+    """Policy 1 is kept and policy 2 published, whose canary is scored with -2; returns the folder of policy 1."""
+    uri = str(tmp_path / "v000001")
+    published.keep(uri)
+    learning.warm_up(2, [])
+    sampler.logprob = -2.0
+    published.publish(2, CANARY)
+    return uri
+
+
 def restart(sampler: FakeReplica) -> None:
     sampler.end()
     sampler.begin()
@@ -70,30 +81,20 @@ def test_one_that_scores_the_canary_differently_ends_the_job(
 
 
 def test_an_older_policy_that_is_loaded_again_is_held_against_what_its_canary_was(
-    sampler: FakeReplica, learning: FakeLearning, published: Policies, tmp_path: Path
+    sampler: FakeReplica, published: Policies, superseded: str
 ) -> None:
-    uri = str(tmp_path / "v000001")
-    published.keep(uri)
-    learning.warm_up(2, [])
-    sampler.logprob = -2.0
-    published.publish(2, CANARY)
     with pytest.raises(Conflict, match=r"disagree on policy 1: the canary's log-probabilities differ by 1 "):
-        published.load(uri, 1, "hash-1")
+        published.load(superseded, 1, "hash-1")
     # The learner has moved on from policy 1, but what it made of the canary is remembered.
     sampler.logprob = -1.0
-    assert published.load(uri, 1, "hash-1").canary_gap == 0.0
+    assert published.load(superseded, 1, "hash-1").canary_gap == 0.0
 
 
 def test_one_that_is_restarted_after_an_older_policy_was_loaded_is_held_to_its_canary(
-    sampler: FakeReplica, generation: GenerationReplicas, learning: FakeLearning, published: Policies, tmp_path: Path
+    sampler: FakeReplica, generation: GenerationReplicas, published: Policies, superseded: str
 ) -> None:
-    uri = str(tmp_path / "v000001")
-    published.keep(uri)
-    learning.warm_up(2, [])
-    sampler.logprob = -2.0
-    published.publish(2, CANARY)
     sampler.logprob = -1.0
-    published.load(uri, 1, "hash-1")
+    published.load(superseded, 1, "hash-1")
     restart(sampler)
     generation.generate(PROMPTS, Sampling(), min_policy_version=1)
     assert (sampler.policy.policy_version, sampler.policy.content_hash) == (1, "hash-1")
@@ -104,11 +105,8 @@ def test_one_that_is_restarted_after_an_older_policy_was_loaded_is_held_to_its_c
 
 
 def test_an_older_policy_of_which_no_canary_is_remembered_is_held_to_its_hash(
-    sampler: FakeReplica, generation: GenerationReplicas, learning: FakeLearning, published: Policies, tmp_path: Path
+    sampler: FakeReplica, generation: GenerationReplicas, published: Policies, superseded: str
 ) -> None:
-    learning.warm_up(2, [])
-    sampler.logprob = -2.0
-    published.publish(2, CANARY)
     # As after a restart of the worker.
     assert published.load("file:///kept/v000001", 1, "hash-1").canary_gap is None
     restart(sampler)
