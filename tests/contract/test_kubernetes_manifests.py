@@ -9,6 +9,7 @@ import pytest
 import yaml
 from kubernetes.client import models
 
+from pinetune.gateway.config import GatewaySettings
 from pinetune.jobs.config import JobsSettings
 from pinetune.jobs.launcher.kubernetes_objects import GRPC_PORT, METRICS_PORT
 from pinetune.jobs.launcher.pod_templates import container_of, read_pod_templates
@@ -119,10 +120,29 @@ def test_only_the_jobs_service_has_a_token_for_the_api_server() -> None:
 
 
 def test_every_setting_that_a_manifest_names_exists() -> None:
-    known = {"PINETUNE_TOKEN", "PINETUNE_GATEWAY_HTTP_PORT", "PINETUNE_GATEWAY_JOBS_ADDRESS"}
-    for kind in (PodSettings, ChannelSettings, JobsSettings):
+    known = {"PINETUNE_TOKEN"}
+    for kind in (PodSettings, ChannelSettings, GatewaySettings, JobsSettings):
         known |= {variable_of(kind, field) for field in kind.model_fields}
     texts = [path.read_text() for path in DEPLOY.rglob("*") if path.suffix == ".yaml" or path.name == "Containerfile"]
     named = {name for text in texts for name in re.findall(r"\bPINETUNE_[A-Z_]+\b", text)}
     assert len(named) > 10
     assert named <= known
+
+
+def grace_seconds(container: Object) -> float:
+    variables = {one["name"]: one["value"] for one in container["env"] if "value" in one}
+    return PodSettings.model_validate(
+        {"grace_seconds": value} if (value := variables.get("PINETUNE_POD_GRACE_SECONDS")) else {}
+    ).grace_seconds
+
+
+def test_every_service_is_left_alive_until_its_calls_in_flight_have_ended() -> None:
+    for name, spec in specs_of_base().items():
+        (container,) = spec["containers"]
+        ahead = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert ahead + grace_seconds(container) + 5 <= spec["terminationGracePeriodSeconds"], name
+
+
+def test_a_page_may_wait_for_the_jobs_service_longer_than_it_does() -> None:
+    (container,) = specs_of_base()["pinetune-gateway"]["containers"]
+    assert grace_seconds(container) > GatewaySettings().jobs_patience_seconds

@@ -21,7 +21,7 @@ def gateway() -> Iterator[str]:
     jobs.add(history.reinforcement("ftjob-rl", step_count=10))
     jobs.add(history.supervised("ftjob-sft"))
     with serving(jobs) as address, grpc.insecure_channel(address) as channel:
-        server = HttpServer(make_app(Reader(JobsClient(channel))), "127.0.0.1", 0)
+        server = HttpServer(make_app(Reader(JobsClient(channel))), "127.0.0.1", 0, grace_seconds=5.0)
         server.start()
         yield f"http://{server.address}"
         server.stop()

@@ -18,7 +18,8 @@ def build(pod: Pod, settings: GatewaySettings) -> Sequence[RegisteredService]:
     """Open the HTTP port and leave its start and stop to the pod; there is no gRPC service but health."""
     channel = connect(settings.jobs_address)
     jobs = JobsClient(channel, patience_seconds=settings.jobs_patience_seconds)
-    http = HttpServer(make_app(Reader(jobs)), pod.settings.host, settings.http_port)
+    app = make_app(Reader(jobs))
+    http = HttpServer(app, pod.settings.host, settings.http_port, grace_seconds=pod.settings.grace_seconds)
 
     def start() -> None:
         http.start()

@@ -1,6 +1,7 @@
 """The HTTP port of the gateway: uvicorn in a thread of the pod's process, which the pod starts and stops."""
 
 import json
+import math
 import socket
 import threading
 import time
@@ -13,14 +14,19 @@ from pinetune.pod.errors import Broken, InvalidInput
 
 START_SECONDS = 30.0
 POLL_SECONDS = 0.02
-STOP_SECONDS = 5
+CUT_SECONDS = 1.0
+"""What it takes to cut off a request that outlived the grace period."""
 
 
 class HttpServer:
     """Serves an application on a port that it holds from the beginning."""
 
-    def __init__(self, app: FastAPI, host: str, port: int) -> None:
-        """Open the port, 0 for any free one; InvalidInput where it is taken."""
+    def __init__(self, app: FastAPI, host: str, port: int, *, grace_seconds: float) -> None:
+        """Open the port, 0 for any free one; InvalidInput where it is taken.
+
+        Requests in flight may take up to `grace_seconds` to end after `stop`.
+        """
+        self._grace_seconds = math.ceil(grace_seconds)
         self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -37,7 +43,7 @@ class HttpServer:
             log_level="warning",
             access_log=False,
             lifespan="off",
-            timeout_graceful_shutdown=STOP_SECONDS,
+            timeout_graceful_shutdown=self._grace_seconds,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="http", daemon=True)
@@ -65,8 +71,8 @@ class HttpServer:
         temporary.replace(path)
 
     def stop(self) -> None:
-        """Let requests in flight end, then close the port."""
+        """Let requests in flight end within the grace period, cut off the others, and close the port."""
         self._server.should_exit = True
         if self._thread.is_alive():
-            self._thread.join(STOP_SECONDS + 1)
+            self._thread.join(self._grace_seconds + CUT_SECONDS)
         self._socket.close()
