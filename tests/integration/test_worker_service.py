@@ -170,6 +170,19 @@ def test_a_successor_takes_back_the_steps_after_the_checkpoint(room: Room) -> No
     assert steps_of(room, job.job_id)[-1] == ("TRAINING", 2)
 
 
+def test_a_claim_whose_answer_was_lost_is_made_again_and_told_once(room: Room) -> None:
+    job = room.create_job()
+    worker = room.take(job.job_id)
+    worker.commit_step(training_step(0), USAGE)
+    worker.commit_checkpoint(state_checkpoint(0))
+    died(room, job.job_id)
+    successor = room.worker(job.job_id, 2)
+    first = successor.claim()
+    told = messages_of(room, job.job_id)
+    assert successor.claim() == first
+    assert messages_of(room, job.job_id) == told
+
+
 def test_a_policy_kept_by_a_step_that_is_taken_back_is_forgotten(room: Room) -> None:
     job = room.create_job()
     worker = room.take(job.job_id)

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 import grpc
@@ -42,16 +42,8 @@ def jobs_at(address: str) -> Iterator[JobsClient]:
     A server elsewhere may be away for a new release, and is waited for; on this machine it runs or it does not, and a
     port that is forwarded from a cluster goes away with the pod behind it.
     """
-    patience_seconds = PATIENCE_HERE_SECONDS if _is_here(address) else PATIENCE_SECONDS
-
-    def tell(error: PinetuneError) -> None:
-        if patience_seconds > PATIENCE_HERE_SECONDS:
-            named = error.reason == grpc.StatusCode.UNAVAILABLE.name
-            what = f"nobody answers at {address}" if named else error.message
-            say(f"{what}; trying for {patience_seconds:.0f} s")
-
     with _channel_to(address) as channel:
-        yield JobsClient(channel, patience_seconds=patience_seconds, away=tell)
+        yield JobsClient(channel, patience_seconds=_patience_seconds(address), away=_teller(address))
 
 
 @contextlib.contextmanager
@@ -62,7 +54,23 @@ def grading_at(address: str, *, local: bool = False) -> Iterator[GradingClient]:
             yield client
         return
     with _channel_to(address, or_else=", or add --local") as channel:
-        yield GradingClient(channel)
+        yield GradingClient(channel, patience_seconds=_patience_seconds(address), away=_teller(address))
+
+
+def _patience_seconds(address: str) -> float:
+    return PATIENCE_HERE_SECONDS if _is_here(address) else PATIENCE_SECONDS
+
+
+def _teller(address: str) -> Callable[[PinetuneError], None]:
+    """Return what tells a person that a server elsewhere is waited for."""
+
+    def tell(error: PinetuneError) -> None:
+        if not _is_here(address):
+            named = error.reason == grpc.StatusCode.UNAVAILABLE.name
+            what = f"nobody answers at {address}" if named else error.message
+            say(f"{what}; trying for {PATIENCE_SECONDS:.0f} s")
+
+    return tell
 
 
 def _is_here(address: str) -> bool:

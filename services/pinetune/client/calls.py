@@ -7,14 +7,16 @@ from typing import Protocol, TypeVar
 import grpc
 from grpc_health.v1 import health_pb2
 
-from pinetune.pod.errors import Busy, TimedOut, Transient, Unavailable, from_rpc_error
+from pinetune.pod.errors import Busy, Cancelled, PinetuneError, TimedOut, Transient, Unavailable, from_rpc_error
 
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 PROBE_SECONDS = 0.2
 """Pause between two probes of a service that is starting."""
 PROBE_DEADLINE_SECONDS = 2.0
 FIRST_PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.1, 2.0
-PASSING = frozenset({grpc.StatusCode.UNAVAILABLE.name, "POD_STARTING", "POD_STOPPING", "DATABASE_UNAVAILABLE"})
+CUT_OFF = "CALL_CUT_OFF"
+"""Reason of an Unavailable: the server stopped with the call in its hands, or before it took it."""
+PASSING = frozenset({grpc.StatusCode.UNAVAILABLE.name, CUT_OFF, "POD_STARTING", "POD_STOPPING", "DATABASE_UNAVAILABLE"})
 """Reasons of an Unavailable that a call is worth repeating for; the first is gRPC's own: nobody is there."""
 TAKEN = (("pinetune-taken", "1"),)
 """What a server sends ahead on a stream that it has taken and has nothing for yet."""
@@ -40,7 +42,14 @@ def call(method: Unary[S, T], request: S, *, deadline_seconds: float) -> T:
     try:
         return method(request, timeout=deadline_seconds)
     except grpc.RpcError as error:
-        raise from_rpc_error(error) from error
+        raise _meant(from_rpc_error(error)) from error
+
+
+def _meant(error: PinetuneError) -> PinetuneError:
+    """Return what an error says of a call that nobody here takes back: gRPC cancels what it holds as a server stops."""
+    if isinstance(error, Cancelled) and error.reason == grpc.StatusCode.CANCELLED.name:
+        return Unavailable("the server stopped before it had answered", reason=CUT_OFF)
+    return error
 
 
 def call_safe(
@@ -53,15 +62,18 @@ def call_safe(
 ) -> T:
     """Make a call that may be repeated; repeat it while the service is away, until the patience is over.
 
-    `away` is told the first time, if the call is repeated.
+    Patience begins when the call first fails, however long it was in good hands. `away` is told then, if the call is
+    repeated.
     """
-    give_up = time.monotonic() + patience_seconds
+    give_up: float | None = None
     pause_seconds = FIRST_PAUSE_SECONDS
     while True:
         try:
             return call(method, request, deadline_seconds=deadline_seconds)
         except Unavailable as error:
-            if error.reason not in PASSING or time.monotonic() + pause_seconds > give_up:
+            failed = time.monotonic()
+            give_up = failed + patience_seconds if give_up is None else give_up
+            if error.reason not in PASSING or failed + pause_seconds > give_up:
                 raise
             if pause_seconds == FIRST_PAUSE_SECONDS:
                 away(error)

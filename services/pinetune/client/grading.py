@@ -1,18 +1,19 @@
 """Client of the grading service: texts and items in, grades out, in the same order."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import grpc
 
 from pinetune.api.grading.v1 import grading_pb2 as wire
 from pinetune.api.grading.v1.grading_pb2_grpc import GradingServiceStub
-from pinetune.client.calls import call
+from pinetune.client.calls import Unary, call_safe
 from pinetune.client.grade_requests import encode_grade_request
 from pinetune.client.grader_samples import Sample
 from pinetune.client.rollout import FINISH_REASON_TO_WIRE, FinishReason, Grade
-from pinetune.pod.errors import TimedOut
+from pinetune.pod.errors import PinetuneError, TimedOut
 
 # A batch is milliseconds in the core. Python may take two minutes a sample, and a judge model has its pace: what they
 # have not answered by then is an error of those samples, and the others' grades are kept.
@@ -24,6 +25,9 @@ NOT_SAID = (
     "busy, or reads Python sources for longer: PINETUNE_GRADING_PYTHON_START_TIMEOUT_SECONDS of the service"
 )
 GRADE_METHOD = f"/{wire.DESCRIPTOR.services_by_name['GradingService'].full_name}/Grade"
+S = TypeVar("S")
+T = TypeVar("T")
+
 CALL_SAMPLES, CALL_CHARACTERS = 1000, 16 << 20
 """Most samples, and about the most text, that `grade_samples` sends in one call: well below what a message may have."""
 
@@ -53,7 +57,15 @@ class GradedBatch:
 class GradingClient:
     """Grades batches at one grading service."""
 
-    def __init__(self, channel: grpc.Channel) -> None:
+    def __init__(
+        self,
+        channel: grpc.Channel,
+        *,
+        patience_seconds: float = 0.0,
+        away: Callable[[PinetuneError], None] = lambda error: None,
+    ) -> None:
+        """Have each call wait up to `patience_seconds` for a service that is away; `away` is told once."""
+        self._patience_seconds, self._away = patience_seconds, away
         self._stub = GradingServiceStub(channel)
         self._grade: grpc.UnaryUnaryMultiCallable[bytes, wire.GradeResponse] = channel.unary_unary(
             GRADE_METHOD, response_deserializer=wire.GradeResponse.FromString
@@ -93,7 +105,7 @@ class GradingClient:
         if fresh_answers:
             # Messages in wire format merge by being joined.
             request += wire.GradeRequest(fresh_answers=True).SerializeToString()
-        response = call(self._grade, request, deadline_seconds=deadline_seconds)
+        response = self._call(self._grade, request, deadline_seconds)
         grades = tuple(Grade.from_wire(message) for message in response.grades)
         if len(grades) != len(output_texts):
             raise AssertionError(f"{len(output_texts)} texts were sent and {len(grades)} grades came back")
@@ -134,12 +146,22 @@ class GradingClient:
         """Check a grader against the keys that items have; raises InvalidInput that names field and reason."""
         request = wire.ValidateGraderRequest(grader=wire.GraderSpec(json=grader_json), item_keys=item_keys)
         try:
-            response = call(self._stub.ValidateGrader, request, deadline_seconds=VALIDATE_DEADLINE_SECONDS)
+            response = self._call(self._stub.ValidateGrader, request, VALIDATE_DEADLINE_SECONDS)
         except TimedOut as error:
             if error.reason != grpc.StatusCode.DEADLINE_EXCEEDED.name:
                 raise
             raise TimedOut(NOT_SAID, reason="GRADER_NOT_VALIDATED") from error
         return ValidGrader(json=response.json, fingerprint=response.fingerprint)
+
+    def _call(self, method: Unary[S, T], request: S, deadline_seconds: float) -> T:
+        """Make a call, which changes nothing and may be repeated."""
+        return call_safe(
+            method,
+            request,
+            deadline_seconds=deadline_seconds,
+            patience_seconds=self._patience_seconds,
+            away=self._away,
+        )
 
 
 def _parts(samples: Sequence[Sample]) -> Iterator[list[Sample]]:

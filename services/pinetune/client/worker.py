@@ -1,7 +1,7 @@
 """Client of the worker service: what a job's worker tells the jobs service, each call under the worker's lease.
 
-Commits, the beginning of a phase and the end are repeated while the service is away, as when a cluster moves it, for it
-takes them up once. A claim and events would be told twice in the job's story, and are made once; so is a heartbeat,
+A claim, commits, the beginning of a phase and the end are repeated while the service is away, as when a cluster moves
+it, for it takes them up once. Events would be told twice in the job's story, and are sent once; so is a heartbeat,
 which the next one follows.
 """
 
@@ -41,7 +41,7 @@ class WorkerClient:
     def claim(self) -> worker_pb2.ClaimWorkResponse:
         """Take the work."""
         request = worker_pb2.ClaimWorkRequest(work_id=self._lease.work_id, attempt=self._lease.attempt)
-        return call(self._stub.ClaimWork, request, deadline_seconds=CALL_DEADLINE_SECONDS)
+        return self._call_patiently(self._stub.ClaimWork, request)
 
     def heartbeat(
         self,

@@ -14,6 +14,8 @@ from pinetune.pod.errors import Broken, InvalidInput
 
 START_SECONDS = 30.0
 POLL_SECONDS = 0.02
+KEEP_ALIVE_SECONDS = 75
+"""How long a connection may rest. Proxies keep theirs for up to a minute, and use one that was just closed."""
 CUT_SECONDS = 1.0
 """What it takes to cut off a request that outlived the grace period."""
 
@@ -43,6 +45,7 @@ class HttpServer:
             log_level="warning",
             access_log=False,
             lifespan="off",
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=self._grace_seconds,
         )
         self._server = uvicorn.Server(config)

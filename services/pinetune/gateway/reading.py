@@ -25,7 +25,7 @@ from pinetune.gateway.records import (
     SamplePair,
     StepRecord,
 )
-from pinetune.pod.errors import InvalidInput, PinetuneError
+from pinetune.pod.errors import InvalidInput, NotFound
 
 ROLLOUTS_PER_PAGE = 50
 SHOWN_BETTER, SHOWN_WORSE, SHOWN_EQUAL = 4, 2, 2
@@ -101,7 +101,7 @@ class Reader:
         for dataset_id in {spec.training_file, spec.validation_file, spec.pinetune.evaluation.test_file} - {""}:
             try:
                 dataset = self._client.get_dataset(dataset_id)
-            except PinetuneError:
+            except NotFound:
                 continue  # Deleted since; the id is shown instead.
             names[dataset_id] = f"{dataset.filename} ({dataset.row_count:,} rows)"
         return names

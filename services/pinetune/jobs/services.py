@@ -8,6 +8,7 @@ from pinetune.client.generation_replicas import GenerationReplicas
 from pinetune.client.grading import GradingClient
 from pinetune.client.learning import LearningClient
 from pinetune.client.replica_set import Replica
+from pinetune.client.worker import PATIENCE_SECONDS
 from pinetune.jobs.journal import Journal
 from pinetune.jobs.replica_news import ReplicaNews
 from pinetune.jobs.worker_config import WorkerSettings
@@ -39,8 +40,9 @@ class Services:
         return GenerationReplicas(replicas, tell=ReplicaNews(self._journal, count), count=count)
 
     def grading(self) -> GradingClient:
-        """Return the graders once they serve."""
-        return GradingClient(self._channel("grading", self._settings.grading_address))
+        """Return the graders once they serve; later they may be away for as long as the jobs service."""
+        channel = self._channel("grading", self._settings.grading_address)
+        return GradingClient(channel, patience_seconds=PATIENCE_SECONDS)
 
     def _line(self, started: bool, address: str) -> grpc.Channel:
         return self._channel("generation", address) if started else connect(address)

@@ -61,8 +61,11 @@ def commit_step(connection: Connection, work: Work, step: wire.Step, *, usage: b
     return committed
 
 
-def take_back_steps(connection: Connection, work: Work, *, moment: int) -> CheckpointRow | None:
-    """Take back what was committed after the newest checkpoint, and what that used; returns the checkpoint, if any."""
+def take_back_steps(connection: Connection, work: Work, *, moment: int, tell: bool) -> CheckpointRow | None:
+    """Take back what was committed after the newest checkpoint, and what that used; returns the checkpoint, if any.
+
+    `tell` has an event say so, where this is no first attempt.
+    """
     checkpoint = history.newest_state(connection, work.work_id)
     rows = history.list_steps(connection, work.work_id, phase=None, after=0, limit=None)
     beyond = [row for row in rows if checkpoint is None or _is_beyond(row, checkpoint)]
@@ -75,7 +78,7 @@ def take_back_steps(connection: Connection, work: Work, *, moment: int) -> Check
     usage = stood.usage.SerializeToString()
     update_job(connection, work.work_id, step=step, warm_up_step=warm_up_step, usage_message=usage)
     metrics.STEPS_TAKEN_BACK.inc(len(beyond))
-    if work.attempt > 1:
+    if tell and work.attempt > 1:
         events.record(connection, work, _resumption(work.attempt, checkpoint, beyond), moment=moment)
     return checkpoint
 

@@ -30,7 +30,7 @@ from pinetune.jobs.store import history
 from pinetune.jobs.store.database import Database
 from pinetune.jobs.store.evaluations import get_evaluation
 from pinetune.jobs.store.jobs import get_job, update_job
-from pinetune.jobs.store.leases import touch_attempt
+from pinetune.jobs.store.leases import claim_attempt, touch_attempt
 from pinetune.jobs.store.works import EVALUATION, JOB, Fault, Work, dataset_uris, get_work, update_work
 from pinetune.jobs.wanted_replicas import WantedReplicas
 from pinetune.jobs.wishes import resume
@@ -79,15 +79,16 @@ class WorkerServicer(WorkerServiceServicer):
     def ClaimWork(
         self, request: worker_pb2.ClaimWorkRequest, context: grpc.ServicerContext
     ) -> worker_pb2.ClaimWorkResponse:
-        """Hand the work over, as it stands at its newest checkpoint."""
+        """Hand the work over, as it stands at its newest checkpoint; the same claim again tells nothing anew."""
         lease = worker_pb2.Lease(work_id=request.work_id, attempt=request.attempt)
-        with self._held(lease, claiming=True) as held:
+        with self._held(lease) as held:
+            is_first = claim_attempt(held.connection, held.work.work_id, held.work.attempt, now=held.moment)
             uris = dataset_uris(held.connection, held.work.work_id)
             response = worker_pb2.ClaimWorkResponse(lease=lease, dataset_uris=uris)
             if held.work.kind == EVALUATION:
                 self._hand_over_evaluation(held, response)
             else:
-                self._hand_over_job(held, response)
+                self._hand_over_job(held, response, is_first=is_first)
         self._news.ring()
         return response
 
@@ -188,13 +189,13 @@ class WorkerServicer(WorkerServiceServicer):
         return worker_pb2.FinishWorkResponse()
 
     @contextmanager
-    def _held(self, lease: worker_pb2.Lease, *, claiming: bool = False) -> Iterator[Held]:
+    def _held(self, lease: worker_pb2.Lease) -> Iterator[Held]:
         """Open the call's transaction; raises Conflict where the caller does not hold the work."""
         with self._database.write() as connection:
             work = get_work(connection, lease.work_id)
             _refuse_stale(work, lease)
             moment = now()
-            touch_attempt(connection, work.work_id, work.attempt, now=moment, claimed=claiming)
+            touch_attempt(connection, work.work_id, work.attempt, now=moment)
             yield Held(connection, work, moment)
 
     def _hand_over_evaluation(self, held: Held, response: worker_pb2.ClaimWorkResponse) -> None:
@@ -203,9 +204,9 @@ class WorkerServicer(WorkerServiceServicer):
         response.artifacts_uri = artifacts_of(self._artifacts_uri, held.work)
         response.model_uri = model_of(self._artifacts_uri, held.work)
 
-    def _hand_over_job(self, held: Held, response: worker_pb2.ClaimWorkResponse) -> None:
+    def _hand_over_job(self, held: Held, response: worker_pb2.ClaimWorkResponse, *, is_first: bool) -> None:
         job_id = held.work.work_id
-        checkpoint = take_back_steps(held.connection, held.work, moment=held.moment)
+        checkpoint = take_back_steps(held.connection, held.work, moment=held.moment, tell=is_first)
         if checkpoint is not None:
             response.checkpoint.ParseFromString(checkpoint.checkpoint_message)
         response.job.CopyFrom(job_message(held.connection, get_job(held.connection, job_id)))

@@ -1,15 +1,18 @@
 """The grading client against the real service: any number of samples, and what a sample carries beside its text."""
 
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from pinetune.client.grader_samples import Sample
 from pinetune.client.grading import CALL_CHARACTERS, CALL_SAMPLES, GradingClient
 from pinetune.grading.__main__ import build
+from pinetune.jobs.launcher.ports import free_ports
 from pinetune.pod.channel import connect
-from pinetune.pod.errors import InvalidInput
+from pinetune.pod.errors import InvalidInput, PinetuneError, Unavailable
 from pinetune.pod.server import PodSettings, start
 
 NUMBER = json.dumps({"type": "number", "reference": "{{item.answer}}"})
@@ -59,3 +62,26 @@ def test_a_wrong_grader_is_refused_with_its_field(grading: GradingClient) -> Non
     with pytest.raises(InvalidInput) as caught:
         grading.grade_samples('{"type": "number", "reference": "4", "partial": 1}', [Sample("4", "{}")])
     assert caught.value.metadata["field"] == "partial"
+
+
+def test_a_service_that_is_away_is_waited_for() -> None:
+    # Longer than gRPC itself tries again.
+    (port,), told = free_ports(1), threading.Event()
+
+    def away(error: PinetuneError) -> None:
+        told.set()
+
+    with connect(f"127.0.0.1:{port}") as channel, ThreadPoolExecutor() as pool:
+        client = GradingClient(channel, patience_seconds=60.0, away=away)
+        graded = pool.submit(client.grade_samples, NUMBER, [Sample("4", answer(4))])
+        valid = pool.submit(client.validate, NUMBER)
+        assert told.wait(30)
+        pod = start("grading", PodSettings(grpc_port=port, grace_seconds=1.0), build)
+        assert graded.result(60).grades[0].score == 1.0
+        assert valid.result(60).fingerprint
+        pod.close()
+
+
+def test_a_service_that_stays_away_is_given_up_after_the_patience() -> None:
+    with connect(f"127.0.0.1:{free_ports(1)[0]}") as channel, pytest.raises(Unavailable):
+        GradingClient(channel).validate(NUMBER)

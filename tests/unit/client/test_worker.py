@@ -93,20 +93,20 @@ def beat(worker: WorkerClient) -> object:
 
 
 REPEATED: dict[str, Ask] = {
+    "ClaimWork": lambda worker: worker.claim(),
     "CommitStep": lambda worker: worker.commit_step(jobs_pb2.Step(), jobs_pb2.Usage()),
     "CommitCheckpoint": lambda worker: worker.commit_checkpoint(jobs_pb2.Checkpoint()),
     "CommitEvaluation": lambda worker: worker.commit_evaluation(jobs_pb2.Evaluation()),
     "FinishWork": lambda worker: worker.finish(jobs_pb2.JOB_STATE_SUCCEEDED),
 }
 MADE_ONCE: dict[str, Ask] = {
-    "ClaimWork": lambda worker: worker.claim(),
     "Heartbeat": beat,
     "AppendEvents": lambda worker: worker.append_events([]),
 }
 
 
 @pytest.mark.parametrize(("method", "ask"), REPEATED.items(), ids=REPEATED)
-def test_a_commit_is_repeated_while_the_service_is_away(
+def test_what_is_taken_up_once_is_repeated_while_the_service_is_away(
     method: str, ask: Ask, service: FailingOnce, worker: WorkerClient
 ) -> None:
     ask(worker)

@@ -20,7 +20,7 @@ Get = Callable[[str], tuple[int, str]]
 
 @pytest.fixture
 def address(reader: Reader) -> Iterator[str]:
-    server = HttpServer(make_app(reader), "127.0.0.1", 0)
+    server = HttpServer(make_app(reader), "127.0.0.1", 0, grace_seconds=5.0)
     server.start()
     yield f"http://{server.address}"
     server.stop()
@@ -139,6 +139,11 @@ def test_a_jobs_service_that_is_away_is_said_so(get: Get, jobs: FakeJobs) -> Non
     assert get("/healthz") == (200, "serving\n")
 
 
+def test_a_data_set_that_cannot_be_asked_for_is_not_shown_as_if_it_were_deleted(get: Get, jobs: FakeJobs) -> None:
+    jobs.refuse("GetDataset", *[Unavailable("the database is locked", reason="DATABASE_LOCKED")] * 4)
+    assert get("/jobs/ftjob-rl") == (503, "the database is locked\n")
+
+
 def test_what_a_model_writes_is_text_and_never_markup(get: Get, jobs: FakeJobs) -> None:
     for rollout in jobs.histories["ftjob-rl"].rollouts:
         rollout.completion.text = "<script>alert(1)</script>"
@@ -163,7 +168,7 @@ def test_a_report_holds_everything_and_asks_no_network(get: Get) -> None:
 def test_a_taken_port_is_refused(address: str, reader: Reader) -> None:
     port = int(address.rpartition(":")[2])
     with pytest.raises(InvalidInput, match="PINETUNE_GATEWAY_HTTP_PORT"):
-        HttpServer(make_app(reader), "127.0.0.1", port)
+        HttpServer(make_app(reader), "127.0.0.1", port, grace_seconds=5.0)
 
 
 VOID = frozenset({"meta", "link", "input", "img", "br"})

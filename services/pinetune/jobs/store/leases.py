@@ -33,12 +33,21 @@ def begin_attempt(connection: Connection, work: Work, *, now: int, is_restart: b
     return attempt
 
 
-def touch_attempt(connection: Connection, work_id: str, attempt: int, *, now: int, claimed: bool = False) -> None:
+def touch_attempt(connection: Connection, work_id: str, attempt: int, *, now: int) -> None:
     """Note that the worker was heard of."""
-    values = {"heartbeat_time": now} | ({"claim_time": now} if claimed else {})
     connection.execute(
-        attempts.update().where(attempts.c.work_id == work_id, attempts.c.attempt == attempt).values(**values)
+        attempts.update().where(attempts.c.work_id == work_id, attempts.c.attempt == attempt).values(heartbeat_time=now)
     )
+
+
+def claim_attempt(connection: Connection, work_id: str, attempt: int, *, now: int) -> bool:
+    """Note that the worker took its work; False where it had already, and did not hear the answer."""
+    claimed = connection.execute(
+        attempts.update()
+        .where(attempts.c.work_id == work_id, attempts.c.attempt == attempt, attempts.c.claim_time.is_(None))
+        .values(claim_time=now)
+    )
+    return claimed.rowcount == 1
 
 
 def end_attempt(connection: Connection, work_id: str, attempt: int, *, now: int, ending: str) -> None:
