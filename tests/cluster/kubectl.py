@@ -16,7 +16,12 @@ T = TypeVar("T")
 
 
 class CommandError(AssertionError):
-    """kubectl refused; the message has what it said."""
+    """kubectl refused; the message has what it said on stderr."""
+
+    def __init__(self, message: str, printed: str) -> None:
+        super().__init__(message)
+        self.printed = printed
+        """What it said on stdout."""
 
 
 def kubectl(*arguments: str, given: str | None = None, seconds: float = 300.0) -> str:
@@ -24,7 +29,7 @@ def kubectl(*arguments: str, given: str | None = None, seconds: float = 300.0) -
     command = ["kubectl", "--namespace", NAMESPACE, *arguments]
     done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=seconds, check=False)
     if done.returncode != 0:
-        raise CommandError(f"{' '.join(command)}: {done.stderr.strip()}")
+        raise CommandError(f"{' '.join(command)}: {done.stderr.strip()}", done.stdout.strip())
     return done.stdout
 
 

@@ -1,4 +1,4 @@
-"""Grading on a cluster: reached by its Service, locked in by policy and sandbox, restarted without losing a call."""
+"""Grading on a cluster: reached by its Service, locked in by policy and sandbox."""
 
 import json
 import os

@@ -63,6 +63,24 @@ def test_a_job_goes_on_when_a_pod_is_deleted(component: str, attempts: int, tmp_
     assert ("started again as attempt 2" in events) == (component == "learning")
 
 
+def test_a_job_that_starts_while_the_jobs_service_is_away_waits_for_it(tmp_path: Path, token: str) -> None:
+    with jobs_client(token) as client:
+        job_id = client.create_job(demo_order(client, tmp_path, step_count=2)).job_id
+        selector = f"--selector=pinetune.dev/work={job_id},app.kubernetes.io/component=worker"
+        wait_for("its worker", lambda: read("pods", selector)["items"], seconds=60)
+    kubectl("scale", "statefulset/pinetune-jobs", "--replicas=0")
+    kubectl("wait", "--for=delete", "pod/pinetune-jobs-0", "--timeout=120s")
+    (worker,) = read("pods", selector)["items"]
+    # It asks for its work within seconds of its start, and finds nobody.
+    kubectl("wait", "--for=condition=Ready", f"pod/{worker['metadata']['name']}", "--timeout=120s")
+    time.sleep(5)
+    kubectl("scale", "statefulset/pinetune-jobs", "--replicas=1")
+    await_jobs_service()
+    with jobs_client(token) as client:
+        job = assert_whole(client, job_id, step_count=2)
+        assert (job.attempt, job.state) == (1, jobs_pb2.JOB_STATE_SUCCEEDED)
+
+
 def test_a_job_without_room_says_so_and_begins_once_it_has(tmp_path: Path, token: str) -> None:
     with jobs_client(token) as client:
         ordered = demo_order(client, tmp_path, step_count=2)

@@ -30,6 +30,18 @@ def as_pod(name: str, template: Object) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]})
 
 
+def is_allowed(*question: str) -> bool:
+    """Return what `kubectl auth can-i` answers; a question that it does not understand is an error."""
+    try:
+        answer = kubectl("auth", "can-i", *question)
+    except CommandError as error:
+        # It fails with its no.
+        if not error.printed.startswith("no"):
+            raise
+        answer = error.printed
+    return answer.strip() == "yes"
+
+
 @pytest.fixture(scope="module")
 def bare_namespace() -> Iterator[str]:
     """A namespace of its own: changes to what is deployed have rules of their own, those of volumes for example."""
@@ -79,7 +91,7 @@ def test_the_namespace_refuses_a_pod_that_asks_for_more() -> None:
     ],
 )
 def test_the_jobs_service_may_run_the_pods_of_its_jobs(may: str) -> None:
-    assert kubectl("auth", "can-i", *may.split(), f"{ACCOUNT}pinetune-jobs").strip() == "yes"
+    assert is_allowed(*may.split(), f"{ACCOUNT}pinetune-jobs")
 
 
 @pytest.mark.parametrize(
@@ -97,18 +109,15 @@ def test_the_jobs_service_may_run_the_pods_of_its_jobs(may: str) -> None:
     ],
 )
 def test_the_jobs_service_may_do_nothing_else(may: str) -> None:
-    with pytest.raises(CommandError):
-        kubectl("auth", "can-i", *may.split(), f"{ACCOUNT}pinetune-jobs")
+    assert not is_allowed(*may.split(), f"{ACCOUNT}pinetune-jobs")
 
 
 @pytest.mark.parametrize("may", ["create configmaps", "list pods"])
 def test_the_jobs_service_may_do_nothing_in_another_namespace(may: str) -> None:
-    with pytest.raises(CommandError):
-        kubectl("--namespace=default", "auth", "can-i", *may.split(), f"{ACCOUNT}pinetune-jobs")
+    assert not is_allowed(*may.split(), f"{ACCOUNT}pinetune-jobs", "--namespace=default")
 
 
 @pytest.mark.parametrize("account", ["pinetune-grading", "pinetune-gateway", "pinetune-work", "default"])
 def test_the_other_pods_may_do_nothing_at_all(account: str) -> None:
     for may in ("list pods", "get secrets", "create configmaps"):
-        with pytest.raises(CommandError):
-            kubectl("auth", "can-i", *may.split(), f"{ACCOUNT}{account}")
+        assert not is_allowed(*may.split(), f"{ACCOUNT}{account}")

@@ -13,6 +13,8 @@ from pinetune.client.jobs import ENDED
 
 NEXT_TAG = "CLUSTER_NEXT_TAG"
 """Variable with the tag of the images that are rolled out over those of the overlay."""
+CALLS_AT_LEAST = 20
+"""Of each kind: a roll-out takes minutes, and the jobs service is away for seconds of them."""
 SERVICES = {"grading": "deployment", "gateway": "deployment", "jobs": "statefulset"}
 WATCH = """
 import json, sys
@@ -26,23 +28,61 @@ with connect("pinetune-jobs.pinetune:50051") as channel:
 print(json.dumps({"events": events, "interruptions": len(interruptions)}))
 """
 ASK = """
-import json, pathlib, time, urllib.request
-from pinetune.client.jobs import JobsClient
+import collections, json, os, pathlib, sys, threading, time, traceback, urllib.request
+from pinetune.client.grading import GradingClient
+from pinetune.client.jobs import PATIENCE_SECONDS, JobsClient
 from pinetune.pod.channel import connect
 
-asked, slowest = 0, 0.0
-with connect("pinetune-jobs.pinetune:50051") as jobs:
-    while not pathlib.Path("/tmp/stop").exists():
-        began = time.monotonic()
-        assert list(JobsClient(jobs).list_jobs())
-        with urllib.request.urlopen("http://pinetune-gateway.pinetune/", timeout=90) as reply:
-            assert reply.status == 200
-        asked, slowest = asked + 1, max(slowest, time.monotonic() - began)
-        if asked == 1:
-            print("begun", flush=True)
-        time.sleep(0.05)
+job_id, asked, slowest = sys.argv[1], collections.Counter(), collections.Counter()
+grader = json.dumps({"type": "number", "reference": "{{item.answer}}"})
+
+def page(path):
+    with urllib.request.urlopen(f"http://pinetune-gateway.pinetune/{path}", timeout=90) as reply:
+        assert job_id in reply.read().decode()
+
+def grade():
+    graded = graders.grade(grader, items_json=['{"answer": "4"}'], output_texts=["4"], item_indexes=[0])
+    assert graded.grades[0].score == 1.0
+
+def is_listed():
+    assert job_id in [job.job_id for job in jobs.list_jobs()]
+
+def has_steps():
+    assert list(jobs.list_steps(job_id))
+
+def ask_again_and_again(name, ask):
+    try:
+        while not pathlib.Path("/tmp/stop").exists():
+            began = time.monotonic()
+            ask()
+            asked[name] += 1
+            slowest[name] = max(slowest[name], time.monotonic() - began)
+            time.sleep(0.1)
+    except BaseException:
+        traceback.print_exc()
+        print(name, "failed after", dict(asked), file=sys.stderr, flush=True)
+        os._exit(1)
+
+with connect("pinetune-jobs.pinetune:50051") as channel:
+    jobs, graders = JobsClient(channel), GradingClient(channel, patience_seconds=PATIENCE_SECONDS)
+    asks = {
+        "jobs": is_listed,
+        "steps": has_steps,
+        "grades": grade,
+        "pages": lambda: page(""),
+        "pages of a job": lambda: page(f"jobs/{job_id}"),
+    }
+    threads = [threading.Thread(target=ask_again_and_again, args=one) for one in asks.items()]
+    for thread in threads:
+        thread.start()
+    while len(asked) < len(asks):
+        time.sleep(0.1)
+    print("begun", flush=True)
+    for thread in threads:
+        thread.join()
 print(json.dumps({"asked": asked, "slowest_seconds": slowest}))
 """
+KINDS_OF_CALLS = 5
 GRADE = """
 import json, pathlib
 from pinetune.client.grading import GradingClient
@@ -84,7 +124,7 @@ def test_a_new_image_is_rolled_out_under_a_watch_and_under_calls(tmp_path: Path,
         reached(client, job_id, step=1)
     with (
         running("watch", WATCH, job_id, token=token) as watch,
-        running("ask", ASK, token=token) as ask,
+        running("ask", ASK, job_id, token=token) as ask,
         running("grade", GRADE, component="worker") as grade,
     ):
         for script in (watch, ask, grade):
@@ -93,7 +133,10 @@ def test_a_new_image_is_rolled_out_under_a_watch_and_under_calls(tmp_path: Path,
         assert {name: images_of(name) for name in SERVICES} == {name: {tag} for name in SERVICES}
         for script in (ask, grade):
             script.run("touch", "/tmp/stop")
-            assert last_line(script, seconds=120)["asked"] > 1
+        answered = last_line(ask, seconds=120)["asked"]
+        assert len(answered) == KINDS_OF_CALLS
+        assert min(answered.values()) > CALLS_AT_LEAST, answered
+        assert last_line(grade, seconds=120)["asked"] > CALLS_AT_LEAST
         with jobs_client(token) as client:
             assert client.get_job(job_id).state not in ENDED, "the job ended before the new release was there"
             assert assert_whole(client, job_id, step_count=reached(client, job_id).step).attempt == 1
