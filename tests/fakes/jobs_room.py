@@ -8,6 +8,7 @@ with jobs_room(tmp_path, database_url) as room:
 
 import contextlib
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,6 +87,8 @@ class FakeLauncher:
         self.orders: list[WorkOrder] = []
         self.stopped: list[str] = []
         self.refusal: PinetuneError | None = None
+        """What `launch` raises; a Transient leaves some of the processes where `leaves_some` says so."""
+        self.leaves_some = False
         self.held_up: dict[str, str] = {}
         self.scaled: list[tuple[str, int]] = []
         self._alive: dict[str, int] = {}
@@ -93,6 +96,8 @@ class FakeLauncher:
 
     def launch(self, order: WorkOrder) -> None:
         if self.refusal is not None:
+            if self.leaves_some:
+                self._alive[order.work_id] = order.attempt
             raise self.refusal
         self.orders.append(order)
         self._alive[order.work_id] = order.attempt
@@ -141,6 +146,8 @@ class Room:
     client: JobsClient
     news: Bell
     pod: Pod
+    stopping: threading.Event
+    """What the scheduler takes for the pod's."""
     _names: Iterator[int] = field(default_factory=lambda: iter(range(1000)))
 
     def upload(self, *rows: dict[str, Any]) -> str:
@@ -197,9 +204,16 @@ def jobs_room(
     graders = start("grading", PodSettings(grace_seconds=1.0), lambda _: [registered_grading(grading)])
     artifacts_uri = artifacts_uri or str(folder / "artifacts")
     launcher = FakeLauncher()
-    wanted = WantedReplicas()
+    wanted, stopping = WantedReplicas(), threading.Event()
     scheduler = Scheduler(
-        database, launcher, limits, artifacts_uri=artifacts_uri, news=news, queue=queue, wanted=wanted
+        database,
+        launcher,
+        limits,
+        artifacts_uri=artifacts_uri,
+        news=news,
+        queue=queue,
+        wanted=wanted,
+        stopping=stopping,
     )
     with connect(graders.grpc_address) as to_grading:
 
@@ -219,7 +233,8 @@ def jobs_room(
 
         pod = start("jobs", PodSettings(grace_seconds=1.0), build)
         with connect(pod.grpc_address) as channel:
-            yield Room(folder, database, launcher, scheduler, grading, channel, JobsClient(channel), news, pod)
+            client = JobsClient(channel)
+            yield Room(folder, database, launcher, scheduler, grading, channel, client, news, pod, stopping)
         pod.close()
     graders.close()
     database.close()

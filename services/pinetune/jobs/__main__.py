@@ -56,7 +56,14 @@ def build(pod: Pod, settings: JobsSettings, *, command: Command = module_command
             stop_grace_seconds=settings.stop_grace_seconds,
         )
         scheduler = Scheduler(
-            database, launcher, limits, artifacts_uri=artifacts_uri, news=news, queue=queue, wanted=wanted
+            database,
+            launcher,
+            limits,
+            artifacts_uri=artifacts_uri,
+            news=news,
+            queue=queue,
+            wanted=wanted,
+            stopping=pod.stopping,
         )
         pod.add_shutdown(scheduler.close)
         scheduler.start()

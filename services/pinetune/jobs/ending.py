@@ -4,7 +4,7 @@ from sqlalchemy.engine import Connection
 
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.jobs import events, metrics
-from pinetune.jobs.states import State
+from pinetune.jobs.states import State, Wish
 from pinetune.jobs.store.leases import end_attempt
 from pinetune.jobs.store.works import Fault, Work, get_work, move
 
@@ -36,3 +36,8 @@ def end_work(
     if state.is_end:
         metrics.ENDINGS.labels(work.kind, str(state)).inc()
     metrics.forget_job(work.work_id)
+
+
+def end_as_wished(connection: Connection, work: Work, *, moment: int) -> None:
+    """Bring running work without processes to what the user wants of it, to cancel or to pause it."""
+    end_work(connection, work, State.CANCELLED if work.wish is Wish.CANCEL else State.PAUSED, moment=moment)

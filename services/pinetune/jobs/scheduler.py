@@ -1,14 +1,15 @@
 """Decides what runs: starts what is queued, starts again what died, stops what was cancelled or is stuck.
 
 One thread; woken by every change of the queue, and once a second while processes run. It holds no state that matters:
-after a restart of the service it finds in the store what should run, and starts it with a new attempt. So a job goes on
-whichever process is killed, this one included.
+after a restart of the service it finds in the store what should run, and starts it with a new attempt; of an attempt
+that its predecessor had begun to start it starts the rest (`launches.py`). So a job goes on whichever process is
+killed, this one included.
 """
 
 import logging
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.engine import Connection
@@ -16,17 +17,27 @@ from sqlalchemy.engine import Connection
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.jobs import events, metrics
 from pinetune.jobs.bell import Bell
-from pinetune.jobs.ending import end_work
+from pinetune.jobs.ending import end_as_wished, end_work
 from pinetune.jobs.launcher.base import Exit, Launcher, Restart
+from pinetune.jobs.launches import Launches
 from pinetune.jobs.moments import now
 from pinetune.jobs.queue_ages import QueueAges
 from pinetune.jobs.states import State, Wish
 from pinetune.jobs.store.database import Database
 from pinetune.jobs.store.leases import begin_attempt, current_attempt, end_attempt
-from pinetune.jobs.store.works import EVALUATION, JOB, Fault, Work, count_works, get_work, list_works, move, update_work
+from pinetune.jobs.store.works import (
+    EVALUATION,
+    JOB,
+    Fault,
+    Work,
+    count_works,
+    get_work,
+    known_works,
+    list_works,
+    move,
+    update_work,
+)
 from pinetune.jobs.wanted_replicas import WantedReplicas
-from pinetune.jobs.work_orders import work_order
-from pinetune.pod.errors import PinetuneError
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +45,8 @@ LOOK_SECONDS = 1.0
 """How often processes are looked after while there are any."""
 IDLE_SECONDS = 30.0
 """How often the store is looked at while nothing runs; the bell wakes earlier."""
+CLOSE_SECONDS = 5.0
+"""How long a round under way may take to end when the service stops; one that waits for a cluster may take minutes."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +64,7 @@ class Limits:
 
 
 class Scheduler:
-    """Runs the queue."""
+    """Runs the queue until `stopping` is set: a worker that is started later would be refused at the service's door."""
 
     def __init__(
         self,
@@ -63,52 +76,69 @@ class Scheduler:
         news: Bell,
         queue: Bell,
         wanted: WantedReplicas,
+        stopping: threading.Event,
     ) -> None:
         self._database = database
         self._launcher = launcher
         self._limits = limits
-        self._artifacts_uri = artifacts_uri
         self._news = news
         self._queue = queue
         self._wanted = wanted
         self._silent: set[str] = set()
+        self._launches = Launches(database, launcher, artifacts_uri=artifacts_uri, news=news, stopping=stopping)
+        self._left_since: dict[str, int] = {}
+        """Since when work has processes and does not run."""
         self._queue_ages = QueueAges()
         self._since = now()
-        self._stopping = threading.Event()
+        self._stopping = stopping
         self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
 
     def start(self) -> None:
         """Begin to run the queue."""
         self._thread.start()
 
-    def close(self) -> None:
-        """Stop deciding, and end all processes; what runs now runs again after the next start."""
+    def close(self, *, patience_seconds: float = CLOSE_SECONDS) -> None:
+        """Stop deciding, and end all processes; what runs now runs again after the next start.
+
+        A round that does not end in time is left to the end of the process; it launches nothing any more.
+        """
         self._stopping.set()
         self._queue.ring()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(patience_seconds)
+        if self._thread.is_alive():
+            log.warning("a round of the scheduler is cut off: it takes longer than %g s to end", patience_seconds)
         self._launcher.close()
 
     def look(self) -> None:
         """Do what is to be done now; the thread does this over and over."""
+        self._launches.give_up_unwanted(stop_grace_seconds=self._limits.stop_grace_seconds)
         for news in self._launcher.poll():
             if isinstance(news, Restart):
                 self._tell_restart(news)
             else:
                 self._after_exit(news)
-        with self._database.read() as connection:
-            running = list_works(connection, State.RUNNING)
+        running = self._list_running()
+        self._launches.take_over(running)
         for work in running:
-            if work.work_id in self._launcher.running():
+            if work in self._launches:
+                self._launches.start_again(work)
+            elif work.work_id in self._launcher.running():
                 self._stop_where_overdue(work)
                 self._scale(work)
             else:
                 self._start_lost(work)
-        self._wanted.forget_all_but({work.work_id for work in running})
+        running_ids = {work.work_id for work in running}
+        self._wanted.forget_all_but(running_ids)
+        self._stop_left_over(self._launcher.running() - running_ids)
         while self._start_next():
             pass
-        self._show_pending(running)
+        self._show_pending(self._list_running())
         self._show_counts()
+
+    def _list_running(self) -> list[Work]:
+        with self._database.read() as connection:
+            return list_works(connection, State.RUNNING)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -119,7 +149,8 @@ class Scheduler:
                 # The queue must not stand still for one round that failed; the next one begins from the store.
                 metrics.SCHEDULER_FAILURES.inc()
                 log.exception("a round of the scheduler failed")
-            self._queue.wait(rung, timeout_seconds=LOOK_SECONDS if self._launcher.running() else IDLE_SECONDS)
+            is_busy = self._launches or self._launcher.running()
+            self._queue.wait(rung, timeout_seconds=LOOK_SECONDS if is_busy else IDLE_SECONDS)
 
     def _tell_restart(self, restart: Restart) -> None:
         """Put the death of a replica, and its successor, into the job's story."""
@@ -149,12 +180,12 @@ class Scheduler:
             again = self._decide_after_death(connection, work, how, end, moment)
         self._news.ring()
         if again is not None:
-            self._launch(work, again)
+            self._launches.start(work, again)
 
     def _decide_after_death(self, connection: Connection, work: Work, how: str, end: Exit, moment: int) -> int | None:
         """Return the attempt to start; None where the work ends here."""
         if work.wish is not Wish.NONE:
-            self._end_as_wished(connection, work, moment)
+            end_as_wished(connection, work, moment=moment)
             return None
         if end.refusal:
             fault = Fault("SETTINGS_REFUSED", f"{end.process} refused its settings: {end.refusal}")
@@ -177,13 +208,15 @@ class Scheduler:
 
     def _start_lost(self, work: Work) -> None:
         """Start again what ran when this service ended."""
+        if self._stopping.is_set():
+            return
         with self._database.write() as connection:
             work, moment = get_work(connection, work.work_id), now()
             if work.state is not State.RUNNING:
                 return
             end_attempt(connection, work.work_id, work.attempt, now=moment, ending="the jobs service was away")
             if work.wish is not Wish.NONE:
-                self._end_as_wished(connection, work, moment)
+                end_as_wished(connection, work, moment=moment)
                 attempt = None
             else:
                 attempt = begin_attempt(connection, work, now=moment)
@@ -191,10 +224,12 @@ class Scheduler:
                 events.record(connection, work, sentence, moment=moment, level=wire.EVENT_LEVEL_WARN)
         self._news.ring()
         if attempt is not None:
-            self._launch(work, attempt)
+            self._launches.start(work, attempt)
 
     def _start_next(self) -> bool:
         """Start the oldest queued work where there is room; returns whether there may be more to start."""
+        if self._stopping.is_set():
+            return False
         with self._database.write() as connection:
             running = {work.work_id for work in list_works(connection, State.RUNNING)} | self._launcher.running()
             # What was paused and resumed at once may still have the processes of its last attempt.
@@ -208,20 +243,22 @@ class Scheduler:
             attempt = begin_attempt(connection, work, now=moment)
             events.record(connection, work, f"attempt {attempt} starts", moment=moment, kind=wire.EVENT_TYPE_STATE)
         self._news.ring()
-        self._launch(work, attempt)
-        return True
+        return self._launches.start(work, attempt)
 
-    def _launch(self, work: Work, attempt: int) -> None:
-        """Start the processes; work that cannot be started fails."""
-        metrics.LAUNCHES.labels(work.kind).inc()
-        try:
-            self._launcher.launch(work_order(self._artifacts_uri, work, attempt=attempt))
-        except PinetuneError as error:
-            with self._database.write() as connection:
-                fault = Fault(error.reason, error.message)
-                current = get_work(connection, work.work_id)
-                end_work(connection, current, State.FAILED, moment=now(), fault=fault)
-            self._news.ring()
+    def _stop_left_over(self, left: Collection[str]) -> None:
+        """Stop processes of work that does not run, once they have had time to end by themselves."""
+        moment, grace = now(), self._limits.cancel_grace_seconds
+        self._left_since = {work_id: self._left_since.get(work_id, moment) for work_id in left}
+        overdue = [work_id for work_id, since in self._left_since.items() if moment - since > grace * 1e6]
+        if not overdue:
+            return
+        with self._database.read() as connection:
+            # What the store does not know may be another service's.
+            overdue = sorted(known_works(connection, overdue))
+        for work_id in overdue:
+            log.warning("%s does not run and has processes left after %g s; they are stopped", work_id, grace)
+            self._left_since[work_id] = moment
+            self._launcher.stop(work_id, grace_seconds=self._limits.stop_grace_seconds)
 
     def _stop_where_overdue(self, work: Work) -> None:
         """Stop the processes of cancelled work after its grace, and of a worker that has gone silent."""
@@ -241,13 +278,9 @@ class Scheduler:
         if count := self._wanted.of(work.work_id, work.attempt):
             self._launcher.scale(work.work_id, count)
 
-    def _end_as_wished(self, connection: Connection, work: Work, moment: int) -> None:
-        state = State.CANCELLED if work.wish is Wish.CANCEL else State.PAUSED
-        end_work(connection, work, state, moment=moment)
-
     def _show_pending(self, running: Sequence[Work]) -> None:
         """Write into each work what keeps its processes from starting, and tell it once as an event."""
-        pending = self._launcher.pending()
+        pending = {**self._launcher.pending(), **self._launches.pending()}
         metrics.PENDING.set(len(pending))
         for work in running:
             sentence = pending.get(work.work_id, "")

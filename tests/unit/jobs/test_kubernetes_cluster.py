@@ -18,16 +18,28 @@ class ApiServer(HTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.sent: list[tuple[str, str, str, object]] = []
         """Method, path, content type and body."""
+        self.refusals: dict[str, int] = {}
+        """The status that a method is answered with, where it is refused."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: ApiServer
 
+    def do_GET(self) -> None:
+        self._answer({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ftjob-1-2", "uid": "uid-1"}})
+
+    def do_POST(self) -> None:
+        self._answer(self._body())
+
     def do_PATCH(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.sent.append((self.command, self.path, self.headers["Content-Type"], body))
-        answer = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {}, "spec": {"replicas": 2}}
-        self.send_response(200)
+        self.server.sent.append((self.command, self.path, self.headers["Content-Type"], self._body()))
+        self._answer({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {}, "spec": {"replicas": 2}})
+
+    def _body(self) -> object:
+        return json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def _answer(self, answer: object) -> None:
+        self.send_response(self.server.refusals.get(self.command, 200))
         self.send_header("Content-Type", "application/json")
         self.end_headers()
         self.wfile.write(json.dumps(answer).encode())
@@ -46,10 +58,15 @@ def server() -> Iterator[ApiServer]:
         thread.join()
 
 
-def test_a_stateful_set_is_scaled_by_its_scale_alone(server: ApiServer) -> None:
+@pytest.fixture
+def cluster(server: ApiServer) -> Cluster:
     configuration = client.Configuration()
     configuration.host = f"http://127.0.0.1:{server.server_port}"
-    Cluster(client.ApiClient(configuration), "lab").scale("ftjob-1-2-generation", 2)
+    return Cluster(client.ApiClient(configuration), "lab")
+
+
+def test_a_stateful_set_is_scaled_by_its_scale_alone(server: ApiServer, cluster: Cluster) -> None:
+    cluster.scale("ftjob-1-2-generation", 2)
     assert server.sent == [
         (
             "PATCH",
@@ -58,3 +75,18 @@ def test_a_stateful_set_is_scaled_by_its_scale_alone(server: ApiServer) -> None:
             [{"op": "replace", "path": "/spec/replicas", "value": 2}],
         )
     ]
+
+
+OWNER = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ftjob-1-2"}}
+
+
+def test_an_object_that_is_there_already_is_found(server: ApiServer, cluster: Cluster) -> None:
+    server.refusals = {"POST": 409}
+    assert cluster.create(OWNER)["metadata"]["uid"] == "uid-1"
+
+
+def test_a_conflict_over_something_else_stays_a_conflict(server: ApiServer, cluster: Cluster) -> None:
+    server.refusals = {"POST": 409, "GET": 404}
+    with pytest.raises(client.ApiException) as raised:
+        cluster.create(OWNER)
+    assert raised.value.status == 409

@@ -1,5 +1,6 @@
 """What runs, what runs again, what is given up: decided from the store, with a launcher that starts nothing."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,12 @@ from tests.fakes.jobs_room import LIMITS, FakeLauncher, Room, jobs_room, trainin
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.client.worker import WorkerClient
 from pinetune.jobs.bell import Bell
-from pinetune.jobs.scheduler import Scheduler
+from pinetune.jobs.launcher.base import Exit, Restart
+from pinetune.jobs.scheduler import Limits, Scheduler
 from pinetune.jobs.store.tables import attempts
-from pinetune.jobs.store.works import update_work
+from pinetune.jobs.store.works import get_work, update_work
 from pinetune.jobs.wanted_replicas import WantedReplicas
-from pinetune.pod.errors import Broken
+from pinetune.pod.errors import Broken, Unavailable
 
 RUNNING, QUEUED = wire.JOB_STATE_RUNNING, wire.JOB_STATE_QUEUED
 
@@ -25,8 +27,27 @@ def room(tmp_path: Path) -> Iterator[Room]:
         yield running
 
 
+def another(room: Room, launcher: FakeLauncher, *, queue: Bell | None = None, limits: Limits = LIMITS) -> Scheduler:
+    """Return a scheduler over the same store, as a service has that starts anew."""
+    return Scheduler(
+        room.database,
+        launcher,
+        limits,
+        artifacts_uri="/a",
+        news=room.news,
+        queue=queue or Bell(),
+        wanted=WantedReplicas(),
+        stopping=threading.Event(),
+    )
+
+
 def state(room: Room, job: wire.Job) -> wire.JobState:
     return room.client.get_job(job.job_id).state
+
+
+def restart_count(room: Room, job: wire.Job) -> int:
+    with room.database.write() as connection:
+        return get_work(connection, job.job_id).restart_count
 
 
 def last_message(room: Room, job: wire.Job) -> str:
@@ -121,9 +142,7 @@ def test_what_ran_when_the_service_ended_runs_again_without_counting_as_a_restar
     old = room.take(job.job_id)
     old.commit_step(training_step(1), wire.Usage())
     launcher = FakeLauncher()
-    revived = Scheduler(
-        room.database, launcher, LIMITS, artifacts_uri="/a", news=Bell(), queue=Bell(), wanted=WantedReplicas()
-    )
+    revived = another(room, launcher)
     for _ in range(5):  # More often than a worker may die.
         revived.look()
         launcher.close()
@@ -170,9 +189,7 @@ def test_a_worker_that_went_on_while_the_service_was_away_is_not_taken_for_silen
     room.take(job.job_id)
     with room.database.write() as connection:
         connection.execute(attempts.update().values(heartbeat_time=1))
-    revived = Scheduler(
-        room.database, room.launcher, LIMITS, artifacts_uri="/a", news=Bell(), queue=Bell(), wanted=WantedReplicas()
-    )
+    revived = another(room, room.launcher)
     revived.look()
     assert room.launcher.stopped == []
     assert [order.attempt for order in room.launcher.orders] == [1]
@@ -236,6 +253,187 @@ def test_work_that_cannot_be_launched_fails(room: Room) -> None:
     assert (found.state, found.error.reason) == (wire.JOB_STATE_FAILED, "LAUNCH_FAILED")
 
 
+AWAY = Unavailable("its pods cannot be made now", reason="CLUSTER_UNAVAILABLE")
+
+
+def test_work_that_cannot_be_launched_now_says_so_and_is_launched_later(room: Room) -> None:
+    room.launcher.refusal = AWAY
+    job = room.create_job()
+    for _ in range(3):
+        room.scheduler.look()
+    found = room.client.get_job(job.job_id)
+    assert (found.state, found.waiting_for) == (RUNNING, AWAY.message)
+    assert [event.message for event in room.client.list_events(job.job_id)].count(AWAY.message) == 1
+    room.launcher.refusal = None
+    for _ in range(2):
+        room.scheduler.look()
+    found = room.client.get_job(job.job_id)
+    assert (found.state, found.waiting_for, restart_count(room, job)) == (RUNNING, "", 0)
+    assert [order.attempt for order in room.launcher.orders] == [1]
+
+
+def test_a_launch_is_repeated_only_after_the_time_that_the_launcher_names(room: Room) -> None:
+    room.launcher.refusal = Unavailable("away", reason="CLUSTER_UNAVAILABLE", retry_after_seconds=3600.0)
+    room.create_job()
+    room.scheduler.look()
+    room.launcher.refusal = None
+    room.scheduler.look()
+    assert room.launcher.orders == []
+
+
+def test_work_whose_launch_never_succeeds_fails_in_the_end(room: Room) -> None:
+    room.launcher.refusal = AWAY
+    job = room.create_job()
+    room.scheduler.look()
+    room.launcher.refusal = Broken("the pods are refused", reason="LAUNCH_FAILED")
+    room.scheduler.look()
+    found = room.client.get_job(job.job_id)
+    assert (found.state, found.error.reason) == (wire.JOB_STATE_FAILED, "LAUNCH_FAILED")
+
+
+def test_a_worker_is_not_taken_for_silent_while_it_cannot_be_launched(room: Room) -> None:
+    room.launcher.refusal, room.launcher.leaves_some = AWAY, True
+    job = room.create_job()
+    room.scheduler.look()
+    with room.database.write() as connection:
+        connection.execute(attempts.update().values(heartbeat_time=1))
+    # Has run for as long as the worker was not heard of.
+    room.scheduler._since = 1
+    room.scheduler.look()
+    room.launcher.refusal = None
+    for _ in range(2):
+        room.scheduler.look()
+    assert room.launcher.stopped == []
+    assert [order.attempt for order in room.launcher.orders] == [1]
+    assert state(room, job) == RUNNING
+
+
+@pytest.mark.parametrize(("wish", "end"), [("cancel", "CANCELLED"), ("pause", "PAUSED")])
+@pytest.mark.parametrize("leaves_some", [False, True])
+def test_a_wish_is_carried_out_though_nothing_can_be_launched(
+    room: Room, wish: str, end: str, leaves_some: bool
+) -> None:
+    room.launcher.refusal, room.launcher.leaves_some = AWAY, leaves_some
+    job = room.create_job()
+    room.scheduler.look()
+    getattr(room.client, f"{wish}_job")(job.job_id)
+    room.scheduler.look()
+    assert wire.JobState.Name(state(room, job)) == f"JOB_STATE_{end}"
+    assert room.launcher.stopped == [job.job_id]
+    room.launcher.refusal = None
+    room.scheduler.look()
+    assert room.launcher.orders == []
+
+
+def test_a_paused_job_is_not_launched_anew_while_something_of_its_last_attempt_is_there(room: Room) -> None:
+    room.launcher.refusal, room.launcher.leaves_some = AWAY, True
+    job = room.create_job()
+    room.scheduler.look()
+    room.client.pause_job(job.job_id)
+    room.scheduler.look()
+    room.launcher.refusal = None
+    room.client.resume_job(job.job_id)
+    room.scheduler.look()
+    assert state(room, job) == QUEUED
+    room.launcher.die(job.job_id)
+    room.scheduler.look()
+    assert [order.attempt for order in room.launcher.orders] == [2]
+
+
+def test_a_worker_that_came_up_though_its_launch_broke_off_is_left_at_work(room: Room) -> None:
+    room.launcher.refusal, room.launcher.leaves_some = AWAY, True
+    job = room.create_job()
+    room.scheduler.look()
+    room.worker(job.job_id, 1).claim()
+    room.client.pause_job(job.job_id)
+    room.scheduler.look()
+    assert state(room, job) == RUNNING, "it pauses at its next step"
+    assert room.launcher.stopped == []
+
+
+def test_what_was_launched_and_not_claimed_when_the_service_ended_is_launched_again_once(room: Room) -> None:
+    job = room.create_job()
+    room.scheduler.look()
+    revived = another(room, room.launcher)
+    for _ in range(3):
+        revived.look()
+    assert [order.attempt for order in room.launcher.orders] == [1, 1]
+    assert state(room, job) == RUNNING
+
+
+def test_processes_left_of_work_that_has_ended_are_stopped_after_a_grace(room: Room) -> None:
+    job = room.create_job()
+    room.take(job.job_id).finish(wire.JOB_STATE_SUCCEEDED, model_uri="/model")
+    for _ in range(2):
+        room.scheduler.look()
+    assert room.launcher.stopped == [], "they end by themselves"
+    hasty = another(room, room.launcher, limits=replace(LIMITS, cancel_grace_seconds=0.0))
+    for _ in range(2):
+        hasty.look()
+    assert room.launcher.stopped == [job.job_id]
+
+
+def test_processes_of_work_that_the_store_does_not_know_are_left_alone(room: Room) -> None:
+    room.launcher._alive["ftjob-of-another-service"] = 1
+    hasty = another(room, room.launcher, limits=replace(LIMITS, cancel_grace_seconds=0.0))
+    for _ in range(3):
+        hasty.look()
+    assert room.launcher.stopped == []
+
+
+def test_a_service_that_stops_leaves_the_queue_to_its_successor(room: Room) -> None:
+    job = room.create_job()
+    room.stopping.set()
+    room.scheduler.look()
+    assert room.launcher.orders == []
+    assert state(room, job) == QUEUED
+    another(room, room.launcher).look()
+    assert [order.attempt for order in room.launcher.orders] == [1]
+
+
+def test_a_death_while_the_service_stops_is_told_and_its_restart_left_to_the_successor(room: Room) -> None:
+    job = room.create_job()
+    room.take(job.job_id)
+    room.launcher.die(job.job_id)
+    room.stopping.set()
+    for _ in range(2):
+        room.scheduler.look()
+    assert [order.attempt for order in room.launcher.orders] == [1]
+    assert (state(room, job), restart_count(room, job)) == (RUNNING, 1)
+    assert "started again as attempt 2, restart 1 of 3" in last_message(room, job)
+    another(room, room.launcher).look()
+    assert [order.attempt for order in room.launcher.orders] == [1, 3]
+    assert restart_count(room, job) == 1
+
+
+class HeldLauncher(FakeLauncher):
+    """Its `poll` takes as long as a test lets it, as a cluster's does that does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.released = threading.Event(), threading.Event()
+
+    def poll(self) -> list[Exit | Restart]:
+        self.entered.set()
+        self.released.wait()
+        return super().poll()
+
+
+def test_a_service_that_stops_does_not_wait_for_a_cluster_that_does_not_answer(room: Room) -> None:
+    job = room.create_job()
+    launcher = HeldLauncher()
+    scheduler = another(room, launcher)
+    scheduler.start()
+    launcher.entered.wait()
+    try:
+        scheduler.close(patience_seconds=0.05)
+    finally:
+        launcher.released.set()
+    scheduler._thread.join()
+    assert launcher.orders == [], "the round that was cut off has launched something"
+    assert state(room, job) == QUEUED
+
+
 def test_as_many_run_as_the_limit_allows(tmp_path: Path) -> None:
     with jobs_room(tmp_path, limits=replace(LIMITS, max_running=2)) as room:
         jobs = [room.create_job() for _ in range(3)]
@@ -246,9 +444,7 @@ def test_as_many_run_as_the_limit_allows(tmp_path: Path) -> None:
 def test_the_thread_starts_what_the_bell_announces(room: Room) -> None:
     queue = Bell()
     launcher = FakeLauncher()
-    scheduler = Scheduler(
-        room.database, launcher, LIMITS, artifacts_uri="/a", news=room.news, queue=queue, wanted=WantedReplicas()
-    )
+    scheduler = another(room, launcher, queue=queue)
     scheduler.start()
     job = room.create_job()
     rung = room.news.count

@@ -134,7 +134,11 @@ class Launcher(Protocol):
     """
 
     def launch(self, order: WorkOrder) -> None:
-        """Start the processes; raises a PinetuneError where that is not possible, and leaves none behind."""
+        """Start the processes.
+
+        Raises a Transient where that is not possible now: called again, with the same order, it starts those that are
+        missing. Any other PinetuneError says that it never will be, and none is left behind.
+        """
         ...
 
     def stop(self, work_id: str, *, grace_seconds: float) -> None:

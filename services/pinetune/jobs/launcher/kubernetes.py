@@ -24,6 +24,7 @@ from pinetune.jobs.launcher.kubernetes_objects import (
     owned_objects,
     owner_object,
 )
+from pinetune.jobs.launcher.kubernetes_refusals import passes, said, said_briefly
 from pinetune.jobs.launcher.kubernetes_states import (
     SAMPLER_RESTARTS_MAX,
     AttemptObjects,
@@ -33,12 +34,14 @@ from pinetune.jobs.launcher.kubernetes_states import (
     why_pending,
 )
 from pinetune.jobs.launcher.pod_templates import Object
-from pinetune.pod.errors import Broken, PinetuneError
+from pinetune.pod.errors import Broken, PinetuneError, Transient, Unavailable
 
 log = logging.getLogger(__name__)
 
 TERMINATED = -15
 RESTART_LIMIT = RestartLimit(SAMPLER_RESTARTS_MAX, math.inf)
+RETRY_SECONDS = 5.0
+"""After how long a launch is worth repeating that the API server did not take."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,9 @@ class _Attempt:
 class KubernetesLauncher:
     """Pods of one namespace; see `Launcher`."""
 
-    def __init__(self, cluster: Cluster, surroundings: Surroundings) -> None:
+    def __init__(self, cluster: Cluster, surroundings: Surroundings, *, retry_seconds: float = RETRY_SECONDS) -> None:
         self._cluster = cluster
+        self._retry_seconds = retry_seconds
         self._surroundings = surroundings
         self._there: dict[str, _Attempt] = {}
         """What has objects, by their name."""
@@ -72,28 +76,51 @@ class KubernetesLauncher:
         """Why attempts have not the samplers that they should have."""
 
     def launch(self, order: WorkOrder) -> None:
-        """Create the objects; raises Broken LAUNCH_FAILED, Unsupported for an engine without pods; leaves none."""
+        """Create the objects, but for those that are there.
+
+        Raises Unavailable CLUSTER_UNAVAILABLE where the API server does not take them now, and leaves those there that
+        it took; Broken LAUNCH_FAILED where it never will, Unsupported for an engine without pods, and leaves none.
+        """
         name = attempt_name(order)
+        try:
+            self._create(name, order)
+        except Transient:
+            raise
+        except PinetuneError:
+            if name in self._there:
+                self._end(self._there[name])
+            raise
+        self._scaled[name] = order.engine.replicas
+
+    def _create(self, name: str, order: WorkOrder) -> None:
         try:
             owner = self._cluster.create(owner_object(order))
             self._there[name] = _Attempt(order.work_id, order.attempt)
+            if name in self._ends or owner["metadata"].get("deletionTimestamp"):
+                raise Unavailable(
+                    "its objects are being deleted",
+                    reason="CLUSTER_UNAVAILABLE",
+                    retry_after_seconds=self._retry_seconds,
+                )
             for one in owned_objects(order, self._surroundings, owner_uid=owner["metadata"]["uid"]):
                 self._cluster.create(one)
-            self._scaled[name] = order.engine.replicas
-        except (ApiException, HTTPError, PinetuneError) as error:
-            self._delete(name)
-            if isinstance(error, PinetuneError):
-                raise
-            raise Broken(
-                f"the pods of {order.work_id} cannot be made: {_said(error)}", reason="LAUNCH_FAILED"
+        except (ApiException, HTTPError) as error:
+            if not passes(error):
+                raise Broken(
+                    f"the pods of {order.work_id} cannot be made: {said(error)}", reason="LAUNCH_FAILED"
+                ) from error
+            log.warning("the pods of %s cannot be made now: %s", name, said(error))
+            raise Unavailable(
+                f"its pods cannot be made now, and are tried again: {said_briefly(error)}",
+                reason="CLUSTER_UNAVAILABLE",
+                retry_after_seconds=self._retry_seconds,
             ) from error
 
     def stop(self, work_id: str, *, grace_seconds: float) -> None:
         """Delete the objects; pods get the grace that their template has, whatever is asked for here."""
         for name, attempt in self._there.items():
-            if attempt.work_id == work_id:
-                self._ends.setdefault(name, Exit(work_id, attempt.attempt, "the attempt", TERMINATED, ()))
-                self._delete(name)
+            if attempt.work_id == work_id and name not in self._ends:
+                self._end(attempt)
 
     def scale(self, work_id: str, replicas: int) -> None:
         """Scale the StatefulSet of the samplers where it has another number; a refusal is said in `pending`."""
@@ -106,7 +133,7 @@ class KubernetesLauncher:
             try:
                 self._cluster.scale(f"{name}-generation", replicas)
             except (ApiException, HTTPError) as error:
-                sentence = f"generation cannot have {replicas} replicas: {_said(error)}"
+                sentence = f"generation cannot have {replicas} replicas: {said(error)}"
                 if self._unscaled.get(name) != sentence:  # It is tried every second.
                     log.exception("%s: %s", name, sentence)
                 self._unscaled[name] = sentence
@@ -115,25 +142,32 @@ class KubernetesLauncher:
                 self._unscaled.pop(name, None)
 
     def poll(self) -> list[Exit | Restart]:
-        """Look at the cluster and delete what has ended; return attempts that are gone and samplers put back."""
+        """Look at the cluster; return attempts that are gone and samplers put back.
+
+        What has ended is deleted, and what could not be deleted before.
+        """
         seen = self._look()
         gone = [attempt for name, attempt in self._there.items() if name not in seen]
         self._there = {name: self._there.get(name) or _attempt_of(owner) for name, (owner, _) in seen.items()}
         self._pending = {}
         self._restarts = {name: self._restarts[name] for name in self._restarts if name in seen}
         self._scaled = {name: count for name, count in self._scaled.items() if name in seen}
-        self._unscaled = {name: said for name, said in self._unscaled.items() if name in seen}
+        self._unscaled = {name: sentence for name, sentence in self._unscaled.items() if name in seen}
+        # Of two attempts the older one is nobody's: it was created by a call that the API server took late.
+        newest = {one.work_id: one.attempt for one in sorted(self._there.values(), key=lambda one: one.attempt)}
         restarts: list[Restart] = []
         for name, (owner, objects) in seen.items():
             if owner["metadata"].get("deletionTimestamp"):
                 continue
-            if (end := first_end(objects)) is not None:
-                self._ends[name] = self._exit(self._there[name], end)
-                self._delete(name)
-                continue
-            restarts += self._restarts_of(self._there[name], objects)
-            if sentence := self._unscaled.get(name) or why_pending(objects):
-                self._pending[self._there[name].work_id] = sentence
+            attempt = self._there[name]
+            if name in self._ends or attempt.attempt < newest[attempt.work_id]:
+                self._end(attempt)
+            elif (end := first_end(objects)) is not None:
+                self._end(attempt, self._exit(attempt, end))
+            else:
+                restarts += self._restarts_of(attempt, objects)
+                if sentence := self._unscaled.get(name) or why_pending(objects):
+                    self._pending[attempt.work_id] = sentence
         return [*restarts, *self._exits_of(gone)]
 
     def _exits_of(self, gone: Sequence[_Attempt]) -> list[Exit]:
@@ -190,16 +224,14 @@ class KubernetesLauncher:
         lines = self._cluster.last_lines(end.pod) if end.pod else ["its pod was deleted, or its node is lost"]
         return Exit(attempt.work_id, attempt.attempt, end.process, end.code, lines)
 
-    def _delete(self, name: str) -> None:
+    def _end(self, attempt: _Attempt, end: Exit | None = None) -> None:
+        """Delete an attempt's objects; every look does so again until the cluster has begun to."""
+        told = end or Exit(attempt.work_id, attempt.attempt, "the attempt", TERMINATED, ())
+        self._ends.setdefault(attempt.name, told)
         try:
-            self._cluster.delete_owner(name)
-        except (ApiException, HTTPError):
-            # The next look finds it again and tries again.
-            log.exception("an attempt's objects cannot be deleted now", extra={"attempt": name})
-
-
-def _said(error: ApiException | HTTPError) -> str:
-    return f"{error.reason}: {error.body}" if isinstance(error, ApiException) else str(error)
+            self._cluster.delete_owner(attempt.name)
+        except (ApiException, HTTPError) as error:
+            log.warning("the objects of %s cannot be deleted now: %s", attempt.name, said(error))
 
 
 def _attempt_of(owner: Object) -> _Attempt:

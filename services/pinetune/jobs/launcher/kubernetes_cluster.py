@@ -6,6 +6,7 @@ from typing import Any
 
 from kubernetes import client, config
 from kubernetes.client import ApiException
+from urllib3.exceptions import HTTPError
 
 from pinetune.jobs.launcher.kubernetes_objects import MANAGED_BY, MANAGED_LABEL
 from pinetune.jobs.launcher.pod_templates import CONTAINER, Object
@@ -19,7 +20,7 @@ OURS = f"{MANAGED_LABEL}={MANAGED_BY}"
 
 
 class Cluster:
-    """One namespace. Its methods raise ApiException where the API server refuses."""
+    """One namespace. Its methods raise ApiException where the API server refuses, HTTPError where it is not reached."""
 
     def __init__(self, api: client.ApiClient, namespace: str) -> None:
         self.namespace = namespace
@@ -36,8 +37,17 @@ class Cluster:
         except ApiException as error:
             if error.status != CONFLICT:
                 raise
-            made = read(one["metadata"]["name"], self.namespace, _request_timeout=CALL_SECONDS)
+            made = self._there_already(read, one, error)
         return self._plain(made)
+
+    def _there_already(self, read: Callable[..., Any], one: Object, conflict: ApiException) -> Any:
+        try:
+            return read(one["metadata"]["name"], self.namespace, _request_timeout=CALL_SECONDS)
+        except ApiException as error:
+            if error.status != GONE:
+                raise
+            # The conflict was another one: several that are counted by one quota, or it is gone again.
+            raise conflict from error
 
     def delete_owner(self, name: str) -> None:
         """Delete an attempt's ConfigMap once all that it owns is gone; nothing where it is gone already."""
@@ -77,7 +87,10 @@ class Cluster:
         return sorted(self._plain(found)["items"], key=lambda event: str(event.get("lastTimestamp") or ""))
 
     def last_lines(self, pod: str, *, before_restart: bool = False) -> list[str]:
-        """Return the last lines that a pod wrote, or the container before its last restart; none where it is gone."""
+        """Return the last lines that a pod wrote, or the container before its last restart; none where it is gone.
+
+        None either where the API server is not reached: for the lines alone no end of an attempt is to be missed.
+        """
         try:
             text: str = self._core.read_namespaced_pod_log(
                 pod,
@@ -87,7 +100,7 @@ class Cluster:
                 tail_lines=LOG_LINES,
                 _request_timeout=CALL_SECONDS,
             )
-        except ApiException:
+        except (ApiException, HTTPError):
             return []
         return [line for line in text.splitlines() if line.strip()]
 

@@ -19,6 +19,8 @@ class Attempt:
     """When it was started."""
     heartbeat_time: int
     """When it was last heard of, or started."""
+    claim_time: int | None
+    """When it took the work; None before."""
 
 
 def begin_attempt(connection: Connection, work: Work, *, now: int, is_restart: bool = False) -> int:
@@ -63,4 +65,4 @@ def current_attempt(connection: Connection, work: Work) -> Attempt:
     """Return the newest worker of work that was started at least once."""
     query = sa.select(attempts).where(attempts.c.work_id == work.work_id, attempts.c.attempt == work.attempt)
     row = connection.execute(query).mappings().one()
-    return Attempt(row["attempt"], row["launch_time"], row["heartbeat_time"])
+    return Attempt(row["attempt"], row["launch_time"], row["heartbeat_time"], row["claim_time"])

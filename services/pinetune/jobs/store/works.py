@@ -1,6 +1,6 @@
 """What is queued, run and ended: what jobs and evaluations have in common, as rows."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,6 +138,11 @@ def list_works(connection: Connection, state: State) -> list[Work]:
     """Return the work in this state, oldest first."""
     query = sa.select(works).where(works.c.state == state.value).order_by(works.c.number)
     return [work_of(row) for row in connection.execute(query).mappings()]
+
+
+def known_works(connection: Connection, work_ids: Collection[str]) -> frozenset[str]:
+    """Return those that there are, in whatever state."""
+    return frozenset(connection.execute(sa.select(works.c.work_id).where(works.c.work_id.in_(work_ids))).scalars())
 
 
 def count_works(connection: Connection) -> dict[tuple[str, State], int]:
