@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -113,3 +114,22 @@ def test_a_job_survives_the_end_of_the_service(tmp_path: Path, database_url: str
         *_, last = client.watch(job_id)
         assert last.job.state == wire.JOB_STATE_SUCCEEDED
         assert [step.number for step in client.list_steps(job_id)] == [1, 2, 3]
+
+
+def test_a_service_that_stops_launches_nothing_and_its_successor_does(tmp_path: Path, grading_address: str) -> None:
+    settings = JobsSettings(data_dir=tmp_path, grading_address=grading_address)
+    pod = start("jobs", PodSettings(grace_seconds=1.0), lambda pod: build(pod, settings, command=command))
+    try:
+        with connect(pod.grpc_address) as channel:
+            (scheduler,) = (thread for thread in threading.enumerate() if thread.name == "scheduler")
+            # As while the pod waits for calls in flight.
+            pod.stopping.set()
+            job_id = create_job(JobsClient(channel))
+            scheduler.join(PATIENCE_SECONDS)
+            assert not scheduler.is_alive()
+            assert JobsClient(channel).get_job(job_id).state == wire.JOB_STATE_QUEUED
+    finally:
+        pod.close()
+    with jobs_service(tmp_path, "", grading_address) as client:
+        wait_for_step(client, job_id, 2)
+        assert client.get_job(job_id).attempt == 1
