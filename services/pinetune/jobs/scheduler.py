@@ -88,6 +88,8 @@ class Scheduler:
         self._launches = Launches(database, launcher, artifacts_uri=artifacts_uri, news=news, stopping=stopping)
         self._left_since: dict[str, int] = {}
         """Since when work has processes and does not run."""
+        self._held_up: dict[str, int] = {}
+        """When work was last kept from starting whose worker has not claimed it."""
         self._queue_ages = QueueAges()
         self._since = now()
         self._stopping = stopping
@@ -130,6 +132,7 @@ class Scheduler:
                 self._start_lost(work)
         running_ids = {work.work_id for work in running}
         self._wanted.forget_all_but(running_ids)
+        self._held_up = {work_id: moment for work_id, moment in self._held_up.items() if work_id in running_ids}
         self._stop_left_over(self._launcher.running() - running_ids)
         while self._start_next():
             pass
@@ -267,8 +270,11 @@ class Scheduler:
             self._launcher.stop(work.work_id, grace_seconds=self._limits.stop_grace_seconds)
             return
         with self._database.read() as connection:
-            # While this service was away nobody could be heard.
-            heard = max(current_attempt(connection, work).heartbeat_time, self._since)
+            attempt = current_attempt(connection, work)
+        if attempt.claim_time is None and work.work_id in self._launcher.pending():
+            self._held_up[work.work_id] = moment  # It waits for a node, its queue or an image, and cannot be heard.
+        # While this service was away nobody could be heard either.
+        heard = max(attempt.heartbeat_time, self._since, self._held_up.get(work.work_id, 0))
         if moment - heard > self._limits.heartbeat_timeout_seconds * 1e6:
             self._silent.add(work.work_id)
             self._launcher.stop(work.work_id, grace_seconds=self._limits.stop_grace_seconds)

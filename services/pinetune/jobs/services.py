@@ -15,7 +15,10 @@ from pinetune.jobs.worker_config import WorkerSettings
 from pinetune.pod.channel import connect
 
 READY_SECONDS = 600.0
-"""How long a service may take to start: a large model is read in that time."""
+"""How long a service that all jobs share may be away when a worker starts."""
+POD_READY_SECONDS = 24 * 3600.0
+"""How long a pod of the job may take to start: it may wait for a GPU, its turn or a large image. One that dies ends the
+attempt by itself, and what keeps it from starting stands in the job."""
 
 
 class Services:
@@ -28,7 +31,8 @@ class Services:
 
     def learning(self) -> LearningClient:
         """Return the learner once it serves."""
-        return LearningClient(self._channel("learning", self._settings.learning_address))
+        address = self._settings.learning_address
+        return LearningClient(self._channel("learning", address, seconds=POD_READY_SECONDS))
 
     def generation(self, count: int) -> GenerationReplicas:
         """Return the samplers once the first `count` serve; the others are not started yet."""
@@ -41,14 +45,14 @@ class Services:
 
     def grading(self) -> GradingClient:
         """Return the graders once they serve; later they may be away for as long as the jobs service."""
-        channel = self._channel("grading", self._settings.grading_address)
+        channel = self._channel("grading", self._settings.grading_address, seconds=READY_SECONDS)
         return GradingClient(channel, patience_seconds=PATIENCE_SECONDS)
 
     def _line(self, started: bool, address: str) -> grpc.Channel:
-        return self._channel("generation", address) if started else connect(address)
+        return self._channel("generation", address, seconds=POD_READY_SECONDS) if started else connect(address)
 
-    def _channel(self, room: str, address: str) -> grpc.Channel:
+    def _channel(self, room: str, address: str, *, seconds: float) -> grpc.Channel:
         channel = connect(address)
         with self._journal.waiting(f"{room} at {address} to start"):
-            wait_until_serving(channel, f"{room} at {address}", seconds=READY_SECONDS)
+            wait_until_serving(channel, f"{room} at {address}", seconds=seconds)
         return channel

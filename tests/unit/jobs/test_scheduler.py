@@ -184,6 +184,28 @@ def test_a_silent_worker_is_stopped_and_started_again(tmp_path: Path) -> None:
         assert "it was not heard of for 1e-06 s and was stopped; started again" in last_message(room, job)
 
 
+def test_a_worker_that_waits_for_a_node_or_its_queue_is_not_taken_for_silent(room: Room) -> None:
+    job = room.create_job()
+    room.scheduler.look()
+    room.launcher.held_up[job.job_id] = "worker is suspended: queue gpus has not admitted it yet"
+    with room.database.write() as connection:
+        connection.execute(attempts.update().values(heartbeat_time=1))
+    room.scheduler._since = 1
+    room.scheduler.look()
+    # It has been admitted, and has its time to be heard from here on.
+    room.launcher.held_up.clear()
+    room.scheduler.look()
+    assert room.launcher.stopped == []
+    # A worker that has begun is heard, whatever other pod of it has no room.
+    room.worker(job.job_id, 1).claim()
+    room.launcher.held_up[job.job_id] = "generation-1 has no node"
+    room.scheduler._held_up.clear()
+    with room.database.write() as connection:
+        connection.execute(attempts.update().values(heartbeat_time=1))
+    room.scheduler.look()
+    assert room.launcher.stopped == [job.job_id]
+
+
 def test_a_worker_that_went_on_while_the_service_was_away_is_not_taken_for_silent(room: Room) -> None:
     job = room.create_job()
     room.take(job.job_id)
