@@ -159,8 +159,8 @@ BOARD = Board(
         ),
         share(
             "Free space",
-            "Free share of the disks with the state (SQLite, logs) and with the artifacts (policies, checkpoints, rollouts, "
-            "data sets); no line for artifacts in object storage.",
+            "Free share of the disks with the state (SQLite, logs) and with the artifacts (policies, checkpoints, "
+            "rollouts, data sets). Artifacts in object storage have no line.",
             (
                 f"min by (place) (pinetune_jobs_data_free_bytes{{{N}}} / pinetune_jobs_data_size_bytes{{{N}}})",
                 "{{place}}",
