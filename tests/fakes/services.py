@@ -300,7 +300,7 @@ class FakeJobs(WorkerClient):
         states = [one for one in self.checkpoints if one.state_uri]
         return states[-1] if states else jobs_pb2.Checkpoint()
 
-    def append_events(self, events: Sequence[jobs_pb2.Event]) -> None:
+    def append_events(self, events: Sequence[jobs_pb2.Event], *, first_number: int = 0, patient: bool = False) -> None:
         """Keep what they say."""
         self.messages += [event.message for event in events]
 

@@ -1,7 +1,8 @@
 """What a worker may do, seen over a real connection: leases, steps that count once, checkpoints that stay."""
 
 import json
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,11 +21,14 @@ from tests.monitoring.shipped import alerts
 
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.api.jobs.v1 import worker_pb2
+from pinetune.client.calls import CUT_OFF
 from pinetune.client.worker import WorkerClient
+from pinetune.jobs.journal import Journal
 from pinetune.jobs.measuring import sampling_of
 from pinetune.jobs.plan import Plan
 from pinetune.jobs.spec import evaluation_order_from_message, spec_from_message
-from pinetune.pod.errors import Conflict, InvalidInput, NotFound
+from pinetune.jobs.usage import Usage
+from pinetune.pod.errors import Conflict, InvalidInput, NotFound, Unavailable
 
 USAGE = wire.Usage(seconds=3.0, sampled_token_count=100)
 CONTINUE, CANCEL, PAUSE = (
@@ -130,6 +134,85 @@ def test_a_step_out_of_order_is_refused(room: Room, numbers: tuple[int, ...]) ->
         worker.commit_step(training_step(number), USAGE)
     with refused("STEP_OUT_OF_ORDER"):
         worker.commit_step(training_step(last), USAGE)
+
+
+def event(message: str, *, at_seconds: float | None = None) -> wire.Event:
+    event = wire.Event(level=wire.EVENT_LEVEL_WARN, message=message)
+    if at_seconds is not None:
+        event.create_time.FromMicroseconds(round(at_seconds * 1e6))
+    return event
+
+
+def test_events_whose_answer_was_lost_are_told_once(room: Room) -> None:
+    job = room.create_job()
+    worker = room.take(job.job_id)
+    before = messages_of(room, job.job_id)
+    worker.append_events([event("one"), event("two")], first_number=1)
+    worker.append_events([event("one"), event("two"), event("three")], first_number=1)
+    worker.append_events([event("three")], first_number=3)
+    worker.append_events([event("four")], first_number=4)
+    assert messages_of(room, job.job_id) == [*before, "one", "two", "three", "four"]
+
+
+def test_events_that_nobody_counts_are_told_each_time(room: Room) -> None:
+    job = room.create_job()
+    worker = room.take(job.job_id)
+    before = messages_of(room, job.job_id)
+    for _ in range(2):
+        worker.append_events([event("one")])
+    assert messages_of(room, job.job_id) == [*before, "one", "one"]
+
+
+def test_each_attempt_counts_its_events_anew(room: Room) -> None:
+    job = room.create_job()
+    room.take(job.job_id).append_events([event("of the first")], first_number=1)
+    successor = died(room, job.job_id)
+    successor.append_events([event("of the second")], first_number=1)
+    told = [message for message in messages_of(room, job.job_id) if message.startswith("of the")]
+    assert told == ["of the first", "of the second"]
+
+
+def test_an_event_keeps_the_time_at_which_it_happened_which_is_never_to_come(room: Room) -> None:
+    job = room.create_job()
+    worker, begin = room.take(job.job_id), time.time()
+    worker.append_events(
+        [
+            event("an hour ago", at_seconds=begin - 3600),
+            event("of a fast clock", at_seconds=begin + 3600),
+            event("now"),
+        ],
+        first_number=1,
+    )
+    end = time.time()
+    *_, old, fast, new = room.client.list_events(job.job_id)
+    assert old.create_time.ToMicroseconds() == round((begin - 3600) * 1e6)
+    for one in (fast, new):
+        assert begin - 1e-3 <= one.create_time.ToMicroseconds() / 1e6 <= end
+
+
+def test_what_a_worker_tells_while_the_service_is_away_is_in_the_story_once_and_in_order(room: Room) -> None:
+    class Losing(WorkerClient):
+        """Loses the answers of the first two calls, the second after the service has stopped."""
+
+        calls = 0
+
+        def append_events(self, events: Sequence[wire.Event], *, first_number: int = 0, patient: bool = False) -> None:
+            self.calls += 1
+            if self.calls != 2:
+                super().append_events(events, first_number=first_number, patient=patient)
+            if self.calls <= 2:
+                raise Unavailable("the server stopped before it had answered", reason=CUT_OFF)
+
+    job = room.create_job()
+    room.take(job.job_id)
+    journal = Journal(Losing(room.channel, work_id=job.job_id, attempt=1), Usage())
+    journal.warn("generation-1 is lost")
+    journal.note("generation-1 is back")
+    journal.finish(wire.JOB_STATE_CANCELLED)
+    *_, lost, back, ended = messages_of(room, job.job_id)
+    assert (lost, back) == ("generation-1 is lost", "generation-1 is back")
+    assert messages_of(room, job.job_id).count(lost) == 1
+    assert "cancelled" in ended
 
 
 def test_a_worker_that_was_given_up_writes_nothing(room: Room) -> None:

@@ -159,8 +159,12 @@ BOARD = Board(
         ),
         share(
             "Free space",
-            "Share of the disk with the data folder that is free.",
-            (f"min(pinetune_jobs_data_free_bytes{{{N}}} / pinetune_jobs_data_size_bytes{{{N}}})", "free"),
+            "Free share of the disks with the state (SQLite, logs) and with the artifacts (policies, checkpoints, "
+            "rollouts, data sets). Artifacts in object storage have no line.",
+            (
+                f"min by (place) (pinetune_jobs_data_free_bytes{{{N}}} / pinetune_jobs_data_size_bytes{{{N}}})",
+                "{{place}}",
+            ),
             alerts=["PinetuneDiskSpaceLow"],
         ),
         lines(

@@ -1,8 +1,8 @@
 """Client of the worker service: what a job's worker tells the jobs service, each call under the worker's lease.
 
 A claim, commits, the beginning of a phase and the end are repeated while the service is away, as when a cluster moves
-it, for it takes them up once. Events would be told twice in the job's story, and are sent once; so is a heartbeat,
-which the next one follows.
+it, for it takes them up once. So it does events that are numbered; whether those are repeated is said with each call. A
+heartbeat is sent once: the next one follows.
 """
 
 from collections.abc import Sequence
@@ -77,10 +77,17 @@ class WorkerClient:
         response = self._call_patiently(self._stub.CommitCheckpoint, request)
         return response.checkpoint, list(response.deletable_uris)
 
-    def append_events(self, events: Sequence[jobs_pb2.Event]) -> None:
-        """Add events to the job's history."""
-        request = worker_pb2.AppendEventsRequest(lease=self._lease, events=events)
-        call(self._stub.AppendEvents, request, deadline_seconds=CALL_DEADLINE_SECONDS)
+    def append_events(self, events: Sequence[jobs_pb2.Event], *, first_number: int = 0, patient: bool = False) -> None:
+        """Add events to the job's history; `patient` waits for a service that is away.
+
+        `first_number` counts the attempt's events from 1, and those that were added already change nothing; 0 for not
+        counted.
+        """
+        request = worker_pb2.AppendEventsRequest(lease=self._lease, events=events, first_number=first_number)
+        if patient:
+            self._call_patiently(self._stub.AppendEvents, request)
+        else:
+            call(self._stub.AppendEvents, request, deadline_seconds=CALL_DEADLINE_SECONDS)
 
     def commit_evaluation(self, evaluation: jobs_pb2.Evaluation) -> jobs_pb2.Evaluation:
         """Record a finished evaluation; returns it with its id."""

@@ -33,7 +33,7 @@ GRADING_SERVICE, GRADING_METHODS = "pinetune.api.grading.v1.GradingService", ("G
 def build(pod: Pod, settings: JobsSettings, *, command: Command = module_command) -> Sequence[RegisteredService]:
     """Put the room together; `command` says how its children are started."""
     settings.folder().mkdir(parents=True, exist_ok=True)
-    metrics.watch_disk(settings.folder())
+    metrics.watch_disks(state=settings.folder(), artifacts_uri=settings.artifacts())
     database = Database(settings.database())
     pod.add_shutdown(database.close)
     news, queue, wanted = Bell(), Bell(), WantedReplicas()

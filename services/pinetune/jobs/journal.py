@@ -22,8 +22,9 @@ from pinetune.jobs.policies import Policy
 from pinetune.jobs.rewards import GradeCounts
 from pinetune.jobs.rollout_files import Rollout
 from pinetune.jobs.statistics import Statistic
+from pinetune.jobs.story import AWAY, Story
 from pinetune.jobs.usage import Usage
-from pinetune.pod.errors import TimedOut, Transient
+from pinetune.pod.errors import PinetuneError
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ class Journal:
     def __init__(self, client: WorkerClient, usage: Usage) -> None:
         self._client = client
         self._usage = usage
+        self._story = Story(client)
         self._action = worker_pb2.WORKER_ACTION_CONTINUE
         self._lock = threading.Lock()
         # One heartbeat after another: one that was overtaken would take the job back to the phase before.
@@ -116,7 +118,7 @@ class Journal:
 
     def beat(self) -> None:
         """Send a heartbeat; one that does not get through is left to the next."""
-        with contextlib.suppress(Transient, TimedOut):
+        with contextlib.suppress(*AWAY):
             self._send_heartbeat(patient=False)
 
     def _send_heartbeat(self, *, patient: bool) -> None:
@@ -130,6 +132,7 @@ class Journal:
                 patient=patient,
             )
         self._note(action)
+        self._story.catch_up_unless_busy()
 
     def stop_if_asked(self) -> None:
         """Raise StopAsked where the user wants the job to stop."""
@@ -139,7 +142,8 @@ class Journal:
     def commit_step(self, record: StepRecord, timing: Mapping[str, float]) -> None:
         """Commit a step and where its time went: it counts from here on."""
         step = _step(record, timing)
-        self._note(self._client.commit_step(step, self._usage_message()))
+        with self._in_the_story():
+            self._note(self._client.commit_step(step, self._usage_message()))
         worker_metrics.observe(step)
 
     def commit_checkpoint(
@@ -164,7 +168,8 @@ class Journal:
             validation=None if validation is None else _validation(validation),
             usage=self._usage_message(),
         )
-        return self._client.commit_checkpoint(checkpoint)
+        with self._in_the_story():
+            return self._client.commit_checkpoint(checkpoint)
 
     def commit_evaluation(self, name: str, measurement: Measurement, *, content_hash: str) -> None:
         """Record a finished evaluation."""
@@ -176,32 +181,41 @@ class Journal:
             rollouts_uri=measurement.rollouts_uri,
             content_hash=content_hash,
         )
-        self._client.commit_evaluation(evaluation)
+        with self._in_the_story():
+            self._client.commit_evaluation(evaluation)
 
     def warn(self, message: str) -> None:
-        """Add a warning to the log and to the job's events; one that does not get through stops no step."""
+        """Add a warning to the log and to the job's events; one that does not get through stops no step and is kept."""
         log.warning(message)
-        self._tell(wire.EVENT_LEVEL_WARN, message)
+        self._story.tell(wire.EVENT_LEVEL_WARN, message)
 
     def note(self, message: str) -> None:
         """Add good news to the log and to the job's events, as `warn` does bad ones."""
         log.info(message)
-        self._tell(wire.EVENT_LEVEL_INFO, message)
+        self._story.tell(wire.EVENT_LEVEL_INFO, message)
 
     def finish(
         self, state: wire.JobState, *, error: wire.JobError | None = None, model_uri: str = "", best: str = ""
     ) -> None:
-        """End the work."""
+        """End the work; nothing can be told after that, so that events which wait go first."""
+        self._story.catch_up(patient=True)
         self._client.finish(
             state, error=error, model_uri=model_uri, best_checkpoint_id=best, usage=self._usage_message()
         )
 
-    def _tell(self, level: wire.EventLevel, message: str) -> None:
-        event = wire.Event(level=level, type=wire.EVENT_TYPE_MESSAGE, message=message)
+    def break_off(self) -> None:
+        """Tell the events that wait, as this attempt ends and its successor knows nothing of them; raises nothing."""
         try:
-            self._client.append_events([event])
-        except (Transient, TimedOut):
-            log.exception("this did not get into the job's events: %s", message)
+            self._story.catch_up(patient=True)
+        except PinetuneError:
+            log.exception("the job's last events could not be told")
+
+    @contextlib.contextmanager
+    def _in_the_story(self) -> Iterator[None]:
+        """Around a commit: events that wait come before it where they can, else right after it."""
+        self._story.catch_up()
+        yield
+        self._story.catch_up()
 
     def _note(self, action: worker_pb2.WorkerAction) -> None:
         with self._lock:

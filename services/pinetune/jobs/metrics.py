@@ -3,13 +3,21 @@
 The label is `job_id`: `job` is Prometheus's own word for what it scrapes.
 """
 
+import logging
 import shutil
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.utils import get_protocol
 from prometheus_client import Counter, Gauge, Histogram
 
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.pod.metrics import CALL_SECONDS, STEP_SECONDS
+
+log = logging.getLogger(__name__)
 
 JOBS = Gauge("pinetune_jobs_jobs", "Jobs in each state.", ["state"])
 EVALUATIONS = Gauge("pinetune_jobs_evaluations", "Evaluations in each state.", ["state"])
@@ -107,17 +115,42 @@ DATABASE_WRITE_TIME = Histogram(
     buckets=CALL_SECONDS,
 )
 DATABASE_BYTES = Gauge("pinetune_jobs_database_bytes", "Size of the database.")
-DATA_FREE_BYTES = Gauge("pinetune_jobs_data_free_bytes", "Free space of the disk with the data folder.")
-DATA_SIZE_BYTES = Gauge("pinetune_jobs_data_size_bytes", "Size of the disk with the data folder.")
+DATA_FREE_BYTES = Gauge(
+    "pinetune_jobs_data_free_bytes",
+    "Free space of the disk with the `place`: state, or artifacts where these are on a disk.",
+    ["place"],
+)
+DATA_SIZE_BYTES = Gauge(
+    "pinetune_jobs_data_size_bytes",
+    "Size of the disk with the `place`: state, or artifacts where these are on a disk.",
+    ["place"],
+)
 
 _phases: dict[str, int] = {}
 """What each running job does, as its worker last said."""
 
 
-def watch_disk(folder: Path) -> None:
-    """Ask at each scrape, from now on, how much space there is for `folder`."""
-    DATA_FREE_BYTES.set_function(lambda: shutil.disk_usage(folder).free)
-    DATA_SIZE_BYTES.set_function(lambda: shutil.disk_usage(folder).total)
+def watch_disks(*, state: Path, artifacts_uri: str) -> None:
+    """Ask at each scrape, from now on, how much space there is for the state, and for artifacts that are on a disk."""
+    folders = {"state": state}
+    if get_protocol(artifacts_uri) in LocalFileSystem.protocol:
+        folders["artifacts"] = Path(fsspec.core.url_to_fs(artifacts_uri)[1])
+    DATA_FREE_BYTES.clear()
+    DATA_SIZE_BYTES.clear()
+    for place, folder in folders.items():
+        DATA_FREE_BYTES.labels(place).set_function(partial(_space, folder, "free"))
+        DATA_SIZE_BYTES.labels(place).set_function(partial(_space, folder, "total"))
+
+
+def _space(folder: Path, what: Literal["free", "total"]) -> float:
+    """Return the bytes of the disk that the folder is on, or will be once it is made; no number where none is told."""
+    try:
+        there = next(one for one in (folder, *folder.parents) if one.exists())
+        return float(getattr(shutil.disk_usage(there), what))
+    except OSError as error:
+        # A share that is gone must not take all other metrics along.
+        log.warning("the disk of %s does not tell its space: %s", folder, error)
+        return float("nan")
 
 
 def note_heartbeat(job_id: str, phase: int, moment: int) -> None:

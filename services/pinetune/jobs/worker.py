@@ -63,6 +63,7 @@ class Worker:
             self.exit_code = 0
         except Exception:
             log.exception("the work broke off; a successor goes on from its last checkpoint")
+            self._journal.break_off()
         finally:
             self._ended.set()
             self._pod.stop("the work has ended")

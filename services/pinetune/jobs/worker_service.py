@@ -6,7 +6,7 @@ that was never interrupted.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ from pinetune.jobs.store import history
 from pinetune.jobs.store.database import Database
 from pinetune.jobs.store.evaluations import get_evaluation
 from pinetune.jobs.store.jobs import get_job, update_job
-from pinetune.jobs.store.leases import claim_attempt, touch_attempt
+from pinetune.jobs.store.leases import claim_attempt, note_told_events, told_events, touch_attempt
 from pinetune.jobs.store.works import EVALUATION, JOB, Fault, Work, dataset_uris, get_work, update_work
 from pinetune.jobs.wanted_replicas import WantedReplicas
 from pinetune.jobs.wishes import resume
@@ -154,11 +154,13 @@ class WorkerServicer(WorkerServiceServicer):
     def AppendEvents(
         self, request: worker_pb2.AppendEventsRequest, context: grpc.ServicerContext
     ) -> worker_pb2.AppendEventsResponse:
-        """Add sentences to the job's story."""
+        """Add sentences to the job's story; those that are in it already, by their number, are not told again."""
         with self._held(request.lease) as held:
-            for event in request.events:
+            for event in _untold(held, request):
                 level = event.level or wire.EVENT_LEVEL_INFO
-                events.record(held.connection, held.work, event.message, moment=held.moment, level=level)
+                happened = event.create_time.ToMicroseconds() if event.HasField("create_time") else held.moment
+                moment = min(happened, held.moment)  # Another machine's clock may be ahead.
+                events.record(held.connection, held.work, event.message, moment=moment, level=level)
         self._news.ring()
         return worker_pb2.AppendEventsResponse()
 
@@ -250,6 +252,19 @@ def _refuse_unordered_replicas(work: Work, wanted: int) -> None:
             reason="INVALID_REPLICAS",
             field="wanted_replicas",
         )
+
+
+def _untold(held: Held, request: worker_pb2.AppendEventsRequest) -> Sequence[wire.Event]:
+    """Return the events that were not added before, and note that they are now."""
+    if request.first_number < 1:
+        return request.events
+    work_id, attempt = held.work.work_id, held.work.attempt
+    told = told_events(held.connection, work_id, attempt)
+    new = request.events[max(told + 1 - request.first_number, 0) :]
+    if new:
+        last = request.first_number + len(request.events) - 1
+        note_told_events(held.connection, work_id, attempt, last)
+    return new
 
 
 def _note_plan(connection: Connection, job_id: str, request: worker_pb2.HeartbeatRequest) -> None:

@@ -98,6 +98,7 @@ REPEATED: dict[str, Ask] = {
     "CommitCheckpoint": lambda worker: worker.commit_checkpoint(jobs_pb2.Checkpoint()),
     "CommitEvaluation": lambda worker: worker.commit_evaluation(jobs_pb2.Evaluation()),
     "FinishWork": lambda worker: worker.finish(jobs_pb2.JOB_STATE_SUCCEEDED),
+    "AppendEvents": lambda worker: worker.append_events([], first_number=1, patient=True),
 }
 MADE_ONCE: dict[str, Ask] = {
     "Heartbeat": beat,

@@ -1,5 +1,6 @@
 """What the jobs room shows of a running job, between two scrapes."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,10 @@ from prometheus_client import REGISTRY
 
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.jobs import metrics
+from pinetune.jobs.__main__ import build
+from pinetune.jobs.config import JobsSettings
 from pinetune.jobs.store.database import Database
+from pinetune.pod.server import PodSettings, start
 
 JOB = "ftjob-metrics"
 SECOND = 1_000_000
@@ -69,9 +73,45 @@ def test_statements_that_the_database_refuses_are_counted_and_its_size_is_known(
     database.close()
 
 
-def test_the_space_of_the_data_folder_is_asked_at_each_scrape(tmp_path: Path) -> None:
-    metrics.watch_disk(tmp_path)
-    free, size = (REGISTRY.get_sample_value(f"pinetune_jobs_data_{what}_bytes") for what in ("free", "size"))
-    assert free is not None
-    assert size is not None
-    assert 0 < free <= size
+def space(place: str) -> tuple[float | None, float | None]:
+    free, size = (
+        REGISTRY.get_sample_value(f"pinetune_jobs_data_{what}_bytes", {"place": place}) for what in ("free", "size")
+    )
+    return free, size
+
+
+@pytest.mark.parametrize("spelling", ["{folder}/artifacts", "file://{folder}/artifacts"], ids=["path", "address"])
+def test_the_space_of_state_and_artifacts_is_asked_at_each_scrape(tmp_path: Path, spelling: str) -> None:
+    another_disk = Path("/dev/shm")
+    sizes = [shutil.disk_usage(folder).total for folder in (tmp_path, another_disk)]
+    if sizes[0] == sizes[1]:
+        pytest.skip("this machine has no second disk to tell from the first")
+    metrics.watch_disks(state=tmp_path, artifacts_uri=spelling.format(folder=another_disk / "pinetune-not-made-yet"))
+    for place, total in zip(("state", "artifacts"), sizes, strict=True):
+        free, size = space(place)
+        assert size == total
+        assert free is not None
+        assert 0 <= free <= size
+
+
+def test_artifacts_in_object_storage_have_no_disk(tmp_path: Path) -> None:
+    metrics.watch_disks(state=tmp_path, artifacts_uri="s3://bucket/artifacts")
+    assert space("artifacts") == (None, None)
+    assert space("state") != (None, None)
+
+
+def test_a_share_that_is_gone_takes_no_other_metric_along(tmp_path: Path) -> None:
+    file = tmp_path / ("a" * 300)  # a name that the file system refuses, as a share does that is gone
+    metrics.watch_disks(state=tmp_path, artifacts_uri=str(file))
+    free, size = space("artifacts")
+    assert str(free) == str(size) == "nan"
+    assert space("state")[0] is not None
+
+
+def test_the_service_watches_the_disks_of_its_state_and_of_its_artifacts(tmp_path: Path) -> None:
+    artifacts = Path("/dev/shm/pinetune-not-made-yet")
+    settings = JobsSettings(data_dir=tmp_path / "state", artifacts_uri=str(artifacts), max_running=1)
+    pod = start("jobs", PodSettings(grace_seconds=1.0), lambda pod: build(pod, settings))
+    pod.close()
+    assert space("artifacts")[1] == shutil.disk_usage(artifacts.parent).total
+    assert space("state")[1] == shutil.disk_usage(tmp_path).total

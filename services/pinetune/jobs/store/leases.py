@@ -52,6 +52,19 @@ def claim_attempt(connection: Connection, work_id: str, attempt: int, *, now: in
     return claimed.rowcount == 1
 
 
+def told_events(connection: Connection, work_id: str, attempt: int) -> int:
+    """Return how many events the worker has told, by its own count."""
+    query = sa.select(attempts.c.told_events).where(attempts.c.work_id == work_id, attempts.c.attempt == attempt)
+    return int(connection.execute(query).scalar_one())
+
+
+def note_told_events(connection: Connection, work_id: str, attempt: int, count: int) -> None:
+    """Note how many events the worker has told."""
+    connection.execute(
+        attempts.update().where(attempts.c.work_id == work_id, attempts.c.attempt == attempt).values(told_events=count)
+    )
+
+
 def end_attempt(connection: Connection, work_id: str, attempt: int, *, now: int, ending: str) -> None:
     """Note how a worker ended."""
     connection.execute(

@@ -143,6 +143,7 @@ attempts = Table(
     Column("heartbeat_time", BigInteger, nullable=False),
     Column("end_time", BigInteger),
     Column("ending", Text, nullable=False),
+    Column("told_events", BigInteger, nullable=False, server_default="0"),
 )
 
 events = Table(

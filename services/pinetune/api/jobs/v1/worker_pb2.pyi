@@ -117,12 +117,14 @@ class CommitCheckpointResponse(_message.Message):
     def __init__(self, checkpoint: _Optional[_Union[_jobs_pb2.Checkpoint, _Mapping]] = ..., deletable_uris: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class AppendEventsRequest(_message.Message):
-    __slots__ = ("lease", "events")
+    __slots__ = ("lease", "events", "first_number")
     LEASE_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_NUMBER_FIELD_NUMBER: _ClassVar[int]
     lease: Lease
     events: _containers.RepeatedCompositeFieldContainer[_jobs_pb2.Event]
-    def __init__(self, lease: _Optional[_Union[Lease, _Mapping]] = ..., events: _Optional[_Iterable[_Union[_jobs_pb2.Event, _Mapping]]] = ...) -> None: ...
+    first_number: int
+    def __init__(self, lease: _Optional[_Union[Lease, _Mapping]] = ..., events: _Optional[_Iterable[_Union[_jobs_pb2.Event, _Mapping]]] = ..., first_number: _Optional[int] = ...) -> None: ...
 
 class AppendEventsResponse(_message.Message):
     __slots__ = ()

@@ -107,7 +107,7 @@ class WorkerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def AppendEvents(self, request, context):
-        """Adds events.
+        """Adds events. Idempotent by number, where they are numbered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,7 +44,7 @@ class WorkerServiceStub:
     CommitCheckpoint: _grpc.UnaryUnaryMultiCallable[_worker_pb2.CommitCheckpointRequest, _worker_pb2.CommitCheckpointResponse]
     """Records a checkpoint and says which older ones may be deleted. Idempotent by kind and step."""
     AppendEvents: _grpc.UnaryUnaryMultiCallable[_worker_pb2.AppendEventsRequest, _worker_pb2.AppendEventsResponse]
-    """Adds events."""
+    """Adds events. Idempotent by number, where they are numbered."""
     CommitEvaluation: _grpc.UnaryUnaryMultiCallable[_worker_pb2.CommitEvaluationRequest, _worker_pb2.CommitEvaluationResponse]
     """Records a finished evaluation. Idempotent by job and name."""
     FinishWork: _grpc.UnaryUnaryMultiCallable[_worker_pb2.FinishWorkRequest, _worker_pb2.FinishWorkResponse]
@@ -66,7 +66,7 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
     CommitCheckpoint: _aio.UnaryUnaryMultiCallable[_worker_pb2.CommitCheckpointRequest, _worker_pb2.CommitCheckpointResponse]  # type: ignore[assignment]
     """Records a checkpoint and says which older ones may be deleted. Idempotent by kind and step."""
     AppendEvents: _aio.UnaryUnaryMultiCallable[_worker_pb2.AppendEventsRequest, _worker_pb2.AppendEventsResponse]  # type: ignore[assignment]
-    """Adds events."""
+    """Adds events. Idempotent by number, where they are numbered."""
     CommitEvaluation: _aio.UnaryUnaryMultiCallable[_worker_pb2.CommitEvaluationRequest, _worker_pb2.CommitEvaluationResponse]  # type: ignore[assignment]
     """Records a finished evaluation. Idempotent by job and name."""
     FinishWork: _aio.UnaryUnaryMultiCallable[_worker_pb2.FinishWorkRequest, _worker_pb2.FinishWorkResponse]  # type: ignore[assignment]
@@ -115,7 +115,7 @@ class WorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _worker_pb2.AppendEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_worker_pb2.AppendEventsResponse, _abc.Awaitable[_worker_pb2.AppendEventsResponse]]:
-        """Adds events."""
+        """Adds events. Idempotent by number, where they are numbered."""
 
     @_abc_1.abstractmethod
     def CommitEvaluation(
