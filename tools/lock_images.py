@@ -13,9 +13,9 @@ LOCKS = ROOT / "deploy" / "images" / "requirements"
 EXTRAS = {
     "grading": ("grading", "traces"),
     "gateway": ("gateway", "traces"),
-    "jobs": ("jobs", "kubernetes", "postgres", "traces"),
-    "torch": ("learning", "generation", "traces"),
-    "vllm": ("generation", "traces"),
+    "jobs": ("jobs", "kubernetes", "postgres", "s3", "traces"),
+    "torch": ("learning", "generation", "s3", "traces"),
+    "vllm": ("generation", "s3", "traces"),
 }
 """By lock, the extras of pyproject.toml that it pins; the file NAME.in, where there is one, has what stands in none."""
 

@@ -4,7 +4,6 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-import fsspec
 import typer
 
 from pinetune.api.jobs.v1 import jobs_pb2
@@ -14,6 +13,7 @@ from pinetune.cli.console import AsJson, out, print_json, say, table
 from pinetune.cli.jobs import JobId
 from pinetune.client.jobs import JobsClient
 from pinetune.pod.errors import Conflict, InvalidInput, NotFound
+from pinetune.pod.storage import open_address
 
 app = typer.Typer(no_args_is_help=True, help="See the policies that a job kept, and take them home.")
 
@@ -52,17 +52,17 @@ def export(
 
 def copy_folder(uri: str, target: Path) -> int:
     """Copy a folder from any address that fsspec reads, whole or not at all; return its size in bytes."""
+    filesystem, folder = open_address(uri)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        filesystem, folder = fsspec.core.url_to_fs(uri)
         if not filesystem.isdir(folder):
             raise NotFound(f"{uri}: no such folder as seen from this machine", reason="FOLDER_NOT_FOUND")
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
             copied = Path(temporary) / "model"
-            filesystem.get(f"{folder.rstrip('/')}/", f"{copied}/", recursive=True)
+            filesystem.get(f"{folder}/", f"{copied}/", recursive=True)
             size_bytes = sum(path.stat().st_size for path in copied.rglob("*") if path.is_file())
             copied.rename(target)
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError) as error:
         raise InvalidInput(f"{uri}: cannot be copied to {target}: {error}", reason="COPY_FAILED") from error
     return size_bytes
 

@@ -4,8 +4,6 @@ import sys
 import time
 from importlib.util import find_spec
 
-import fsspec
-
 from pinetune.api.generation.v1.generation_pb2_grpc import add_GenerationServiceServicer_to_server
 from pinetune.client.grading import GradingClient
 from pinetune.generation.config import GenerationSettings
@@ -16,6 +14,7 @@ from pinetune.pod.channel import connect
 from pinetune.pod.config import load
 from pinetune.pod.errors import InvalidInput, NotFound
 from pinetune.pod.server import Pod, PodSettings, RegisteredService, run
+from pinetune.pod.storage import open_address
 
 NANO_RECEIPT = "nano.json"
 """What learning writes last into the folder of a nano model."""
@@ -107,9 +106,8 @@ def wait_for_nano(settings: GenerationSettings) -> None:
 
 
 def _is_made(model: str) -> bool:
-    filesystem, folder = fsspec.core.url_to_fs(model)
-    filesystem.invalidate_cache()  # Object stores would go on saying what they said before.
-    return bool(filesystem.exists(f"{folder.rstrip('/')}/{NANO_RECEIPT}"))
+    filesystem, folder = open_address(model, field="PINETUNE_GENERATION_MODEL")
+    return bool(filesystem.exists(f"{folder}/{NANO_RECEIPT}"))
 
 
 if __name__ == "__main__":

@@ -13,11 +13,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import fsspec
-from fsspec import AbstractFileSystem
-from fsspec.implementations.local import LocalFileSystem
-
 from pinetune.pod.errors import InvalidInput
+from pinetune.pod.storage import FileSystem, is_local, open_address
 
 HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 CONFIG_FILE = "config.json"
@@ -58,14 +55,13 @@ def model_not_found(what: str) -> InvalidInput:
 def _fetched(model: str, cache: Path) -> Path:
     """Return the local copy of a folder at an address."""
     try:
-        filesystem, folder = fsspec.core.url_to_fs(model)
-        if isinstance(filesystem, LocalFileSystem):
-            raise model_not_found(f"there is no folder {model!r}")
-        filesystem.invalidate_cache()
-        files: list[str] = filesystem.find(folder)
-    except (OSError, ValueError, ImportError) as error:
+        filesystem, folder = open_address(model, field="model")
+        files: list[str] = [] if is_local(filesystem) else filesystem.find(folder)
+    except (OSError, InvalidInput) as error:
         raise model_not_found(f"{model!r} cannot be read: {error}") from error
-    names = {path: path.removeprefix(folder.rstrip("/")).lstrip("/") for path in files}
+    if is_local(filesystem):
+        raise model_not_found(f"there is no folder {model!r}")
+    names = {path: path.removeprefix(folder).lstrip("/") for path in files}
     if CONFIG_FILE not in names.values():
         raise model_not_found(f"there is no {CONFIG_FILE} in {model!r}")
     target = cache / _fingerprint(model, filesystem, names)
@@ -86,7 +82,7 @@ def _fetched(model: str, cache: Path) -> Path:
     return target
 
 
-def _fingerprint(model: str, filesystem: AbstractFileSystem, names: dict[str, str]) -> str:
+def _fingerprint(model: str, filesystem: FileSystem, names: dict[str, str]) -> str:
     """Return what changes when a file of the folder does: its ETag or modification time, whatever the store has."""
     files = sorted((name, str(filesystem.ukey(path))) for path, name in names.items())
     return hashlib.sha256(json.dumps([model, files]).encode()).hexdigest()

@@ -1,10 +1,8 @@
 """Finds the model that an order names: a folder, a hub id, another job's result, a checkpoint, or `nano`."""
 
 import re
+from pathlib import Path
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-from fsspec.utils import get_protocol
 from sqlalchemy.engine import Connection
 
 from pinetune.jobs.model_names import PREFIX
@@ -13,9 +11,9 @@ from pinetune.jobs.states import State
 from pinetune.jobs.store import history
 from pinetune.jobs.store.jobs import Job, find_job_of_model, get_job
 from pinetune.pod.errors import Conflict, InvalidInput, NotFound
+from pinetune.pod.storage import is_local, open_address
 
 HUB_ID = re.compile(r"[\w-][\w.-]{0,95}(/[\w-][\w.-]{0,95})?")
-LOCAL_PROTOCOLS = LocalFileSystem.protocol
 JOB_PREFIX = "job:"
 CHECKPOINT_PREFIX = "ftckpt-"
 
@@ -68,15 +66,14 @@ def _is_folder(model: str) -> bool:
     """Return whether the name is an address; `org/name` is one only where such a folder is here."""
     if model.startswith(("/", "./", "../", "~")) or "://" in model:
         return True
-    filesystem, path = fsspec.core.url_to_fs(model)
-    return bool(filesystem.isdir(path))
+    return Path(model).is_dir()
 
 
 def _checked_folder(model: str, field: str) -> str:
+    filesystem, path = open_address(model, field=field)
     try:
-        filesystem, path = fsspec.core.url_to_fs(model)
         found = filesystem.exists(f"{path}/config.json")
-    except (OSError, ValueError, ImportError) as error:
+    except OSError as error:
         raise InvalidInput(f"{field}: {model} cannot be read: {error}", reason="INVALID_MODEL", field=field) from error
     if not found:
         raise InvalidInput(
@@ -85,4 +82,4 @@ def _checked_folder(model: str, field: str) -> str:
             field=field,
         )
     # Workers run elsewhere: what is relative here must not be there. Other addresses mean the same everywhere.
-    return str(path) if get_protocol(model) in LOCAL_PROTOCOLS else model
+    return path if is_local(filesystem) else model

@@ -17,13 +17,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-import fsspec
-
 from pinetune.client.prompts import Message, Tool, ToolCall
 from pinetune.jobs.prompts import MissingValueError, PromptTemplate, text_of, value_of_key
 from pinetune.jobs.rows import LISTED_MAX, Finding, Row, read_rows, refusal
 from pinetune.jobs.spec.settings import RESERVED_KEYS, DatasetSettings
 from pinetune.pod.errors import InvalidInput, NotFound
+from pinetune.pod.storage import reading
 
 CHAIN_OF_THOUGHT = DatasetSettings().chain_of_thought
 """Where an upload, which knows no job yet, looks for chains of thought."""
@@ -109,7 +108,7 @@ def read_items(uri: str, settings: DatasetSettings) -> list[Item]:
     a prompt by these settings.
     """
     try:
-        with fsspec.open(uri, "rb") as file:
+        with reading(uri) as file:
             return items_of(read_rows(file), settings)
     except FileNotFoundError as error:
         raise NotFound(f"the data set at {uri} is not there any more", reason="DATASET_NOT_FOUND", uri=uri) from error

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 
-import fsspec
 from pydantic import JsonValue
 
 from pinetune.client.grader_labels import Case, read_case
@@ -11,6 +10,7 @@ from pinetune.jobs.grader_check import GraderCheck
 from pinetune.jobs.rows import Finding, read_rows, refusal
 from pinetune.jobs.spec import GraderTestSpec
 from pinetune.pod.errors import InvalidInput, NotFound
+from pinetune.pod.storage import reading
 
 GRADER_TEST_FIELD = "pinetune.policies.grader_test"
 CASES_MAX = 2000
@@ -34,7 +34,7 @@ def read_cases(uri: str) -> list[Case]:
     """Read the labelled cases of a data set; raises InvalidInput that lists the bad rows, and NotFound."""
     cases, faults = list[Case](), list[Finding]()
     try:
-        with fsspec.open(uri, "rb") as file:
+        with reading(uri) as file:
             for row in read_rows(file):
                 faults += row.faults
                 try:

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.client.learning import LearningClient
 from pinetune.jobs.journal import Journal, Measurement
-from pinetune.jobs.policies import Policies, Policy, copy_folder, delete_folder
+from pinetune.jobs.policies import Policies, Policy
 from pinetune.pod import spans
+from pinetune.pod.storage import copy_folder, delete_folder
 
 NO_POLICY = Policy(0, "", "")
 

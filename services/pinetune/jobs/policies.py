@@ -16,8 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import fsspec
-
 from pinetune.client.generation import GenerationClient, PolicyState
 from pinetune.client.generation_replicas import GenerationReplicas
 from pinetune.client.learning import LearningClient
@@ -25,6 +23,7 @@ from pinetune.client.prompts import TokenSequence
 from pinetune.jobs import worker_metrics
 from pinetune.jobs.spec.settings import Way
 from pinetune.pod.errors import Conflict, TimedOut, Transient, Unavailable
+from pinetune.pod.storage import delete_folder
 
 log = logging.getLogger(__name__)
 
@@ -198,19 +197,3 @@ class Policies:
                 canary_gap=gap,
             )
         return gap
-
-
-def delete_folder(uri: str) -> None:
-    """Delete a folder with all in it; one that is gone already is fine."""
-    filesystem, path = fsspec.core.url_to_fs(uri)
-    if filesystem.exists(path):
-        filesystem.rm(path, recursive=True)
-
-
-def copy_folder(source: str, target: str) -> None:
-    """Copy a folder with all in it, replacing what is at `target`."""
-    delete_folder(target)
-    filesystem, path = fsspec.core.url_to_fs(source)
-    _, target_path = fsspec.core.url_to_fs(target)
-    # A trailing slash says: the folder's content, into the target.
-    filesystem.cp(path.rstrip("/") + "/", target_path.rstrip("/") + "/", recursive=True)

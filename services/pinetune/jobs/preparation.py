@@ -7,8 +7,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import fsspec
-
 from pinetune.api.learning.v1 import learning_pb2
 from pinetune.client.generation_replicas import GenerationReplicas
 from pinetune.client.learning import LearnerState, LearningClient
@@ -19,6 +17,7 @@ from pinetune.jobs.journal import Journal
 from pinetune.jobs.lengths import measured_items, refuse_too_long
 from pinetune.jobs.plan import Plan
 from pinetune.pod.errors import InvalidInput, Unsupported
+from pinetune.pod.storage import write_whole
 
 METHOD_FIELD = "method.reinforcement"
 """Where `response_format` stands in an order."""
@@ -47,11 +46,11 @@ def make_base_model(plan: Plan, learning: LearningClient, journal: Journal) -> N
     if not plan.spec.is_nano:
         return
     corpus_uri = f"{plan.artifacts_uri}/corpus.jsonl"
-    with fsspec.open(corpus_uri, "w", encoding="utf-8") as file:
-        for item in plan.training:
-            for text in [*(message.content for message in item.messages), item.chain_of_thought]:
-                if text:
-                    file.write(json.dumps(text, ensure_ascii=False) + "\n")
+    texts = (
+        text for item in plan.training for text in (*(each.content for each in item.messages), item.chain_of_thought)
+    )
+    lines = (json.dumps(text, ensure_ascii=False) + "\n" for text in texts if text)
+    write_whole(corpus_uri, "".join(lines).encode())
     nano = plan.spec.pinetune.nano
     settings = learning_pb2.NanoSettings(
         layer_count=nano.layer_count,

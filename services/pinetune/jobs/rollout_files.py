@@ -2,7 +2,7 @@
 
 A file has one row a completion, in the order of sampling. Texts are columns of their own so that a query needs no JSON;
 `messages`, `tools`, `fields`, `part_scores`, `part_errors` and `tool_calls` are JSON text. A file appears whole or not
-at all: it is written under another name and then renamed.
+at all.
 """
 
 import hashlib
@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pinetune.client.prompts import Message, Tool, ToolCall
 from pinetune.client.rollout import Completion, FinishReason, Grade, GradeError, PolicySpan, Purpose, RewardSource
 from pinetune.pod.errors import NotFound
+from pinetune.pod.storage import read_whole, write_whole
 
 
 @dataclass(frozen=True)
@@ -98,19 +98,14 @@ def write_rollouts(uri: str, rollouts: Sequence[Rollout]) -> str:
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     content = buffer.getvalue()
-    filesystem, path = fsspec.core.url_to_fs(uri)
-    filesystem.makedirs(filesystem._parent(path), exist_ok=True)
-    temporary = f"{path}.partial"
-    filesystem.pipe_file(temporary, content)
-    filesystem.mv(temporary, path)
+    write_whole(uri, content)
     return hashlib.sha256(content).hexdigest()
 
 
 def read_rollouts(uri: str) -> list[Rollout]:
     """Read a step's rollouts, in the order of sampling. Raises NotFound where there is no such file."""
     try:
-        with fsspec.open(uri, "rb") as file:
-            table = pq.read_table(io.BytesIO(file.read()))
+        table = pq.read_table(io.BytesIO(read_whole(uri)))
     except FileNotFoundError as error:
         raise NotFound(f"the rollouts at {uri} are not there any more", reason="ROLLOUTS_NOT_FOUND", uri=uri) from error
     return [_from_row(row) for row in table.to_pylist()]

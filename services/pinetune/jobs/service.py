@@ -32,9 +32,10 @@ from pinetune.jobs.store.database import Database
 from pinetune.jobs.store.evaluations import get_evaluation, list_evaluations
 from pinetune.jobs.store.jobs import get_job, list_jobs
 from pinetune.jobs.store.works import users_of_dataset
-from pinetune.jobs.uploads import delete_file, take_in
+from pinetune.jobs.uploads import take_in
 from pinetune.jobs.watching import Watching
 from pinetune.pod.errors import Conflict, InvalidInput
+from pinetune.pod.storage import delete_file
 
 SHARED_ANSWERS_MAX = 20
 

@@ -6,14 +6,13 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO, BinaryIO, cast
 
-import fsspec
-
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.jobs.dataset import check_upload
 from pinetune.jobs.moments import now
 from pinetune.jobs.rows import FILE_BYTES_MAX
 from pinetune.jobs.store.datasets import NewDataset
 from pinetune.pod.errors import InvalidInput
+from pinetune.pod.storage import make_parents, open_address
 
 CHUNK_BYTES_MAX = 1 << 20
 ENDINGS = (".jsonl.gz", ".jsonl")
@@ -53,13 +52,6 @@ def take_in(pieces: Iterator[wire.CreateDatasetRequest], *, artifacts_uri: str) 
     )
 
 
-def delete_file(uri: str) -> None:
-    """Delete an upload's bytes; one that is gone already is fine."""
-    filesystem, path = fsspec.core.url_to_fs(uri)
-    if filesystem.exists(path):
-        filesystem.rm(path)
-
-
 def _header(pieces: Iterator[wire.CreateDatasetRequest]) -> wire.DatasetHeader:
     first = next(pieces, None)
     if first is None or first.WhichOneof("piece") != "header":
@@ -96,8 +88,8 @@ def _receive(pieces: Iterator[wire.CreateDatasetRequest], file: IO[bytes]) -> tu
 
 
 def _write(file: IO[bytes], uri: str) -> None:
-    filesystem, path = fsspec.core.url_to_fs(uri)
-    filesystem.makedirs(filesystem._parent(path), exist_ok=True)
+    filesystem, path = open_address(uri)
+    make_parents(filesystem, path)
     with filesystem.open(path, "wb") as target:
         while block := file.read(CHUNK_BYTES_MAX):
             target.write(block)

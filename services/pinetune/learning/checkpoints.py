@@ -24,7 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import load, load_file, save, save_file
 from torch import Tensor, nn
 
-from pinetune.learning.folders import local_copy, new_folder, open_uri, read_file
+from pinetune.learning.folders import local_copy, new_folder, read_file
 from pinetune.learning.learner import Learner, Order
 from pinetune.learning.measurements import UpdateMetrics
 from pinetune.learning.optimizer import make_optimizer
@@ -32,6 +32,7 @@ from pinetune.learning.policy_files import state_of
 from pinetune.learning.steps import StepBook
 from pinetune.learning.warm_up import WarmUpMetrics
 from pinetune.pod.errors import Conflict, Corrupt, NotFound
+from pinetune.pod.storage import open_address, write_whole
 
 MANIFEST_FILE, POLICY_FILE, TRAINING_FILE = "checkpoint.json", "policy.safetensors", "training.pt"
 FORMAT_VERSION = 1
@@ -173,13 +174,10 @@ def _write_reference(reference: nn.Module, checkpoint_uri: str) -> tuple[str, di
     content = save(state_of(reference))
     described = _described(content)
     name = f"reference-{described.sha256[:16]}.safetensors"
-    filesystem, folder = open_uri(checkpoint_uri)
-    path = f"{folder.rpartition('/')[0]}/{name}"
+    uri = f"{checkpoint_uri.rstrip('/').rpartition('/')[0]}/{name}"
+    filesystem, path = open_address(uri)
     if not filesystem.exists(path):
-        filesystem.makedirs(folder.rpartition("/")[0], exist_ok=True)
-        temporary = f"{path}.{described.sha256[16:32]}"
-        filesystem.pipe_file(temporary, content)
-        filesystem.mv(temporary, path)
+        write_whole(uri, content)
     return name, {name: described}
 
 

@@ -12,11 +12,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import fsspec
-from fsspec import AbstractFileSystem
-from fsspec.implementations.local import LocalFileSystem
-
-from pinetune.pod.errors import InvalidInput
+from pinetune.pod.storage import FileSystem, is_local, make_parents, open_address
 
 
 @contextlib.contextmanager
@@ -25,8 +21,8 @@ def new_folder(uri: str, *, last: str) -> Iterator[Path]:
 
     `last` names the file without which the folder does not count. Where the block raises, `uri` stays as it was.
     """
-    filesystem, target = open_uri(uri)
-    if isinstance(filesystem, LocalFileSystem):
+    filesystem, target = open_address(uri)
+    if is_local(filesystem):
         beside = Path(target).parent
         beside.mkdir(parents=True, exist_ok=True)
         building = beside / f".{Path(target).name}.{uuid.uuid4().hex}"
@@ -45,8 +41,8 @@ def new_folder(uri: str, *, last: str) -> Iterator[Path]:
 @contextlib.contextmanager
 def local_copy(uri: str) -> Iterator[Path]:
     """Yield a local folder with the files of `uri`: itself where it is local, else a download kept for the block."""
-    filesystem, source = open_uri(uri)
-    if isinstance(filesystem, LocalFileSystem):
+    filesystem, source = open_address(uri)
+    if is_local(filesystem):
         yield Path(source)
         return
     with tempfile.TemporaryDirectory() as downloaded:
@@ -56,23 +52,12 @@ def local_copy(uri: str) -> Iterator[Path]:
 
 def read_file(uri: str, name: str) -> bytes | None:
     """Return the bytes of one file of the folder `uri`, None where it is not there."""
-    filesystem, folder = open_uri(uri)
+    filesystem, folder = open_address(uri)
     try:
         content: bytes = filesystem.cat_file(f"{folder}/{name}")
     except FileNotFoundError:
         return None
     return content
-
-
-def open_uri(uri: str) -> tuple[AbstractFileSystem, str]:
-    """Return the file system of `uri` and the path inside it; InvalidInput where fsspec knows no such address."""
-    try:
-        filesystem, path = fsspec.core.url_to_fs(uri)
-    except (ValueError, ImportError) as error:
-        raise InvalidInput(
-            f"{uri!r} is no address that fsspec reads: {error}", reason="URI_INVALID", uri=uri
-        ) from error
-    return filesystem, path.rstrip("/")
 
 
 def _rename(building: Path, target: Path) -> None:
@@ -84,13 +69,14 @@ def _rename(building: Path, target: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _upload(filesystem: AbstractFileSystem, building: Path, target: str, last: str) -> None:
+def _upload(filesystem: FileSystem, building: Path, target: str, last: str) -> None:
     if filesystem.exists(target):
         # The old last file goes first: from here on the folder does not count until the new one is there.
         if filesystem.exists(f"{target}/{last}"):
             filesystem.rm_file(f"{target}/{last}")
         filesystem.rm(target, recursive=True)
-    filesystem.makedirs(target, exist_ok=True)
     files = sorted(path for path in building.rglob("*") if path.is_file() and path.name != last)
     for path in [*files, building / last]:
-        filesystem.put_file(str(path), f"{target}/{path.relative_to(building).as_posix()}")
+        place = f"{target}/{path.relative_to(building).as_posix()}"
+        make_parents(filesystem, place)
+        filesystem.put_file(str(path), place)

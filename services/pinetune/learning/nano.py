@@ -25,10 +25,11 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from pinetune.learning.folders import new_folder, open_uri, read_file
+from pinetune.learning.folders import new_folder, read_file
 from pinetune.learning.looking_back import make_heads_look_back
 from pinetune.learning.settings import NanoSettings
 from pinetune.pod.errors import Conflict, InvalidInput, NotFound
+from pinetune.pod.storage import read_whole
 
 PIECES = r" ?\p{Lu}?\p{Ll}+| ?\p{Lu}| ?\p{N}|\n| ?[^\s\p{L}\p{N}]|\p{L}+|[^\S\n]+"
 END, PAD, SYSTEM, USER, ASSISTANT = "<|end|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>"
@@ -113,9 +114,8 @@ def check(settings: NanoSettings) -> None:
 
 def read_corpus(corpus_uri: str) -> tuple[list[str], str]:
     """Return the texts of a JSON Lines file of strings, and the SHA-256 of the file."""
-    filesystem, path = open_uri(corpus_uri)
     try:
-        content: bytes = filesystem.cat_file(path)
+        content = read_whole(corpus_uri)
     except FileNotFoundError as error:
         raise NotFound(f"corpus_uri {corpus_uri}: no such file", reason="CORPUS_NOT_FOUND", uri=corpus_uri) from error
     texts: list[str] = []

@@ -18,16 +18,14 @@ A policy folder holds the weights and their manifest:
 
 import hashlib
 import json
-import uuid
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Annotated, ClassVar, Literal
 
-import fsspec
-from fsspec import AbstractFileSystem
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from pinetune.pod import storage
 from pinetune.pod.errors import Corrupt, InvalidInput, NotFound
 
 MANIFEST_FILE = "manifest.json"
@@ -130,7 +128,7 @@ def read_text(uri: str, name: str) -> str | None:
 
     Raises InvalidInput where fsspec knows no such address, or the file is no UTF-8.
     """
-    filesystem, folder = _open(uri)
+    filesystem, folder = storage.open_address(uri, field="policy_uri")
     try:
         content: bytes = filesystem.cat_file(f"{folder}/{name}")
         return content.decode()
@@ -146,25 +144,7 @@ def write_manifest(uri: str, manifest: Manifest) -> None:
     Raises InvalidInput or Corrupt for a manifest that `read_manifest` would refuse.
     """
     check_manifest(uri, manifest)
-    filesystem, folder = _open(uri)
-    filesystem.makedirs(folder, exist_ok=True)
-    # A reader sees the old manifest or the new one: rename is atomic on local files, and object stores publish whole
-    # objects.
-    temporary = f"{folder}/.{MANIFEST_FILE}.{uuid.uuid4().hex}"
-    filesystem.pipe_file(temporary, json.dumps(asdict(manifest), indent=1).encode())
-    filesystem.mv(temporary, f"{folder}/{MANIFEST_FILE}")
-
-
-def _open(uri: str) -> tuple[AbstractFileSystem, str]:
-    try:
-        filesystem, folder = fsspec.core.url_to_fs(uri)
-    except (ValueError, ImportError) as error:
-        raise InvalidInput(
-            f"policy_uri {uri!r} is no address that fsspec reads: {error}",
-            reason="POLICY_URI_INVALID",
-            policy_uri=uri,
-        ) from error
-    return filesystem, folder.rstrip("/")
+    storage.write_whole(f"{uri.rstrip('/')}/{MANIFEST_FILE}", json.dumps(asdict(manifest), indent=1).encode())
 
 
 def check_manifest(uri: str, manifest: Manifest) -> None:

@@ -12,9 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-
+from pinetune.pod import storage
 from pinetune.pod.errors import Corrupt
 from pinetune.pod.manifest import TensorEntry
 
@@ -58,10 +56,10 @@ class TensorFile:
     """One safetensors file, its header read. Raises Corrupt WEIGHT_FILE_UNREADABLE where that is none."""
 
     def __init__(self, folder_uri: str, name: str) -> None:
-        self._filesystem, folder = fsspec.core.url_to_fs(folder_uri)
-        self._path = f"{folder.rstrip('/')}/{name}"
+        self._filesystem, folder = storage.open_address(folder_uri)
+        self._path = f"{folder}/{name}"
         self._name = name
-        self._local = isinstance(self._filesystem, LocalFileSystem)
+        self._local = storage.is_local(self._filesystem)
         try:
             self._tensors = self._header()
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
