@@ -1,6 +1,7 @@
 """What all tests share: a real pod, real databases, the data beside the repository, and no test of an old Rust core."""
 
 import os
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,6 +82,28 @@ def make_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.T
 def database_url(make_database_url: Callable[[], str]) -> str:
     """The URL of a new, empty database of either kind."""
     return make_database_url()
+
+
+@pytest.fixture(scope="session")
+def s3_variables() -> Iterator[dict[str, str]]:
+    """The environment variables that lead to an S3 server of these tests."""
+    # Imported here: it takes a second, and few tests need it.
+    from tests.object_storage import s3_server
+
+    with s3_server() as variables:
+        yield variables
+
+
+@pytest.fixture
+def bucket(s3_variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a new, empty bucket; this process and those it starts find it."""
+    import fsspec
+
+    for name, value in s3_variables.items():
+        monkeypatch.setenv(name, value)
+    name = f"bucket-{uuid.uuid4().hex}"
+    fsspec.filesystem("s3", use_listings_cache=False).mkdir(name)
+    return f"s3://{name}"
 
 
 @pytest.fixture

@@ -99,3 +99,18 @@ def wait_for(client: JobsClient, job_id: str, *, step: int) -> jobs_pb2.Job:
             return job
         time.sleep(0.2)
     raise AssertionError(f"job {job_id} did not reach step {step}: {client.get_job(job_id)}")
+
+
+def worker_of(job_id: str) -> int:
+    """Return the process id of the job's worker, by its environment."""
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
+        try:
+            command = (process / "cmdline").read_bytes()
+            environment = (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if b"pinetune.jobs.worker" in command and f"PINETUNE_WORKER_WORK_ID={job_id}".encode() in environment:
+            return int(process.name)
+    raise AssertionError(f"no worker of {job_id} runs")

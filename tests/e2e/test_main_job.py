@@ -5,25 +5,10 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.e2e.deployment import DEADLINE_SECONDS, make_data, order, up, wait_for
+from tests.e2e.deployment import DEADLINE_SECONDS, make_data, order, up, wait_for, worker_of
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pinetune.api.jobs.v1 import jobs_pb2
-
-
-def worker_of(job_id: str) -> int:
-    """Return the process id of the job's worker, by its environment."""
-    for process in Path("/proc").iterdir():
-        if not process.name.isdigit():
-            continue
-        try:
-            command = (process / "cmdline").read_bytes()
-            environment = (process / "environ").read_bytes()
-        except OSError:
-            continue
-        if b"pinetune.jobs.worker" in command and f"PINETUNE_WORKER_WORK_ID={job_id}".encode() in environment:
-            return int(process.name)
-    raise AssertionError(f"no worker of {job_id} runs")
 
 
 @pytest.mark.timeout(2 * DEADLINE_SECONDS)

@@ -21,9 +21,10 @@ from pinetune.jobs.wanted_replicas import WantedReplicas
 from pinetune.jobs.watching import Watching
 from pinetune.jobs.worker_service import WorkerServicer
 from pinetune.pod.channel import connect
-from pinetune.pod.config import load
+from pinetune.pod.config import load, variable_of
 from pinetune.pod.errors import InvalidInput
 from pinetune.pod.server import Pod, PodSettings, RegisteredService, run
+from pinetune.pod.storage import open_address
 
 JOBS_SERVICE = "pinetune.api.jobs.v1.JobsService"
 WORKER_SERVICE = "pinetune.api.jobs.v1.WorkerService"
@@ -32,12 +33,13 @@ GRADING_SERVICE, GRADING_METHODS = "pinetune.api.grading.v1.GradingService", ("G
 
 def build(pod: Pod, settings: JobsSettings, *, command: Command = module_command) -> Sequence[RegisteredService]:
     """Put the room together; `command` says how its children are started."""
+    artifacts_uri = settings.artifacts()
+    open_address(artifacts_uri, field=variable_of(JobsSettings, "artifacts_uri"))
     settings.folder().mkdir(parents=True, exist_ok=True)
     metrics.watch_disks(state=settings.folder(), artifacts_uri=settings.artifacts())
     database = Database(settings.database())
     pod.add_shutdown(database.close)
     news, queue, wanted = Bell(), Bell(), WantedReplicas()
-    artifacts_uri = settings.artifacts()
     channel = connect(settings.grading_address) if settings.grading_address else None
     if channel is not None:
         pod.add_shutdown(channel.close)

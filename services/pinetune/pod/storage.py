@@ -11,15 +11,15 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeAlias, cast
 
 import fsspec
-from fsspec import AbstractFileSystem as FileSystem
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import get_protocol
 
 from pinetune.pod.errors import InvalidInput
 
+FileSystem: TypeAlias = fsspec.AbstractFileSystem
 OBJECT_STORE_PROTOCOLS = {"s3", "s3a"}
 READ_AHEAD_BYTES = 1 << 20
 EXTRA_OF_PROTOCOL = dict.fromkeys(OBJECT_STORE_PROTOCOLS, "s3")
