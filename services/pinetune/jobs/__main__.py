@@ -36,7 +36,7 @@ def build(pod: Pod, settings: JobsSettings, *, command: Command = module_command
     artifacts_uri = settings.artifacts()
     open_address(artifacts_uri, field=variable_of(JobsSettings, "artifacts_uri"))
     settings.folder().mkdir(parents=True, exist_ok=True)
-    metrics.watch_disks(state=settings.folder(), artifacts_uri=settings.artifacts())
+    metrics.watch_disks(state=settings.folder(), artifacts_uri=artifacts_uri)
     database = Database(settings.database())
     pod.add_shutdown(database.close)
     news, queue, wanted = Bell(), Bell(), WantedReplicas()

@@ -18,8 +18,8 @@ class JobsSettings(RoomSettings, env_prefix="PINETUNE_JOBS_"):
     artifacts_uri: str = ""
     """Folder for data sets, policies, checkpoints and rollouts, at any address that fsspec knows and all pods see.
 
-    Empty for `data_dir`. A bucket, `s3://…`, needs the extra `s3`. Engines fetch base models to their own machine and read
-    policies where they are. To be changed only while no work is unfinished.
+    Empty for `data_dir`. A bucket, `s3://…`, needs the extra `s3`. Engines fetch base models to their own machine and
+    read policies where they are. To be changed only while no work is unfinished.
     """
     grading_address: str = ""
     """`host:port` of the grading service that checks graders and that workers use."""

@@ -9,13 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-from fsspec.utils import get_protocol
 from prometheus_client import Counter, Gauge, Histogram
 
 from pinetune.api.jobs.v1 import jobs_pb2 as wire
 from pinetune.pod.metrics import CALL_SECONDS, STEP_SECONDS
+from pinetune.pod.storage import is_local, open_address
 
 log = logging.getLogger(__name__)
 
@@ -133,8 +131,9 @@ _phases: dict[str, int] = {}
 def watch_disks(*, state: Path, artifacts_uri: str) -> None:
     """Ask at each scrape, from now on, how much space there is for the state, and for artifacts that are on a disk."""
     folders = {"state": state}
-    if get_protocol(artifacts_uri) in LocalFileSystem.protocol:
-        folders["artifacts"] = Path(fsspec.core.url_to_fs(artifacts_uri)[1])
+    filesystem, path = open_address(artifacts_uri)
+    if is_local(filesystem):
+        folders["artifacts"] = Path(path)
     DATA_FREE_BYTES.clear()
     DATA_SIZE_BYTES.clear()
     for place, folder in folders.items():

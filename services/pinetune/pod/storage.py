@@ -102,12 +102,17 @@ def delete_folder(uri: str) -> None:
 
 
 def copy_folder(source: str, target: str) -> None:
-    """Copy a folder with all in it within one file system, replacing what is at `target`."""
-    delete_folder(target)
+    """Copy a folder with all in it within one file system, replacing what is at `target`. Raises FileNotFoundError."""
     filesystem, path = open_address(source)
+    if not filesystem.exists(path):
+        raise FileNotFoundError(f"there is no folder {source}")
+    delete_folder(target)
     _, target_path = open_address(target)
-    # A trailing slash says: the folder's content, into the target.
-    filesystem.cp(f"{path}/", f"{target_path}/", recursive=True)
+    # File by file: fsspec's copy of a folder passes over files that have gone meanwhile.
+    for file in filesystem.find(path):
+        place = f"{target_path}/{file.removeprefix(path).lstrip('/')}"
+        make_parents(filesystem, place)
+        filesystem.cp_file(file, place)
 
 
 def _protocols(filesystem: FileSystem) -> tuple[str, ...]:

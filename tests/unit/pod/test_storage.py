@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fsspec
 import pytest
+from fsspec.registry import _registry
 
 from pinetune.jobs.rows import read_rows
 from pinetune.pod import storage
@@ -59,6 +59,13 @@ def test_a_copy_replaces_a_folder_and_deletion_takes_all_of_it(folder: str) -> N
     assert storage.read_whole(f"{folder}/new/below/b") == b"old/below/b"
 
 
+def test_a_folder_that_is_not_there_replaces_nothing(folder: str) -> None:
+    storage.write_whole(f"{folder}/old/a", b"a")
+    with pytest.raises(FileNotFoundError):
+        storage.copy_folder(f"{folder}/absent", f"{folder}/old")
+    assert names_in(folder) == ["old/a"]
+
+
 def test_what_another_process_wrote_is_seen_though_the_folder_was_listed_before(bucket: str) -> None:
     storage.write_whole(f"{bucket}/folder/first", b"1")
     filesystem, path = storage.open_address(f"{bucket}/folder")
@@ -84,7 +91,7 @@ def test_a_weight_file_that_was_cut_short_is_corrupt(folder: str) -> None:
 
 
 def test_an_address_of_s3_without_s3fs_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(fsspec.registry._registry, "s3", raising=False)
+    monkeypatch.delitem(_registry, "s3", raising=False)
     monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(InvalidInput, match=r"^PINETUNE_JOBS_ARTIFACTS_URI 's3://x/y' .*install pinetune\[s3\]$"):
         storage.open_address("s3://x/y", field="PINETUNE_JOBS_ARTIFACTS_URI")
