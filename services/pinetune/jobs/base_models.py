@@ -70,10 +70,10 @@ def _is_folder(model: str) -> bool:
 
 
 def _checked_folder(model: str, field: str) -> str:
-    filesystem, path = open_address(model, field=field)
     try:
+        filesystem, path = open_address(model, field=field)
         found = filesystem.exists(f"{path}/config.json")
-    except OSError as error:
+    except (OSError, InvalidInput) as error:
         raise InvalidInput(f"{field}: {model} cannot be read: {error}", reason="INVALID_MODEL", field=field) from error
     if not found:
         raise InvalidInput(
