@@ -9,7 +9,7 @@ from tests.cluster.jobs import assert_whole, await_jobs_service, demo_order, job
 from tests.cluster.kubectl import ROOT
 
 PAGE = ROOT / "docs" / "backup.md"
-STEP_COUNT = 12
+STEP_COUNT = 30
 
 
 def commands_of(section: str) -> list[str]:

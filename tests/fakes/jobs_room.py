@@ -90,6 +90,7 @@ class FakeLauncher:
         """What `launch` raises; a Transient leaves some of the processes where `leaves_some` says so."""
         self.leaves_some = False
         self.held_up: dict[str, str] = {}
+        self.not_begun: set[str] = set()
         self.scaled: list[tuple[str, int]] = []
         self._alive: dict[str, int] = {}
         self._news: list[Exit | Restart] = []
@@ -114,6 +115,9 @@ class FakeLauncher:
 
     def running(self) -> frozenset[str]:
         return frozenset(self._alive)
+
+    def starting(self) -> frozenset[str]:
+        return frozenset(self.not_begun)
 
     def pending(self) -> dict[str, str]:
         return self.held_up

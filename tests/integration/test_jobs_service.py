@@ -441,6 +441,11 @@ def test_an_address_that_holds_no_model_or_cannot_be_read_is_refused(room: Room)
     assert refused.message.startswith("model: carrier-pigeon://models/qwen cannot be read")
 
 
+def test_a_name_that_no_disk_could_hold_is_no_model(room: Room) -> None:
+    refused = refusal(room, InvalidInput, model="m" * 300)
+    assert refused.message.startswith("model must be `nano`, a folder, a hub id")
+
+
 def test_a_folder_without_a_configuration_is_no_hub_id(
     room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -134,10 +134,16 @@ def is_serving(channel: grpc.Channel) -> bool:
     return answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-def wait_until_serving(channel: grpc.Channel, who: str, *, seconds: float) -> None:
-    """Return once the pod behind the channel says that it serves; raises Unavailable NOT_SERVING after `seconds`."""
+def wait_until_serving(
+    channel: grpc.Channel, who: str, *, seconds: float, before_each: Callable[[], None] = lambda: None
+) -> None:
+    """Return once the pod behind the channel says that it serves; raises Unavailable NOT_SERVING after `seconds`.
+
+    `before_each` probe something may end the wait by an error of its own.
+    """
     give_up = time.monotonic() + seconds
     while time.monotonic() < give_up:
+        before_each()
         if is_serving(channel):
             return
         time.sleep(PROBE_SECONDS)

@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from pinetune.pod.errors import InvalidInput
+from pinetune.pod.errors import InvalidInput, Unavailable
 from pinetune.pod.storage import FileSystem, is_local, open_address
 
 HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -57,8 +57,11 @@ def _fetched(model: str, cache: Path) -> Path:
     try:
         filesystem, folder = open_address(model, field="model")
         files: list[str] = [] if is_local(filesystem) else filesystem.find(folder)
-    except (OSError, InvalidInput) as error:
+    except (FileNotFoundError, PermissionError, InvalidInput) as error:
         raise model_not_found(f"{model!r} cannot be read: {error}") from error
+    except OSError as error:
+        # A store that is overloaded or away; the next start may find it.
+        raise Unavailable(f"{model!r} cannot be read now: {error}", reason="MODEL_UNREADABLE") from error
     if is_local(filesystem):
         raise model_not_found(f"there is no folder {model!r}")
     names = {path: path.removeprefix(folder).lstrip("/") for path in files}

@@ -1,7 +1,7 @@
 """Finds the model that an order names: a folder, a hub id, another job's result, a checkpoint, or `nano`."""
 
+import os
 import re
-from pathlib import Path
 
 from sqlalchemy.engine import Connection
 
@@ -66,7 +66,7 @@ def _is_folder(model: str) -> bool:
     """Return whether the name is an address; `org/name` is one only where such a folder is here."""
     if model.startswith(("/", "./", "../", "~")) or "://" in model:
         return True
-    return Path(model).is_dir()
+    return os.path.isdir(model)  # Of any text; Path fails at a name too long for the disk.
 
 
 def _checked_folder(model: str, field: str) -> str:

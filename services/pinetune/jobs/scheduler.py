@@ -102,7 +102,8 @@ class Scheduler:
     def close(self, *, patience_seconds: float = CLOSE_SECONDS) -> None:
         """Stop deciding, and end all processes; what runs now runs again after the next start.
 
-        A round that does not end in time is left to the end of the process; it launches nothing any more.
+        A round that does not end in time is left to the end of the process, and local processes with it; it launches
+        nothing any more.
         """
         self._stopping.set()
         self._queue.ring()
@@ -110,6 +111,7 @@ class Scheduler:
             self._thread.join(patience_seconds)
         if self._thread.is_alive():
             log.warning("a round of the scheduler is cut off: it takes longer than %g s to end", patience_seconds)
+            return  # The round may be using the launcher.
         self._launcher.close()
 
     def look(self) -> None:
@@ -266,13 +268,15 @@ class Scheduler:
     def _stop_where_overdue(self, work: Work) -> None:
         """Stop the processes of cancelled work after its grace, and of a worker that has gone silent."""
         moment = now()
-        if work.wish is Wish.CANCEL and moment - work.wish_time > self._limits.cancel_grace_seconds * 1e6:
-            self._launcher.stop(work.work_id, grace_seconds=self._limits.stop_grace_seconds)
-            return
         with self._database.read() as connection:
             attempt = current_attempt(connection, work)
-        if attempt.claim_time is None and work.work_id in self._launcher.pending():
-            self._held_up[work.work_id] = moment  # It waits for a node, its queue or an image, and cannot be heard.
+        # A worker that has claimed its work pauses it by itself, after the step.
+        is_wished = work.wish is Wish.CANCEL or (work.wish is Wish.PAUSE and attempt.claim_time is None)
+        if is_wished and moment - work.wish_time > self._limits.cancel_grace_seconds * 1e6:
+            self._launcher.stop(work.work_id, grace_seconds=self._limits.stop_grace_seconds)
+            return
+        if attempt.claim_time is None and work.work_id in self._launcher.starting():
+            self._held_up[work.work_id] = moment  # It cannot be heard yet.
         # While this service was away nobody could be heard either.
         heard = max(attempt.heartbeat_time, self._since, self._held_up.get(work.work_id, 0))
         if moment - heard > self._limits.heartbeat_timeout_seconds * 1e6:

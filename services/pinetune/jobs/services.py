@@ -54,5 +54,8 @@ class Services:
     def _channel(self, room: str, address: str, *, seconds: float) -> grpc.Channel:
         channel = connect(address)
         with self._journal.waiting(f"{room} at {address} to start"):
-            wait_until_serving(channel, f"{room} at {address}", seconds=seconds)
+            # A job that waits for hours can be cancelled and paused meanwhile.
+            wait_until_serving(
+                channel, f"{room} at {address}", seconds=seconds, before_each=self._journal.stop_if_asked
+            )
         return channel

@@ -21,6 +21,8 @@ from pinetune.pod.errors import InvalidInput
 
 FileSystem: TypeAlias = fsspec.AbstractFileSystem
 OBJECT_STORE_PROTOCOLS = {"s3", "s3a"}
+KEPT_LISTINGS = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl"}
+"""Protocols whose file systems keep listings unless told not to; others may not know the option."""
 READ_AHEAD_BYTES = 1 << 20
 EXTRA_OF_PROTOCOL = dict.fromkeys(OBJECT_STORE_PROTOCOLS, "s3")
 """The extra of pinetune that brings what reads an address."""
@@ -32,7 +34,8 @@ def open_address(uri: str, *, field: str = "address") -> tuple[FileSystem, str]:
     Raises InvalidInput ADDRESS_INVALID, which names the `field`, where nothing reads such an address.
     """
     try:
-        filesystem, path = fsspec.core.url_to_fs(uri, use_listings_cache=False)
+        options = {"use_listings_cache": False} if get_protocol(uri) in KEPT_LISTINGS else {}
+        filesystem, path = fsspec.core.url_to_fs(uri, **options)
     except (ValueError, ImportError) as error:
         extra = EXTRA_OF_PROTOCOL.get(get_protocol(uri))
         advice = f"; install pinetune[{extra}]" if extra and isinstance(error, ImportError) else ""

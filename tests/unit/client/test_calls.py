@@ -7,7 +7,8 @@ import grpc
 import pytest
 from tests.fakes.echo import Echo, method
 
-from pinetune.client.calls import BUSY_PAUSE_SECONDS, busy_pause, call, call_patient, call_safe
+from pinetune.client.calls import BUSY_PAUSE_SECONDS, busy_pause, call, call_patient, call_safe, wait_until_serving
+from pinetune.jobs.launcher.ports import free_ports
 from pinetune.pod.channel import connect
 from pinetune.pod.errors import Busy, Cancelled, InvalidInput, Unavailable
 
@@ -95,3 +96,15 @@ def test_patience_begins_when_the_service_is_gone_and_not_with_a_long_call(serve
     with connect(serve([server.registered()])) as channel:
         assert call_safe(method(channel, "Fail"), b"x", deadline_seconds=10, patience_seconds=0.3) == b"x"
     assert server.calls == 2
+
+
+def test_a_wait_for_a_pod_that_is_not_there_can_be_ended() -> None:
+    probes: list[None] = []
+
+    def stop_at_the_third() -> None:
+        probes.append(None)
+        if len(probes) == 3:
+            raise InterruptedError
+
+    with connect(f"127.0.0.1:{free_ports(1)[0]}") as channel, pytest.raises(InterruptedError):
+        wait_until_serving(channel, "nobody", seconds=3600, before_each=stop_at_the_third)

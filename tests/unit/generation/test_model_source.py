@@ -10,7 +10,7 @@ from tests.unit.generation.tiny_models import make_model, make_tokenizer
 
 from pinetune.generation.model_source import find_model
 from pinetune.generation.transformers_engine import EngineOptions, TransformersEngine
-from pinetune.pod.errors import InvalidInput
+from pinetune.pod.errors import InvalidInput, Unavailable
 
 ADDRESS = "memory://models/tiny"
 
@@ -69,3 +69,18 @@ def test_an_address_without_a_model_is_refused(address: str, sentence: str, cach
         find_model(address, cache)
     assert caught.value.reason == "MODEL_NOT_FOUND"
     assert list(cache.iterdir()) == []
+
+
+class OverloadedStore(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """A store that answers nobody now."""
+
+    protocol = "overloaded"
+
+    def find(self, path: str, *arguments: object, **options: object) -> list[str]:
+        raise OSError("503 SlowDown: please reduce your request rate")
+
+
+def test_a_store_that_is_away_says_nothing_about_the_model(cache: Path) -> None:
+    fsspec.register_implementation("overloaded", OverloadedStore, clobber=True)
+    with pytest.raises(Unavailable, match="SlowDown"):
+        find_model("overloaded://models/tiny", cache)

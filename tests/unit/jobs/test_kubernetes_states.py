@@ -8,6 +8,7 @@ from pinetune.jobs.launcher.kubernetes_states import (
     AttemptObjects,
     Ended,
     first_end,
+    has_begun,
     restarted,
     why_pending,
 )
@@ -146,3 +147,18 @@ def test_a_quota_is_told_by_the_event_of_who_makes_the_pods() -> None:
 def test_a_suspended_job_names_the_queue_it_waits_in() -> None:
     found = why_pending(attempt(jobs=[job("learning", suspend=True)]))
     assert found == "learning is suspended: queue team-a has not admitted it yet"
+
+
+@pytest.mark.parametrize(
+    ("state", "begun"),
+    [
+        ({}, False),
+        ({"waiting": {"reason": "ContainerCreating"}}, False),
+        ({"running": {}}, True),
+        (ended(1), True),
+    ],
+)
+def test_a_room_has_begun_once_its_container_runs(state: Object, begun: bool) -> None:
+    pods = [pod("worker", state=state), pod("learning", state={"running": {}})]
+    assert has_begun(attempt(pods=pods), "worker") == begun
+    assert not has_begun(attempt(pods=pods[1:]), "worker"), "suspended, or kept out by a quota"

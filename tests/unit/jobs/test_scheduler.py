@@ -187,23 +187,50 @@ def test_a_silent_worker_is_stopped_and_started_again(tmp_path: Path) -> None:
 def test_a_worker_that_waits_for_a_node_or_its_queue_is_not_taken_for_silent(room: Room) -> None:
     job = room.create_job()
     room.scheduler.look()
-    room.launcher.held_up[job.job_id] = "worker is suspended: queue gpus has not admitted it yet"
+    room.launcher.not_begun.add(job.job_id)
     with room.database.write() as connection:
         connection.execute(attempts.update().values(heartbeat_time=1))
     room.scheduler._since = 1
     room.scheduler.look()
-    # It has been admitted, and has its time to be heard from here on.
-    room.launcher.held_up.clear()
+    # It has begun, and has its time to be heard from here on.
+    room.launcher.not_begun.clear()
     room.scheduler.look()
     assert room.launcher.stopped == []
     # A worker that has begun is heard, whatever other pod of it has no room.
     room.worker(job.job_id, 1).claim()
-    room.launcher.held_up[job.job_id] = "generation-1 has no node"
+    room.launcher.not_begun.add(job.job_id)
     room.scheduler._held_up.clear()
     with room.database.write() as connection:
         connection.execute(attempts.update().values(heartbeat_time=1))
     room.scheduler.look()
     assert room.launcher.stopped == [job.job_id]
+
+
+@pytest.mark.parametrize(("wish", "end"), [("cancel", "CANCELLED"), ("pause", "PAUSED")])
+def test_a_wish_is_carried_out_though_no_worker_has_begun_that_could_hear_it(room: Room, wish: str, end: str) -> None:
+    job = room.create_job()
+    room.scheduler.look()
+    room.launcher.not_begun.add(job.job_id)
+    getattr(room.client, f"{wish}_job")(job.job_id)
+    room.scheduler.look()
+    assert room.launcher.stopped == [], "it may begin any moment"
+    with room.database.write() as connection:
+        update_work(connection, job.job_id, wish_time=1)
+    room.scheduler.look()
+    assert room.launcher.stopped == [job.job_id]
+    room.launcher.die(job.job_id, code=-15)
+    room.scheduler.look()
+    assert wire.JobState.Name(state(room, job)) == f"JOB_STATE_{end}"
+
+
+def test_a_worker_that_has_begun_pauses_by_itself(room: Room) -> None:
+    job = room.create_job()
+    room.take(job.job_id)
+    room.client.pause_job(job.job_id)
+    with room.database.write() as connection:
+        update_work(connection, job.job_id, wish_time=1)
+    room.scheduler.look()
+    assert room.launcher.stopped == []
 
 
 def test_a_worker_that_went_on_while_the_service_was_away_is_not_taken_for_silent(room: Room) -> None:

@@ -161,6 +161,10 @@ class Launcher(Protocol):
         """Return the work that has processes, those that are being stopped included."""
         ...
 
+    def starting(self) -> frozenset[str]:
+        """Return the work whose worker has not begun: it waits for a node, its queue, an image or a volume."""
+        ...
+
     def pending(self) -> Mapping[str, str]:
         """Return, by work, one sentence on what keeps its processes from starting, as of the last `poll`."""
         ...

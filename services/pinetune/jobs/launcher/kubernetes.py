@@ -30,6 +30,7 @@ from pinetune.jobs.launcher.kubernetes_states import (
     AttemptObjects,
     Ended,
     first_end,
+    has_begun,
     restarted,
     why_pending,
 )
@@ -39,6 +40,7 @@ from pinetune.pod.errors import Broken, PinetuneError, Transient, Unavailable
 log = logging.getLogger(__name__)
 
 TERMINATED = -15
+WORKER = "worker"
 RESTART_LIMIT = RestartLimit(SAMPLER_RESTARTS_MAX, math.inf)
 RETRY_SECONDS = 5.0
 """After how long a launch is worth repeating that the API server did not take."""
@@ -68,6 +70,7 @@ class KubernetesLauncher:
         self._ends: dict[str, Exit] = {}
         """How those ended that are being deleted."""
         self._pending: dict[str, str] = {}
+        self._starting: set[str] = set()
         self._restarts: dict[str, dict[str, int]] = {}
         """How often each sampler was put back as of the last look, by attempt and process."""
         self._scaled: dict[str, int] = {}
@@ -149,7 +152,7 @@ class KubernetesLauncher:
         seen = self._look()
         gone = [attempt for name, attempt in self._there.items() if name not in seen]
         self._there = {name: self._there.get(name) or _attempt_of(owner) for name, (owner, _) in seen.items()}
-        self._pending = {}
+        self._pending, self._starting = {}, set()
         self._restarts = {name: self._restarts[name] for name in self._restarts if name in seen}
         self._scaled = {name: count for name, count in self._scaled.items() if name in seen}
         self._unscaled = {name: sentence for name, sentence in self._unscaled.items() if name in seen}
@@ -166,6 +169,8 @@ class KubernetesLauncher:
                 self._end(attempt, self._exit(attempt, end))
             else:
                 restarts += self._restarts_of(attempt, objects)
+                if not has_begun(objects, WORKER):
+                    self._starting.add(attempt.work_id)
                 if sentence := self._unscaled.get(name) or why_pending(objects):
                     self._pending[attempt.work_id] = sentence
         return [*restarts, *self._exits_of(gone)]
@@ -176,6 +181,10 @@ class KubernetesLauncher:
     def running(self) -> frozenset[str]:
         """Return the work that has objects, those being deleted included."""
         return frozenset(attempt.work_id for attempt in self._there.values())
+
+    def starting(self) -> frozenset[str]:
+        """Return the work whose worker's container had not begun as of the last look."""
+        return frozenset(self._starting)
 
     def pending(self) -> Mapping[str, str]:
         """Return what keeps work from running, as of the last look."""

@@ -102,6 +102,12 @@ def why_pending(attempt: AttemptObjects) -> str:
     return ""
 
 
+def has_begun(attempt: AttemptObjects, room: str) -> bool:
+    """Return whether a container of the room's pods runs, or has run."""
+    states = [_container(pod).get("state", {}) for pod in attempt.pods if _room(pod) == room]
+    return any("running" in state or "terminated" in state for state in states)
+
+
 def _job_end(job: Object, pods: Sequence[Object]) -> Ended:
     room = _room(job)
     for pod in pods:

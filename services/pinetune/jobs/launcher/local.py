@@ -126,6 +126,10 @@ class LocalLauncher:
         """Return the work that has processes."""
         return frozenset(self._groups)
 
+    def starting(self) -> frozenset[str]:
+        """Return nothing: a process begins as it is started."""
+        return frozenset()
+
     def pending(self) -> Mapping[str, str]:
         """Return what keeps further samplers from running; an attempt itself starts at once or not at all."""
         given_up = {work_id: group.given_up for work_id, group in self._groups.items() if group.given_up}
