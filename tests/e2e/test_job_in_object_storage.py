@@ -54,7 +54,10 @@ def test_a_job_lives_in_a_bucket_and_survives_the_death_of_its_worker(bucket: st
     kept = {checkpoint.policy_uri for checkpoint in checkpoints if checkpoint.policy_uri}
     assert policies == kept | {f"{folder}/policies/v000005"}, "what is kept, and the learner's last"
     states = {f"{folder}/states/{name.split('/')[1]}" for name in found if name.count("/") == 2 and "states/" in name}
-    assert states == {checkpoint.state_uri for checkpoint in checkpoints if checkpoint.state_uri}
+    known = {checkpoint.state_uri for checkpoint in checkpoints if checkpoint.state_uri}
+    # The one that the worker was about to delete when it was killed may be left.
+    assert known <= states
+    assert len(states - known) <= 1, states
     assert files_in(f"{artifacts}/datasets") == {f"{files[1].dataset_id}.jsonl"}
     assert not (data_dir / "artifacts").exists()
 

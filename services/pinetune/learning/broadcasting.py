@@ -18,7 +18,7 @@ from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined
 from pinetune.api.generation.v1 import generation_pb2 as wire
 from pinetune.api.generation.v1.generation_pb2_grpc import GenerationServiceStub
 from pinetune.client.broadcast_group import BACKENDS, GO, MEMBERS, NO, YES, Backend, present
-from pinetune.client.calls import call
+from pinetune.client.calls import CUT_OFF, call
 from pinetune.client.policy_stream import CHANNEL_OPTIONS, DESCRIBE_DEADLINE_SECONDS, StreamedPolicy
 from pinetune.learning.pushing import PolicySource
 from pinetune.pod import trace
@@ -159,8 +159,13 @@ def _raise_first(answers: Sequence["Future[wire.PolicyState]"], fault: Exception
     if fault is not None and not isinstance(fault, RuntimeError):
         raise fault
     errors = [error for answer in answers if (error := answer.exception()) is not None]
-    errors.sort(key=lambda error: isinstance(error, Cancelled) or getattr(error, "reason", "") in FOLLOWING)
-    if errors and not isinstance(errors[0], Cancelled):
+    errors.sort(key=lambda error: _is_cut_off(error) or getattr(error, "reason", "") in FOLLOWING)
+    if errors and not _is_cut_off(errors[0]):
         raise errors[0]
     if fault is not None:
         raise Unavailable(f"the broadcast broke: {fault}", reason="BROADCAST_BROKEN") from fault
+
+
+def _is_cut_off(error: BaseException) -> bool:
+    """Return whether a call ended as its channel was closed here, which says nothing of the service."""
+    return isinstance(error, Cancelled) or getattr(error, "reason", "") == CUT_OFF
