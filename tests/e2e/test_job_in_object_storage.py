@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from pinetune.api.jobs.v1 import jobs_pb2
 from pinetune.cli.checkpoints import copy_folder
 from pinetune.pod.manifest import read_manifest
-from pinetune.pod.storage import open_address
+from pinetune.pod.storage import files_in, open_address
 
 
 def short_order(training_file: str, validation_file: str) -> str:
@@ -21,11 +21,6 @@ def short_order(training_file: str, validation_file: str) -> str:
     table["pinetune"]["warm_up"]["epochs"] = 1
     table["pinetune"]["checkpoints"] = {"interval": 1, "keep_best": 1}
     return json.dumps(table)
-
-
-def files_in(uri: str) -> set[str]:
-    filesystem, path = open_address(uri)
-    return {found.removeprefix(f"{path}/") for found in filesystem.find(path)}
 
 
 @pytest.mark.timeout(DEADLINE_SECONDS)
@@ -48,7 +43,7 @@ def test_a_job_lives_in_a_bucket_and_survives_the_death_of_its_worker(bucket: st
     assert len(rollouts) == 16 * 4
 
     folder = f"{artifacts}/jobs/{job.job_id}"
-    found = files_in(folder)
+    found = set(files_in(*open_address(folder)).values())
     assert {name.split("/")[0] for name in found} == {"base", "corpus.jsonl", "model", "policies", "rollouts", "states"}
     policies = {f"{folder}/policies/{name.split('/')[1]}" for name in found if name.startswith("policies/")}
     kept = {checkpoint.policy_uri for checkpoint in checkpoints if checkpoint.policy_uri}
@@ -58,7 +53,7 @@ def test_a_job_lives_in_a_bucket_and_survives_the_death_of_its_worker(bucket: st
     # The one that the worker was about to delete when it was killed may be left.
     assert known <= states
     assert len(states - known) <= 1, states
-    assert files_in(f"{artifacts}/datasets") == {f"{files[1].dataset_id}.jsonl"}
+    assert set(files_in(*open_address(f"{artifacts}/datasets")).values()) == {f"{files[1].dataset_id}.jsonl"}
     assert not (data_dir / "artifacts").exists()
 
     assert job.model_uri == f"{folder}/model"

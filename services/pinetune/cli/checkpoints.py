@@ -13,7 +13,7 @@ from pinetune.cli.console import AsJson, out, print_json, say, table
 from pinetune.cli.jobs import JobId
 from pinetune.client.jobs import JobsClient
 from pinetune.pod.errors import Conflict, InvalidInput, NotFound
-from pinetune.pod.storage import open_address
+from pinetune.pod.storage import fetch_files, files_in, open_address
 
 app = typer.Typer(no_args_is_help=True, help="See the policies that a job kept, and take them home.")
 
@@ -59,7 +59,7 @@ def copy_folder(uri: str, target: Path) -> int:
             raise NotFound(f"{uri}: no such folder as seen from this machine", reason="FOLDER_NOT_FOUND")
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
             copied = Path(temporary) / "model"
-            filesystem.get(f"{folder}/", f"{copied}/", recursive=True)
+            fetch_files(filesystem, files_in(filesystem, folder), copied)
             size_bytes = sum(path.stat().st_size for path in copied.rglob("*") if path.is_file())
             copied.rename(target)
     except (OSError, ValueError) as error:

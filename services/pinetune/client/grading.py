@@ -25,11 +25,11 @@ NOT_SAID = (
     "busy, or reads Python sources for longer: PINETUNE_GRADING_PYTHON_START_TIMEOUT_SECONDS of the service"
 )
 GRADE_METHOD = f"/{wire.DESCRIPTOR.services_by_name['GradingService'].full_name}/Grade"
-S = TypeVar("S")
-T = TypeVar("T")
-
 CALL_SAMPLES, CALL_CHARACTERS = 1000, 16 << 20
 """Most samples, and about the most text, that `grade_samples` sends in one call: well below what a message may have."""
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)

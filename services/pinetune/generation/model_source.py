@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pinetune.pod.errors import InvalidInput, Unavailable
-from pinetune.pod.storage import FileSystem, is_local, open_address
+from pinetune.pod.storage import FileSystem, fetch_files, files_in, is_local, open_address
 
 HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 CONFIG_FILE = "config.json"
@@ -56,15 +56,17 @@ def _fetched(model: str, cache: Path) -> Path:
     """Return the local copy of a folder at an address."""
     try:
         filesystem, folder = open_address(model, field="model")
-        files: list[str] = [] if is_local(filesystem) else filesystem.find(folder)
-    except (FileNotFoundError, PermissionError, InvalidInput) as error:
+    except InvalidInput as error:
+        raise model_not_found(f"{model!r} cannot be read: {error}") from error
+    if is_local(filesystem):
+        raise model_not_found(f"there is no folder {model!r}")
+    try:
+        names = files_in(filesystem, folder)
+    except (FileNotFoundError, PermissionError) as error:
         raise model_not_found(f"{model!r} cannot be read: {error}") from error
     except OSError as error:
         # A store that is overloaded or away; the next start may find it.
         raise Unavailable(f"{model!r} cannot be read now: {error}", reason="MODEL_UNREADABLE") from error
-    if is_local(filesystem):
-        raise model_not_found(f"there is no folder {model!r}")
-    names = {path: path.removeprefix(folder).lstrip("/") for path in files}
     if CONFIG_FILE not in names.values():
         raise model_not_found(f"there is no {CONFIG_FILE} in {model!r}")
     target = cache / _fingerprint(model, filesystem, names)
@@ -72,9 +74,7 @@ def _fetched(model: str, cache: Path) -> Path:
         return target
     building = Path(tempfile.mkdtemp(dir=cache))
     try:
-        for path, name in names.items():
-            (building / name).parent.mkdir(parents=True, exist_ok=True)
-            filesystem.get_file(path, str(building / name))
+        fetch_files(filesystem, names, building)
         try:
             building.rename(target)
         except OSError:

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from pinetune.pod.storage import FileSystem, is_local, make_parents, open_address
+from pinetune.pod.storage import FileSystem, fetch_files, files_in, is_local, make_parents, open_address
 
 
 @contextlib.contextmanager
@@ -46,7 +46,7 @@ def local_copy(uri: str) -> Iterator[Path]:
         yield Path(source)
         return
     with tempfile.TemporaryDirectory() as downloaded:
-        filesystem.get(source.rstrip("/") + "/", downloaded + "/", recursive=True)
+        fetch_files(filesystem, files_in(filesystem, source), Path(downloaded))
         yield Path(downloaded)
 
 

@@ -8,7 +8,7 @@ before (`s3fs` keeps them, and other processes write meanwhile), and a file appe
 import io
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
@@ -24,8 +24,6 @@ OBJECT_STORE_PROTOCOLS = {"s3", "s3a"}
 KEPT_LISTINGS = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl"}
 """Protocols whose file systems keep listings unless told not to; others may not know the option."""
 READ_AHEAD_BYTES = 1 << 20
-EXTRA_OF_PROTOCOL = dict.fromkeys(OBJECT_STORE_PROTOCOLS, "s3")
-"""The extra of pinetune that brings what reads an address."""
 
 
 def open_address(uri: str, *, field: str = "address") -> tuple[FileSystem, str]:
@@ -37,8 +35,8 @@ def open_address(uri: str, *, field: str = "address") -> tuple[FileSystem, str]:
         options = {"use_listings_cache": False} if get_protocol(uri) in KEPT_LISTINGS else {}
         filesystem, path = fsspec.core.url_to_fs(uri, **options)
     except (ValueError, ImportError) as error:
-        extra = EXTRA_OF_PROTOCOL.get(get_protocol(uri))
-        advice = f"; install pinetune[{extra}]" if extra and isinstance(error, ImportError) else ""
+        lacks_extra = isinstance(error, ImportError) and get_protocol(uri) in OBJECT_STORE_PROTOCOLS
+        advice = "; install pinetune[s3]" if lacks_extra else ""
         raise InvalidInput(
             f"{field} {uri!r} is no address that fsspec reads: {error}{advice}",
             reason="ADDRESS_INVALID",
@@ -111,11 +109,26 @@ def copy_folder(source: str, target: str) -> None:
         raise FileNotFoundError(f"there is no folder {source}")
     delete_folder(target)
     _, target_path = open_address(target)
-    # File by file: fsspec's copy of a folder passes over files that have gone meanwhile.
-    for file in filesystem.find(path):
-        place = f"{target_path}/{file.removeprefix(path).lstrip('/')}"
+    for file, name in files_in(filesystem, path).items():
+        place = f"{target_path}/{name}"
         make_parents(filesystem, place)
         filesystem.cp_file(file, place)
+
+
+def files_in(filesystem: FileSystem, folder: str) -> dict[str, str]:
+    """Return the paths of all files of a folder, and their names inside it.
+
+    What is copied is copied file by file: fsspec's copy of a folder passes over files that have gone meanwhile.
+    """
+    return {path: path.removeprefix(folder).lstrip("/") for path in filesystem.find(folder)}
+
+
+def fetch_files(filesystem: FileSystem, files: Mapping[str, str], target: Path) -> None:
+    """Copy what `files_in` found into a folder of this machine. Raises FileNotFoundError where one has gone."""
+    for path, name in files.items():
+        place = target / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        filesystem.get_file(path, str(place))
 
 
 def _protocols(filesystem: FileSystem) -> tuple[str, ...]:
